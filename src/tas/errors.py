@@ -1,0 +1,48 @@
+"""The exceptions a caller may catch, and how a message names what would have worked.
+
+Every message is one line that quotes the user's input and says what would work; the command line
+prints it behind ``error:`` and exits with status 2.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TasError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class InputError(TasError, ValueError):
+    """Something the user gave (an option, a name, a file) cannot be used as it is."""
+
+
+class ShapeError(InputError):
+    """A shape file is malformed, or does not fit the net that it names."""
+
+
+class DataError(InputError):
+    """A data set is missing, empty, or not what its name says."""
+
+
+class InfeasibleBudgetError(InputError):
+    """No shape of the space has a cost within the budget.
+
+    ``lowest`` and ``highest`` bound the feasible budgets, in the budget's own unit.
+    """
+
+    def __init__(self, message: str, lowest: int, highest: int) -> None:
+        super().__init__(message)
+        self.lowest = lowest
+        self.highest = highest
+
+
+class DivergedError(TasError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+def one_of(what: str, given: str, options: Iterable[str]) -> str:
+    """Text of an error: ``unknown <what> '<given>'``, the nearest option, and the list of them."""
+    known = list(options)
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown {what} '{given}': {hint}choose from {', '.join(known)}"
