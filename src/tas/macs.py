@@ -1,0 +1,147 @@
+"""Counts the multiply-adds and parameters of any net, module by module.
+
+MACs here are the multiply-adds of convolutions and linear layers (matrix products included) for
+one image; biases, norms, activations and pooling cost nothing, as in the field's tables. The count
+comes from one forward pass under a dispatch mode, so Python control flow does not matter. An
+operator that is neither counted nor known to be free is named, never passed over in silence.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+__all__ = ["Count", "count", "readable"]
+
+# Operators that touch each element a few times at most: no multiply-adds by our definition.
+# Pointwise operators and views are recognised by their tags and need no entry.
+_FREE = {
+    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+    "_batch_norm_with_update", "_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm",
+    "native_layer_norm", "native_group_norm", "_fused_rms_norm",
+    "avg_pool2d", "max_pool2d", "max_pool2d_with_indices", "mkldnn_max_pool2d", "adaptive_avg_pool2d",
+    "_adaptive_avg_pool2d", "mkldnn_adaptive_avg_pool2d", "adaptive_max_pool2d",
+    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
+    "mean", "sum", "amax", "amin", "max", "min", "argmax", "var_mean", "var", "std", "linalg_vector_norm",
+    "prod", "cumsum", "any", "all", "topk", "sort",
+    "_softmax", "_log_softmax", "cat", "stack", "clone", "copy_", "copy", "_to_copy", "constant_pad_nd",
+    "roll", "flip", "repeat", "index", "index_select", "gather", "embedding", "pixel_shuffle",
+    "empty", "empty_like", "empty_strided", "new_empty", "new_zeros", "new_ones", "new_full", "zeros",
+    "zeros_like", "ones", "ones_like", "full", "full_like", "arange", "linspace", "scalar_tensor",
+    "lift_fresh", "lift_fresh_copy", "fill_", "zero_", "bernoulli_", "native_dropout", "_unsafe_view",
+    "set_", "resize_", "resolve_conj", "resolve_neg", "meshgrid", "rand", "randn", "bernoulli",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a net costs.
+
+    Attributes:
+        macs: multiply-adds for one image.
+        params: number of parameters, each counted once.
+        modules: multiply-adds by the path of the module that spends them.
+        unknown: operators that were neither counted nor known to be free, and how often they ran.
+    """
+
+    macs: int
+    params: int
+    modules: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+
+
+def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
+    """Count one forward pass in evaluation mode.
+
+    Args:
+        net: any module that takes one batch of images.
+        input: channels, height, width of an image; or an example batch [N, C, H, W].
+
+    Returns:
+        The cost for one image (the batch's, divided by N).
+    """
+    first = next(net.parameters(), torch.empty(0))
+    if isinstance(input, Tensor):
+        example = input
+    else:
+        example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
+    mode = _Counter()
+    with _evaluating(net), torch.no_grad(), _naming(net, mode.path), mode:
+        net(example)
+    images = example.shape[0]
+    return Count(
+        macs=sum(mode.macs.values()) // images,
+        params=sum(p.numel() for p in net.parameters()),
+        modules={path: macs // images for path, macs in mode.macs.items()},
+        unknown=dict(mode.unknown),
+    )
+
+
+def readable(number: float, digits: int = 1) -> str:
+    """A count with its unit: ``22.4M``, ``1.2G``, ``940``."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.{digits}f}{unit}"
+    return f"{number:g}"
+
+
+class _Counter(TorchDispatchMode):
+    """Adds the multiply-adds of every operator to the module that is running."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = [""]
+        self.macs: dict[str, int] = defaultdict(int)
+        self.unknown: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        packet = func._overloadpacket
+        name = packet.__name__
+        if packet in flop_registry:
+            # torch counts a multiply-add as two operations.
+            flops = flop_registry[packet](*args, **kwargs, out_val=out)
+            self.macs[self.path[-1]] += flops // 2
+        elif name == "mkldnn_convolution":
+            weight = args[1]
+            self.macs[self.path[-1]] += out.numel() * prod(weight.shape[1:])
+        elif not (name in _FREE or func.is_view or torch.Tag.pointwise in func.tags):
+            self.unknown[f"{name} in {self.path[-1] or 'the net itself'}"] += 1
+        return out
+
+
+@contextmanager
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while, then each module as it was."""
+    before = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@contextmanager
+def _naming(net: nn.Module, path: list[str]) -> Iterator[None]:
+    """Keeps the path of the innermost running module at the end of ``path``."""
+    handles = []
+    for name, module in net.named_modules():
+        if name:
+            handles += [
+                module.register_forward_pre_hook(lambda m, x, name=name: path.append(name)),
+                module.register_forward_hook(lambda m, x, y: path.pop() and None, always_call=True),
+            ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

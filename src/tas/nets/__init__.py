@@ -1,0 +1,93 @@
+"""Plain nets, built from a name or from a ``Shape``; no search code."""
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from ..errors import InputError, one_of
+from ..shape import Shape
+from . import reference, resnet_cifar, resnet_imagenet
+from .blocks import Architecture, Block, ConvNorm, ResNet
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Block",
+    "ConvNorm",
+    "ResNet",
+    "architecture",
+    "build",
+    "full_shape",
+    "published",
+    "read_shape",
+]
+
+ARCHITECTURES = {**resnet_cifar.ARCHITECTURES, **resnet_imagenet.ARCHITECTURES}
+
+
+def build(
+    net: str | Shape, classes: int | None = None, input: tuple[int, int, int] | None = None
+) -> ResNet:
+    """Build a net with fresh weights.
+
+    Args:
+        net: a net's name (``"resnet20"``), a published shape's name (``"C010-ResNet20"``), or a
+            ``Shape``.
+        classes: number of classes; default: what the shape says, or 10 for the CIFAR nets and
+            1000 for the ImageNet ones.
+        input: channels, height, width of one image; default: likewise.
+
+    Raises:
+        InputError: no net has this name, or (``ShapeError``) the shape does not fit its net.
+    """
+    shape = full_shape(net, classes, input) if net in ARCHITECTURES else read_shape(net)
+    changed = (classes or shape.classes, input or shape.input)
+    if changed != (shape.classes, shape.input):
+        shape = shape.replace(classes=changed[0], input=changed[1], macs=None, params=None)
+    return ResNet(architecture(shape.net), shape)
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture of a net's name, or an ``InputError`` that names the nearest."""
+    if name not in ARCHITECTURES:
+        raise InputError(one_of("net", name, ARCHITECTURES))
+    return ARCHITECTURES[name]
+
+
+def full_shape(
+    name: str, classes: int | None = None, input: tuple[int, int, int] | None = None
+) -> Shape:
+    """The shape of an unpruned net."""
+    return architecture(name).full(classes, input)
+
+
+@cache
+def published() -> tuple[str, ...]:
+    """Names of the twelve shapes that the TAS release published."""
+    return tuple(sorted(p.name.removesuffix(".json") for p in _published_folder().iterdir()))
+
+
+def read_shape(name: str | Path | Shape) -> Shape:
+    """A shape from a published shape's name, a net's name, a shape file or a ``.config`` file.
+
+    Raises:
+        ShapeError: the file cannot be read or is not a shape.
+        InputError: it is neither a known name nor a file.
+    """
+    if isinstance(name, Shape):
+        return name
+    text = str(name)
+    if text in published():
+        return Shape.load(Path(str(_published_folder() / f"{text}.json")))
+    if text in ARCHITECTURES:
+        return full_shape(text)
+    path = Path(text)
+    if path.suffix == ".config":
+        return reference.read_config(path, ARCHITECTURES)
+    if path.is_file() or path.suffix == ".json":
+        return Shape.load(path)
+    raise InputError(one_of("net, shape or shape file", text, [*ARCHITECTURES, *published()]))
+
+
+def _published_folder() -> Path:
+    return Path(str(resources.files(__package__) / "published"))
