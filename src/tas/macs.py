@@ -22,22 +22,25 @@ __all__ = ["Count", "count", "readable"]
 
 # Operators that touch each element a few times at most: no multiply-adds by our definition.
 # Pointwise operators and views are recognised by their tags and need no entry.
+# fmt: off
 _FREE = {
-    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
-    "_batch_norm_with_update", "_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm",
-    "native_layer_norm", "native_group_norm", "_fused_rms_norm",
-    "avg_pool2d", "max_pool2d", "max_pool2d_with_indices", "mkldnn_max_pool2d", "adaptive_avg_pool2d",
-    "_adaptive_avg_pool2d", "mkldnn_adaptive_avg_pool2d", "adaptive_max_pool2d",
-    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
-    "mean", "sum", "amax", "amin", "max", "min", "argmax", "var_mean", "var", "std", "linalg_vector_norm",
-    "prod", "cumsum", "any", "all", "topk", "sort",
-    "_softmax", "_log_softmax", "cat", "stack", "clone", "copy_", "copy", "_to_copy", "constant_pad_nd",
-    "roll", "flip", "repeat", "index", "index_select", "gather", "embedding", "pixel_shuffle",
-    "empty", "empty_like", "empty_strided", "new_empty", "new_zeros", "new_ones", "new_full", "zeros",
-    "zeros_like", "ones", "ones_like", "full", "full_like", "arange", "linspace", "scalar_tensor",
-    "lift_fresh", "lift_fresh_copy", "fill_", "zero_", "bernoulli_", "native_dropout", "_unsafe_view",
-    "set_", "resize_", "resolve_conj", "resolve_neg", "meshgrid", "rand", "randn", "bernoulli",
-}  # fmt: skip
+    "_adaptive_avg_pool2d", "_batch_norm_no_update", "_batch_norm_with_update",
+    "_fused_rms_norm", "_log_softmax", "_native_batch_norm_legit",
+    "_native_batch_norm_legit_no_training", "_softmax", "_to_copy", "_unsafe_view",
+    "adaptive_avg_pool2d", "adaptive_max_pool2d", "all", "amax", "amin", "any", "arange",
+    "argmax", "avg_pool2d", "bernoulli", "bernoulli_", "cat", "clone", "constant_pad_nd",
+    "copy", "copy_", "cudnn_batch_norm", "cumsum", "embedding", "empty", "empty_like",
+    "empty_strided", "fill_", "flip", "full", "full_like", "gather", "index", "index_select",
+    "lift_fresh", "lift_fresh_copy", "linalg_vector_norm", "linspace", "max", "max_pool2d",
+    "max_pool2d_with_indices", "mean", "meshgrid", "min", "miopen_batch_norm",
+    "mkldnn_adaptive_avg_pool2d", "mkldnn_max_pool2d", "native_batch_norm", "native_dropout",
+    "native_group_norm", "native_layer_norm", "new_empty", "new_full", "new_ones",
+    "new_zeros", "ones", "ones_like", "pixel_shuffle", "prod", "rand", "randn", "repeat",
+    "resize_", "resolve_conj", "resolve_neg", "roll", "scalar_tensor", "set_", "sort",
+    "stack", "std", "sum", "topk", "upsample_bicubic2d", "upsample_bilinear2d",
+    "upsample_nearest2d", "var", "var_mean", "zero_", "zeros", "zeros_like",
+}
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,11 @@ def readable(number: float, digits: int = 1) -> str:
     return f"{number:g}"
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds the multiply-adds of every operator to the module that is running."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.path = [""]
         self.macs: dict[str, int] = defaultdict(int)
         self.unknown: Counter[str] = Counter()

@@ -46,13 +46,13 @@ class Architecture:
     classes: int
     input: tuple[int, int, int]
 
-    def keys(self, depths: dict[str, int] | None = None) -> list[str]:
+    def convolutions(self, depths: dict[str, int] | None = None) -> list[str]:
         """Paths of all convolutions with a width of their own, in order; ``depths`` cuts stages."""
-        keys = ["stem"]
+        names = ["stem"]
         for s, count in enumerate(self.blocks):
             for b in range((depths or {}).get(f"stages.{s}", count)):
-                keys += [f"stages.{s}.{b}.conv{k + 1}" for k in range(len(self.kernels))]
-        return keys
+                names += [f"stages.{s}.{b}.conv{k + 1}" for k in range(len(self.kernels))]
+        return names
 
     def full(self, classes: int | None = None, input: tuple[int, int, int] | None = None) -> Shape:
         """The shape of the unpruned net; it is free and tied at once, and is called tied."""
@@ -213,13 +213,13 @@ def _fitted(a: Architecture, shape: Shape) -> Shape:
     missing = [name for name in stages if name not in shape.depths]
     if missing:
         raise ShapeError(f"the shape has no depth for '{missing[0]}' of {a.name}")
-    every = a.keys()
+    every = a.convolutions()
     unknown = [name for name in shape.widths if name not in set(every)]
     if unknown:
         raise ShapeError(
             f"{a.name} has no convolution '{unknown[0]}': names run from {every[0]} to {every[-1]}"
         )
-    kept = a.keys(dict(shape.depths))
+    kept = a.convolutions(dict(shape.depths))
     missing = [name for name in kept if name not in shape.widths]
     if missing:
         raise ShapeError(f"the shape has no width for '{missing[0]}' of {a.name}")

@@ -7,6 +7,7 @@ per stage. A width search leaves the latter out, a depth search the former.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from .blocks import Architecture
 
 __all__ = ["parse_config", "read_config"]
 
-_TYPES = {"str": str, "int": int, "float": float, "bool": lambda text: bool(int(text))}
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": lambda text: bool(int(text)),
+}
 
 
 def read_config(path: str | Path, architectures: dict[str, Architecture]) -> Shape:
@@ -50,7 +56,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
     if name not in architectures:
         raise ShapeError(f"'{source}': {one_of('net', name, architectures)}")
     a = architectures[name]
-    keys = a.keys()
+    keys = a.convolutions()
     full = a.full(classes)
     channels = values.get("xchannels", [full.input[0], *full.widths.values()])
     blocks = values.get("xblocks", list(a.blocks))
@@ -64,7 +70,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
     shape = full.replace(
         input=(channels[0], *full.input[1:]),
         residual="free",
-        widths={k: widths[k] for k in a.keys(depths)},
+        widths={k: widths[k] for k in a.convolutions(depths)},
         depths=depths,
         origin=f"TAS release, {Path(source).name}",
     )

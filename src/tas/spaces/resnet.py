@@ -1,0 +1,208 @@
+"""The ``Space`` of our own ResNets, free or tied.
+
+*free*, the paper's: every convolution has a width of its own; a block whose input and output
+widths differ gets a projection, whose cost is part of the space. *tied*: convolutions whose
+outputs are added to one another share one width, and no projection is ever added.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..errors import InputError, one_of
+from ..nets import Architecture, ConvNorm, ResNet, architecture
+from ..nets import build as build_net
+from ..shape import Shape
+from ..space import DepthChoice, Side, Space, Term, WidthChoice
+
+__all__ = ["RATIOS", "WHAT", "depth_candidates", "resnet_space", "width_candidates"]
+
+RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+WHAT = ("width", "depth", "both")
+
+
+def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
+    """Candidate channel counts int(ratio * width), at least 1, ascending."""
+    return tuple(sorted({max(1, int(ratio * width)) for ratio in ratios}))
+
+
+def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
+    """Candidate numbers of blocks of every stage.
+
+    Small images: 1, 3, 5 ... and all (1, 2, 3 where there are three). ImageNet, with m the blocks
+    of the shortest stage: the parts j/m of every stage, j = 1 ... m, rounded down.
+    """
+    if a.large_input:
+        m = min(a.blocks)
+        return tuple(tuple(sorted({n * j // m for j in range(1, m + 1)})) for n in a.blocks)
+    return tuple(tuple(range(1, n + 1)) if n <= 3 else (*range(1, n, 2), n) for n in a.blocks)
+
+
+def resnet_space(
+    net: str | Shape | ResNet,
+    *,
+    residual: str = "free",
+    what: str = "both",
+    ratios: Sequence[float] = RATIOS,
+) -> Space:
+    """The space of one of our ResNets.
+
+    Args:
+        net: a net's name, its unpruned shape, or the unpruned net itself.
+        residual: ``"free"`` or ``"tied"``.
+        what: which choices are searched: ``"width"``, ``"depth"`` or ``"both"``.
+        ratios: candidate widths, as ratios of the unpruned ones; above 1 the supernet is wider.
+
+    Raises:
+        InputError: an option is unknown, or ``net`` is not an unpruned ResNet.
+    """
+    if what not in WHAT:
+        raise InputError(one_of("value of what to search", what, WHAT))
+    if residual not in ("free", "tied"):
+        raise InputError(one_of("residual", residual, ("free", "tied")))
+    if not ratios or min(ratios) <= 0:
+        raise InputError(f"the width ratios {list(ratios)} are not all above 0")
+    if isinstance(net, ResNet):
+        net = net.shape
+    unpruned = net if isinstance(net, Shape) else architecture(net).full()
+    a = architecture(unpruned.net)
+    if dict(unpruned.widths) != dict(a.full().widths) or dict(unpruned.depths) != dict(
+        a.full().depths
+    ):
+        raise InputError(
+            f"the search starts from the unpruned {a.name}, not from one of its shapes"
+        )
+
+    # Groups of convolutions that share a width, and the projections that end in that width.
+    streams = a.streams()
+    groups = streams if residual == "tied" else [[key] for stream in streams for key in stream]
+    ends = {key for group in groups for key in group}
+    groups = groups + [[key] for key in a.convolutions() if key not in ends]
+    groups.sort(key=lambda group: a.convolutions().index(group[0]))
+    projected = {
+        f"stages.{s}.{b}.conv{len(a.kernels)}": f"stages.{s}.{b}.shortcut"
+        for s, n in enumerate(a.blocks)
+        for b in range(n)
+        if a.has_projection(s, b)
+    }
+    side: dict[str, Side] = {}
+    widths, widest = [], dict(unpruned.widths)
+    for group in groups:
+        full = unpruned.widths[group[0]]
+        candidates = width_candidates(full, ratios) if what != "depth" else (full,)
+        for key in group:
+            side[key] = group[0] if len(candidates) > 1 else candidates[0]
+            widest[key] = candidates[-1]
+        if len(candidates) > 1:
+            sites = [s for key in group for s in (key, projected.get(key)) if s]
+            widths.append(WidthChoice(group[0], candidates, tuple(group), tuple(sites)))
+
+    depths = []
+    if what != "width":
+        for s, candidates in enumerate(depth_candidates(a)):
+            if len(candidates) > 1:
+                depths.append(_depth_choice(a, s, candidates, side))
+    largest = unpruned.replace(residual=residual, widths=widest, macs=None, params=None)
+    return Space(
+        unpruned=unpruned,
+        widest=largest,
+        widths=tuple(widths),
+        depths=tuple(depths),
+        terms=tuple(_terms(a, largest, side, {d.name: d.candidates for d in depths})),
+    )
+
+
+def _depth_choice(
+    a: Architecture, s: int, candidates: tuple[int, ...], side: dict[str, Side]
+) -> DepthChoice:
+    """The depth choice of stage ``s``: a stream that is added to keeps the larger of two widths."""
+    last = len(a.kernels)
+    before = "stem" if s == 0 else f"stages.{s - 1}.{a.blocks[s - 1] - 1}.conv{last}"
+    stream: tuple[Side, ...] = () if a.has_projection(s, 0) else (side[before],)
+    streams = []
+    for b in range(a.blocks[s]):
+        stream = tuple(dict.fromkeys((*stream, side[f"stages.{s}.{b}.conv{last}"])))
+        streams.append(stream)
+    blocks = tuple(f"stages.{s}.{b}" for b in range(a.blocks[s]))
+    return DepthChoice(f"stages.{s}", candidates, blocks, tuple(streams))
+
+
+def _terms(
+    a: Architecture, shape: Shape, side: dict[str, Side], depths: dict[str, tuple[int, ...]]
+) -> list[Term]:
+    """One term per convolution of the derived nets, and one for the classifier."""
+    areas = _output_areas(shape)
+    terms = [
+        Term(shape.input[0], side["stem"], *_conv_cost(areas, "stem", 7 if a.large_input else 3))
+    ]
+    last = len(a.kernels)
+    # Where a block's input comes from: widths, and the depths of the stage before that make it so.
+    inputs: list[tuple[Side, tuple[str, frozenset[int]] | None]] = [(side["stem"], None)]
+    for s, count in enumerate(a.blocks):
+        stage = f"stages.{s}"
+        candidates = depths.get(stage, (count,))
+        for b in range(count):
+            path = f"{stage}.{b}"
+            if b > 0:
+                kept = frozenset(d for d in candidates if d > b)
+                inputs = [
+                    (
+                        side[f"{stage}.{b - 1}.conv{last}"],
+                        None if len(kept) == len(candidates) else (stage, kept),
+                    )
+                ]
+            output = side[f"{path}.conv{last}"]
+            for source, when in inputs:
+                terms.append(
+                    Term(
+                        source,
+                        side[f"{path}.conv1"],
+                        *_conv_cost(areas, f"{path}.conv1", a.kernels[0]),
+                        when,
+                    )
+                )
+                own = a.has_projection(s, b)
+                if own or shape.residual == "free":
+                    norm = 2 if a.shortcut_norm(a.stride(s, b), shape.residual) else 0
+                    area = areas[f"{path}.conv{last}"]
+                    terms.append(Term(source, output, area, 1, norm, when, unequal=not own))
+            when = inputs[0][1] if b > 0 else None
+            for k in range(1, last):
+                name = f"{path}.conv{k + 1}"
+                cost = _conv_cost(areas, name, a.kernels[k])
+                terms.append(Term(side[f"{path}.conv{k}"], side[name], *cost, when))
+        ends: dict[Side, set[int]] = {}
+        for depth in candidates:
+            ends.setdefault(side[f"{stage}.{depth - 1}.conv{last}"], set()).add(depth)
+        inputs = [
+            (end, None if len(kept) == len(candidates) else (stage, frozenset(kept)))
+            for end, kept in ends.items()
+        ]
+    terms += [Term(source, shape.classes, 1, 1, 0, when) for source, when in inputs]
+    terms.append(Term(1, shape.classes, 0, 0, 1))  # the classifier's bias
+    return terms
+
+
+def _conv_cost(areas: dict[str, int], name: str, kernel: int) -> tuple[int, int, int]:
+    """``macs``, ``params`` and ``params_out`` of a convolution that is followed by a norm."""
+    return kernel**2 * areas[name], kernel**2, 2
+
+
+def _output_areas(shape: Shape) -> dict[str, int]:
+    """Output height times width of every convolution, read off the net itself, without memory."""
+    areas: dict[str, int] = {}
+    with torch.device("meta"):
+        net = build_net(shape)
+        for name, module in net.named_modules():
+            if isinstance(module, ConvNorm):
+                module.register_forward_hook(_note_area(areas, name))
+        net(torch.empty(1, *shape.input))
+    return areas
+
+
+def _note_area(areas: dict[str, int], name: str):  # type: ignore[no-untyped-def]
+    def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        areas[name] = output.shape[2] * output.shape[3]
+
+    return hook

@@ -1,0 +1,217 @@
+"""The supernet: the plain net, hooks on it, and the logits of its choices.
+
+A hook after each searched convolution (after its norm, before the activation) multiplies the
+channels by one matrix; hooks on the blocks and on the stage mix the outputs at the candidate
+depths. The algorithm is ``tas.paper``; this file only brings it to the right places.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from . import paper
+from .derive import inherit
+from .nets import ResNet, build
+from .shape import Shape
+from .space import ExpectedCost, Space
+
+__all__ = ["Draw", "Supernet"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample of all choices: what the hooks apply.
+
+    Attributes:
+        matrices: [C, C] by the path of the module whose output it multiplies.
+        depths: by the path of a stage: weights [D] and matrices [D, C, C] (None: all one width).
+    """
+
+    matrices: dict[str, Tensor]
+    depths: dict[str, tuple[Tensor, Tensor | None]]
+
+
+class Supernet(nn.Module):
+    """A net whose widths and depths are drawn anew for every forward pass.
+
+    Args:
+        space: the choices; the net is the plain net of its widest shape.
+        source: a net whose weights the supernet starts from; None: fresh weights.
+        unit: what the expected cost counts, ``"macs"`` or ``"params"``.
+    """
+
+    def __init__(self, space: Space, source: nn.Module | None = None, unit: str = "macs") -> None:
+        super().__init__()
+        self.space = space
+        self.net: ResNet = build(space.widest)
+        if source is not None:
+            inherit(self.net, source)
+        self.cost = ExpectedCost(space, unit)
+        candidates = [choice.candidates for choice in space.widths]
+        depths = [choice.candidates for choice in space.depths]
+        self.register_buffer("candidates", _table(candidates), persistent=False)
+        self.register_buffer("width_mask", _mask(candidates), persistent=False)
+        self.register_buffer("depth_mask", _mask(depths), persistent=False)
+        # Nearly equal at first; the noise breaks the tie of the most likely shape (as released).
+        self.width_logits = nn.Parameter(0.01 * torch.randn(self.width_mask.shape))
+        self.depth_logits = nn.Parameter(0.01 * torch.randn(self.depth_mask.shape))
+        self._place_choices()
+        self._draw: Draw | None = None
+        self._features: dict[str, list[Tensor]] = {}
+        self._register_hooks()
+
+    candidates: Tensor  # [L, K] channel counts
+    width_mask: Tensor  # [L, K] 0 for a candidate, -inf where a choice has fewer
+    depth_mask: Tensor  # [D, K_d]
+
+    # What a search step needs -----------------------------------------------------------------
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the net."""
+        return list(self.net.parameters())
+
+    def logit_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the choices."""
+        return [self.width_logits, self.depth_logits]
+
+    def draw(self, tau: float, generator: Generator | None = None) -> Draw:
+        """Sample two candidate widths of every choice, and weights of all depths."""
+        indices, weights = paper.sample_two(self.width_logits + self.width_mask, tau, generator)
+        widths = self.candidates.gather(1, indices)  # [L, 2]
+        noisy = paper.gumbel_logits(self.depth_logits + self.depth_mask, tau, generator)
+        return self._applied(widths, weights, noisy.softmax(-1))
+
+    def one_hot(self, shape: Shape) -> Draw:
+        """The draw that makes this supernet compute what the derived net of ``shape`` computes."""
+        widths, depths = self.space.indices(shape)
+        device = self.width_logits.device
+        index = torch.tensor(widths, device=device, dtype=torch.long)[:, None]
+        same = self.candidates.gather(1, index).expand(-1, 2)
+        weights = torch.tensor([1.0, 0.0], device=device).expand(len(widths), 2)
+        hot = torch.zeros_like(self.depth_mask)
+        hot[torch.arange(len(depths)), depths] = 1
+        return self._applied(same, weights, hot)
+
+    def expected_cost(self) -> Tensor:
+        """Expected cost under the logits, a scalar that carries their gradient."""
+        return self.cost(*self.probabilities())  # type: ignore[no-any-return]
+
+    def likely_cost(self) -> Tensor:
+        """Cost of the most likely shape, a scalar on the device."""
+        hot = []
+        for probs in self.probabilities():
+            best = probs.argmax(-1, keepdim=True)
+            hot.append(torch.zeros_like(probs).scatter(1, best, 1.0))
+        return self.cost(*hot)  # type: ignore[no-any-return]
+
+    def probabilities(self) -> tuple[Tensor, Tensor]:
+        """Probabilities of the candidate widths [L, K] and depths [D, K_d]."""
+        return (
+            (self.width_logits + self.width_mask).softmax(-1),
+            (self.depth_logits + self.depth_mask).softmax(-1),
+        )
+
+    def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """Class scores [N, classes] of images [N, C, H, W]; without a draw, of the widest net."""
+        self._draw = draw
+        try:
+            return self.net(images)  # type: ignore[no-any-return]
+        finally:
+            self._draw = None
+            self._features.clear()
+
+    # How it is done -----------------------------------------------------------------------------
+
+    def _place_choices(self) -> None:
+        """Group the choices by full width, so that a group's matrices are built at once."""
+        space, row = self.space, {c.name: i for i, c in enumerate(self.space.widths)}
+        self._groups: list[tuple[int, list[int], list[tuple[str, ...]]]] = []
+        for size in sorted({c.candidates[-1] for c in space.widths}):
+            rows = [i for i, c in enumerate(space.widths) if c.candidates[-1] == size]
+            sites = [space.widths[i].sites for i in rows]
+            self.register_buffer(f"rows_{size}", torch.tensor(rows), persistent=False)
+            self._groups.append((size, rows, sites))
+        # Per stage: the choices whose sampled widths make up the stream at each candidate depth.
+        self._streams: dict[str, list[list[int]]] = {}
+        for depth in space.depths:
+            streams = [depth.streams[d - 1] for d in depth.candidates]
+            if any(set(stream) != set(streams[0]) for stream in streams):
+                self._streams[depth.name] = [[row[str(s)] for s in stream] for stream in streams]
+
+    def _applied(self, widths: Tensor, weights: Tensor, depths: Tensor) -> Draw:
+        """Matrices and mixtures for sampled widths [L, 2], weights [L, 2] and depths [D, K_d]."""
+        matrices: dict[str, Tensor] = {}
+        for size, _, sites in self._groups:
+            rows = self.get_buffer(f"rows_{size}")
+            built = paper.width_matrix(widths[rows], weights[rows], size)
+            for matrix, names in zip(built, sites, strict=True):
+                matrices |= dict.fromkeys(names, matrix)
+        mixtures: dict[str, tuple[Tensor, Tensor | None]] = {}
+        active = widths.amax(-1)
+        for i, choice in enumerate(self.space.depths):
+            weight = depths[i, : len(choice.candidates)]
+            mixtures[choice.name] = (weight, self._stream_matrices(choice.name, active))
+        return Draw(matrices, mixtures)
+
+    def _stream_matrices(self, stage: str, active: Tensor) -> Tensor | None:
+        """[D, C, C]: from the stream's width at each candidate depth to the widest of them."""
+        if stage not in self._streams:
+            return None
+        streams = self._streams[stage]
+        widths = torch.stack([torch.stack([active[r] for r in s]).amax() for s in streams])
+        size = self.space.widths[streams[0][0]].candidates[-1]
+        return paper.channel_matrix(widths.amax().expand_as(widths), widths, size)
+
+    def _register_hooks(self) -> None:
+        for choice in self.space.widths:
+            for site in choice.sites:
+                self.net.get_submodule(site).register_forward_hook(self._mix_widths(site))
+        for depth in self.space.depths:
+            for d in depth.candidates:
+                block = self.net.get_submodule(depth.blocks[d - 1])
+                block.register_forward_hook(self._keep_feature(depth.name))
+            self.net.get_submodule(depth.name).register_forward_hook(self._mix_depths(depth.name))
+
+    def _mix_widths(self, site: str) -> Callable[..., Tensor | None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            if self._draw is None:
+                return None
+            return paper.mix_channels(output, self._draw.matrices[site])
+
+        return hook
+
+    def _keep_feature(self, stage: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            if self._draw is not None:
+                self._features.setdefault(stage, []).append(output)
+
+        return hook
+
+    def _mix_depths(self, stage: str) -> Callable[..., Tensor | None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            if self._draw is None:
+                return None
+            return paper.mix_depths(self._features.pop(stage), *self._draw.depths[stage])
+
+        return hook
+
+
+def _table(rows: Iterable[tuple[int, ...]]) -> Tensor:
+    """Rows of different lengths as one table of whole numbers, padded with the last of each."""
+    rows = list(rows)
+    columns = max(map(len, rows), default=1)
+    padded = [[*row, *[row[-1]] * (columns - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=torch.long).reshape(len(rows), columns)
+
+
+def _mask(rows: Iterable[tuple[int, ...]]) -> Tensor:
+    """0 where a row has an entry, -inf where it is padded."""
+    rows = list(rows)
+    columns = max(map(len, rows), default=1)
+    mask = torch.zeros(len(rows), columns)
+    for i, row in enumerate(rows):
+        mask[i, len(row) :] = -torch.inf
+    return mask
