@@ -1,0 +1,23 @@
+"""What a run found, as text and pictures.
+
+Pure functions from plain data (the JSON files of a run directory) to tables, PNG figures and one
+self-contained HTML page. Nothing here knows a network or a tensor.
+"""
+
+from .history import history_figure
+from .page import html
+from .shapes import shape_figure
+from .tables import Row, duration, markdown, quantity, table
+from .tradeoff import tradeoff_figure
+
+__all__ = [
+    "Row",
+    "duration",
+    "history_figure",
+    "html",
+    "markdown",
+    "quantity",
+    "shape_figure",
+    "table",
+    "tradeoff_figure",
+]

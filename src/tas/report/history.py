@@ -1,0 +1,149 @@
+"""The picture of how a run went, from the lines of its log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY, VERMILLION, canvas
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Line = Mapping[str, Any]
+
+_PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
+
+
+def history_figure(
+    lines: Iterable[Line],
+    path: str | Path,
+    *,
+    budget: Mapping[str, Any] | None = None,
+    tolerance: float = 0.05,
+) -> None:
+    """Draw accuracy and loss of every phase and, of a search, its cost and how sure it became.
+
+    Args:
+        lines: those of ``log.jsonl``, with ``phase``, ``epoch``, and whatever there is of
+            ``loss``, ``accuracy``, ``test_accuracy``; of a search also ``expected_cost`` and
+            ``likely_cost`` in the budget's unit, ``tau``, ``entropy`` (mean of the choices, in
+            nats), and ``probabilities`` of all candidates, as
+            ``{"widths": {name: {value: p}}, "depths": {name: {value: p}}}``.
+            Of an epoch that is there twice, the later line counts.
+        path: the PNG file to write.
+        budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as the band that the search accepts.
+        tolerance: the height of that band, as a part of the budget.
+
+    Raises:
+        InputError: there is no line to draw.
+    """
+    phases: dict[str, dict[int, Line]] = {}
+    for line in lines:
+        phases.setdefault(line["phase"], {})[line["epoch"]] = line
+    if not phases:
+        raise InputError("the log is empty: no epoch has been finished yet")
+    runs = {phase: [line for _, line in sorted(of.items())] for phase, of in phases.items()}
+    search = runs.get("search", [])
+
+    panels = [partial(_accuracy, runs=runs), partial(_loss, runs=runs)]
+    if _points(search, "expected_cost")[0]:
+        panels.append(partial(_cost, search=search, budget=budget, tolerance=tolerance))
+    if _points(search, "tau")[0]:
+        panels.append(partial(_doubt, search=search))
+    if _points(search, "probabilities")[0]:
+        panels.append(partial(_sureness, search=search))
+    rows = (len(panels) + 1) // 2
+    with canvas(path, 2.7 * rows) as figure:
+        grid = figure.add_gridspec(rows, 2)
+        for number, draw in enumerate(panels):
+            alone = number == len(panels) - 1 and number % 2 == 0
+            place = grid[number // 2, :] if alone else grid[number // 2, number % 2]
+            axes = figure.add_subplot(place)
+            draw(axes)
+            axes.set_xlabel("epoch")
+            axes.set_xlim(left=0)
+            axes.locator_params(axis="x", integer=True)
+            axes.grid(axis="y")
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend()
+
+
+def _accuracy(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
+    for phase, color in _colors(runs).items():
+        tested, trained = (_points(runs[phase], key) for key in ("test_accuracy", "accuracy"))
+        name = None if tested[0] else phase  # one entry in the legend for both lines
+        _plot(axes, *trained, color=color, ls=(0, (4, 2)), lw=1.0, label=name)
+        _plot(axes, *tested, color=color, label=phase)
+    axes.set_title("accuracy (%): test, and training (dashed)")
+
+
+def _loss(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
+    for phase, color in _colors(runs).items():
+        _plot(axes, *_points(runs[phase], "loss"), color=color, label=phase)
+    axes.set_title("training loss (each phase has its own)")
+
+
+def _cost(
+    axes: "Axes", search: Sequence[Line], budget: Mapping[str, Any] | None, tolerance: float
+) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    unit = "in the budget's unit"
+    if budget is not None:
+        unit = {"macs": "MACs", "params": "parameters"}.get(budget["unit"], budget["unit"])
+        lowest, highest = budget["value"] * (1 - tolerance), budget["value"]
+        label = f"budget, and {100 * tolerance:g} % below"
+        axes.axhspan(lowest, highest, color=GREEN, alpha=0.25, lw=0, label=label)
+    _plot(axes, *_points(search, "likely_cost"), color=GREY, lw=1.0, label="most likely shape")
+    _plot(axes, *_points(search, "expected_cost"), color=ORANGE, label="expected")
+    axes.yaxis.set_major_formatter(EngFormatter())
+    axes.set_title(f"cost during the search ({unit})")
+
+
+def _doubt(axes: "Axes", search: Sequence[Line]) -> None:
+    _plot(axes, *_points(search, "tau"), color=GREY, ls="--", label="temperature tau")
+    _plot(axes, *_points(search, "entropy"), color=ORANGE, label="entropy, mean (nats)")
+    axes.set_title("how undecided the search is")
+    axes.set_ylim(bottom=0)
+
+
+def _sureness(axes: "Axes", search: Sequence[Line]) -> None:
+    """The probability of the most likely candidate: one line for each depth, one for all widths."""
+    epochs, choices = _points(search, "probabilities")
+    surest = [
+        {kind: {name: max(p.values()) for name, p in of.items()} for kind, of in both.items()}
+        for both in choices
+    ]
+    widths = [list(both["widths"].values()) for both in surest]
+    if all(widths):
+        axes.fill_between(
+            epochs, [*map(min, widths)], [*map(max, widths)], color=SKY, alpha=0.3, lw=0
+        )
+        _plot(axes, epochs, [*map(median, widths)], color=BLUE, label="widths: median and range")
+    for number, name in enumerate(surest[-1]["depths"]):
+        depths = [both["depths"][name] for both in surest]
+        look = ("-", "--", ":", "-.")[number % 4]
+        _plot(axes, epochs, depths, color=VERMILLION, ls=look, lw=1.2, label=f"depth of {name}")
+    axes.set_title("probability of the most likely candidate")
+    axes.set_ylim(0, 1.03)
+
+
+def _colors(runs: Mapping[str, Any]) -> dict[str, str]:
+    others = cycle((PINK, VERMILLION, SKY, INK))
+    return {phase: _PHASES.get(phase) or next(others) for phase in runs}
+
+
+def _points(lines: Sequence[Line], key: str) -> tuple[list[int], list[Any]]:
+    """Epochs and values of the lines that have the key."""
+    found = [line for line in lines if line.get(key) is not None]
+    return [line["epoch"] for line in found], [line[key] for line in found]
+
+
+def _plot(axes: "Axes", epochs: Sequence[int], values: Sequence[float], **look: Any) -> None:
+    """A line; a dot where there is one epoch only, through which no line could be seen."""
+    if epochs:
+        axes.plot(epochs, values, marker="o" if len(epochs) == 1 else None, ms=4, **look)

@@ -1,0 +1,138 @@
+"""The report of a run: one HTML file with everything inside it."""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from ..errors import InputError
+from .history import history_figure
+from .shapes import shape_figure
+from .tables import cells, duration, quantity
+from .tradeoff import tradeoff_figure
+
+
+@dataclass(frozen=True)
+class _Picture:
+    title: str
+    says: str  # for those who cannot see it
+    data: str  # base64 of the PNG
+
+
+def html(run_dir: str | Path) -> Path:
+    """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
+
+    Reads what there is of ``result.json``, ``shape.json``, ``log.jsonl`` and ``config.yaml``; of a
+    run that is not finished, the report says so. The shape is drawn if ``result.json`` has the
+    unpruned net's under ``full_shape``.
+
+    Raises:
+        InputError: the folder holds no run, one of its files is damaged, or it is not writable.
+    """
+    run_dir = Path(run_dir)
+    result = _json(run_dir / "result.json")
+    log = _lines(run_dir / "log.jsonl")
+    if result is None and not log:
+        raise InputError(f"'{run_dir}' holds no run: it has neither result.json nor log.jsonl")
+    result = result or {}
+    config = run_dir / "config.yaml"
+    try:
+        page = _template().render(
+            title=_title(result) or run_dir.name,
+            finished=bool(result),
+            table=cells(result["rows"]) if result.get("rows") else None,
+            facts=_facts(result),
+            pictures=_pictures(run_dir, result, log),
+            notes=result.get("notes", []),
+            config=config.read_text(encoding="utf-8") if config.is_file() else None,
+        )
+        path = run_dir / "report.html"
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the report in '{run_dir}': {error.strerror}") from None
+    return path
+
+
+def _template() -> Any:
+    text = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text)
+
+
+def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) -> list[_Picture]:
+    folder = run_dir / "figures"
+    folder.mkdir(exist_ok=True)
+    budget = result.get("budget")
+    shape, full = _json(run_dir / "shape.json"), result.get("full_shape")
+    pictures = []
+
+    def add(name: str, title: str, says: str) -> None:
+        data = b64encode((folder / name).read_bytes()).decode()
+        pictures.append(_Picture(title, says, data))
+
+    if shape and full:
+        shape_figure(shape, full, folder / "shape.png")
+        add(
+            "shape.png",
+            "The shape that was found",
+            "Bars: the channels of every convolution, found and unpruned; blocks that were cut.",
+        )
+    if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
+        tradeoff_figure(result["rows"], folder / "tradeoff.png", budget=budget)
+        add("tradeoff.png", "Accuracy and cost", "Points: accuracy against MACs of every net.")
+    if log:
+        history_figure(log, folder / "history.png", budget=budget)
+        add("history.png", "How the run went", "Lines: accuracy, loss and cost over the epochs.")
+    return pictures
+
+
+def _title(result: dict[str, Any]) -> str:
+    return " on ".join(str(result[key]) for key in ("net", "data") if result.get(key))
+
+
+def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = []
+    if budget := result.get("budget"):
+        counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
+        amount = quantity(budget["value"]) if counted else f"{budget['value']:g}"
+        text = f"{amount} {counted or budget['unit']}"
+        if budget.get("ratio"):
+            text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"
+        facts.append(("Budget", text))
+    if result.get("seconds_total") is not None:
+        facts.append(("Whole run", duration(result["seconds_total"])))
+    if result.get("seed") is not None:
+        facts.append(("Seed", str(result["seed"])))
+    if result.get("hardware"):
+        facts.append(("Hardware", str(result["hardware"])))
+    if versions := result.get("versions"):
+        facts.append(("Versions", ", ".join(f"{name} {v}" for name, v in versions.items())))
+    return facts
+
+
+def _json(path: Path) -> Any:
+    """What the file holds; None if there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read '{path}': {error}") from None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; none if there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        # Behind the last newline there is nothing, or what a run that was killed left half written.
+        return [json.loads(line) for line in lines if line]
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read '{path}': {error}") from None

@@ -1,0 +1,99 @@
+"""The result as text: one row per net, the unpruned net first."""
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+MISSING = "-"
+
+
+class _Net(TypedDict):
+    name: str
+    macs: float  # multiply-adds of one image
+    params: float
+
+
+class Row(_Net, total=False):
+    """One net of a result. What was not measured is left out or ``None``.
+
+    The first row of a result is the unpruned net: percentages are of its MACs.
+    """
+
+    accuracy: float | None  # percent; the mean where there are several runs
+    spread: float | None  # standard deviation over the runs, in points
+    runs: int
+    seconds: float | None  # wall time that this net took
+
+
+def quantity(value: float) -> str:
+    """A count with its unit: ``22.4 M`` MACs, ``1.21 G`` MACs, ``0.27 M`` parameters."""
+    # Millions from a tenth on: the literature writes a ResNet-20 as 0.27 M, not as 272 k.
+    for limit, one, unit in ((999.95e6, 1e9, "G"), (1e5, 1e6, "M"), (1e3, 1e3, "k")):
+        if value >= limit:
+            digits = 1 if value >= 10 * one else 2
+            return f"{value / one:.{digits}f} {unit}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: ``8.4 s``, ``4 min 05 s``, ``2 h 07 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    hours, rest = divmod(round(seconds / 60), 60)
+    return f"{hours} h {rest:02d} min"
+
+
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and body, as strings. A column that no row has a value for is left out."""
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("net", lambda row: row["name"]),
+        ("MACs", lambda row: quantity(row["macs"])),
+        ("MACs (%)", lambda row: f"{100 * row['macs'] / rows[0]['macs']:.1f}"),
+        ("params", lambda row: quantity(row["params"])),
+    ]
+    if any(row.get("accuracy") is not None for row in rows):
+        columns.append(("accuracy (%)", _accuracy))
+    if any(row.get("runs", 1) > 1 for row in rows):
+        columns.append(("runs", lambda row: str(row.get("runs", 1))))
+    if any(row.get("seconds") is not None for row in rows):
+        columns.append(("time", _time))
+    return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The result for a terminal: ``rich.print(table(rows))``. The first row is the unpruned net."""
+    header, body = cells(rows)
+    result = Table(box=SIMPLE_HEAD, show_edge=False)
+    for number, name in enumerate(header):
+        result.add_column(
+            name, justify="right" if number else "left", no_wrap=number > 0, overflow="fold"
+        )
+    for line in body:
+        result.add_row(*map(Text, line))  # Text: a name may hold [brackets], which are no markup
+    return result
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The result as a Markdown table. The first row is the unpruned net."""
+    header, body = cells(rows)
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [header, rule, *escaped])
+
+
+def _accuracy(row: Row) -> str:
+    accuracy, spread = row.get("accuracy"), row.get("spread")
+    if accuracy is None:
+        return MISSING
+    return f"{accuracy:.2f}" if spread is None else f"{accuracy:.2f} ± {spread:.2f}"
+
+
+def _time(row: Row) -> str:
+    seconds = row.get("seconds")
+    return MISSING if seconds is None else duration(seconds)

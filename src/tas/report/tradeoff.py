@@ -1,0 +1,60 @@
+"""The picture of what accuracy costs: one point for every net."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, VERMILLION, canvas
+from .tables import Row, quantity
+
+# The unpruned net, equal widths and the found net have the colours that they have elsewhere.
+_LOOKS = ((GREY, "s"), (GREEN, "^"), (BLUE, "o"), (ORANGE, "D"), (VERMILLION, "v"), (PINK, "P"))
+
+
+def tradeoff_figure(
+    rows: Sequence[Row], path: str | Path, *, budget: Mapping[str, Any] | None = None
+) -> None:
+    """Draw accuracy against multiply-adds; rows without an accuracy are left out.
+
+    Args:
+        rows: the nets, the unpruned one first. ``spread`` becomes an error bar.
+        path: the PNG file to write.
+        budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as a line if its unit is MACs.
+
+    Raises:
+        InputError: no row has an accuracy.
+    """
+    if not any(row.get("accuracy") is not None for row in rows):
+        raise InputError("no net has an accuracy yet: there is nothing to draw")
+    from matplotlib.ticker import EngFormatter
+
+    with canvas(path, 3.8) as figure:
+        axes = figure.add_subplot()
+        if budget is not None and budget["unit"] == "macs":
+            label = f"budget: {quantity(budget['value'])}"
+            axes.axvline(budget["value"], color=INK, lw=0.8, ls=(0, (4, 3)), label=label, zorder=0)
+        for row, (color, marker) in zip(rows, cycle(_LOOKS), strict=False):
+            accuracy, spread = row.get("accuracy"), row.get("spread")
+            if accuracy is None:
+                continue
+            axes.errorbar(
+                row["macs"],
+                accuracy,
+                yerr=None if spread is None else [spread],
+                color=color,
+                fmt=marker,
+                ms=8,
+                mec="white",  # keeps points apart that nearly coincide
+                mew=0.6,
+                capsize=4,
+                lw=1.4,
+                label=f"{row['name']}: {accuracy:.2f}",
+            )
+        axes.margins(x=0.08, y=0.12)
+        axes.xaxis.set_major_formatter(EngFormatter())
+        axes.set_xlabel("MACs of one image")
+        axes.set_ylabel("accuracy (%)")
+        axes.grid()
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)

@@ -1,0 +1,131 @@
+"""The HTML report: one file, from whatever a run directory holds."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tas.errors import InputError
+from tas.report import html
+
+SHAPE = {"net": "tiny", "widths": {"stem": 4, "s.0.conv1": 4}, "depths": {"s": 1}, "macs": 6e6}
+RESULT: dict[str, Any] = {
+    "rows": [
+        {"name": "unpruned", "macs": 1e7, "params": 1e6, "accuracy": 92.0, "seconds": 10.0},
+        {"name": "searched", "macs": 6e6, "params": 7e5, "accuracy": 91.0, "seconds": 20.0},
+    ],
+    "budget": {"unit": "macs", "value": 6e6, "ratio": 0.6},
+    "hardware": "2 CPU cores",
+    "versions": {"tas": "0.1.0", "torch": "2.6.0"},
+    "seed": 7,
+    "notes": ["skipped <script>alert(1)</script>.jpg & one more"],
+    "data": "digits",
+    "net": "tiny",
+    "seconds_total": 30.0,
+    "full_shape": {**SHAPE, "widths": {"stem": 8, "s.0.conv1": 8}, "macs": 1e7},
+}
+LOG = '{"phase": "student", "epoch": 1, "loss": 1.5, "accuracy": 60.0}\n'
+
+
+class Page(HTMLParser):
+    """What a browser would see of a report."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    @property
+    def pictures(self) -> list[str]:
+        return [str(attributes["src"]) for tag, attributes in self.tags if tag == "img"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The directory of a finished run."""
+    (tmp_path / "result.json").write_text(json.dumps(RESULT))
+    (tmp_path / "shape.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "log.jsonl").write_text(LOG)
+    (tmp_path / "config.yaml").write_text("net: tiny\nepochs: 1  # <b>one</b>\n")
+    return tmp_path
+
+
+def test_a_report_holds_everything_and_needs_nothing(run: Path) -> None:
+    path = html(run)
+    assert path == run / "report.html"
+    page = Page(path)
+    for text in ("searched", "91.00", "2 CPU cores", "torch 2.6.0", "epochs: 1", "60 % of the"):
+        assert text in page.text
+    assert "Seed7" in page.text
+    assert len(page.pictures) == 3
+    assert all(source.startswith("data:image/png;base64,") for source in page.pictures)
+    assert not {tag for tag, _ in page.tags} & {"link", "script", "iframe"}
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    assert sorted(p.name for p in (run / "figures").iterdir()) == [
+        "history.png",
+        "shape.png",
+        "tradeoff.png",
+    ]
+
+
+def test_what_comes_from_users_is_text(run: Path) -> None:
+    page = Page(html(run))
+    assert "skipped <script>alert(1)</script>.jpg & one more" in page.text
+    assert "<b>one</b>" in page.text
+
+
+def test_a_report_can_be_written_again(run: Path) -> None:
+    first = html(run).read_bytes()
+    assert html(run).read_bytes() == first
+
+
+def test_an_unfinished_run_says_so(run: Path) -> None:
+    assert "not finished" not in Page(html(run)).text
+    (run / "result.json").unlink()
+    page = Page(html(run))
+    assert "not finished" in page.text
+    assert len(page.pictures) == 1
+
+
+def test_a_search_without_training_has_a_shape_and_no_tradeoff(run: Path) -> None:
+    rows = [{**row, "accuracy": None} for row in RESULT["rows"]]
+    (run / "result.json").write_text(json.dumps({"rows": rows, "full_shape": RESULT["full_shape"]}))
+    page = Page(html(run))
+    assert len(page.pictures) == 2
+    assert "accuracy (%)" not in page.text
+
+
+def test_a_line_that_is_half_written_is_not_there_yet(run: Path) -> None:
+    whole = html(run).read_bytes()
+    (run / "log.jsonl").write_text(LOG + LOG[:20])
+    assert html(run).read_bytes() == whole
+
+
+def test_what_is_no_run_is_refused(run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(InputError, match=re.escape(f"'{empty}' holds no run")):
+        html(empty)
+    assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("name", ["result.json", "shape.json", "log.jsonl"])
+def test_a_damaged_file_is_named(run: Path, name: str) -> None:
+    (run / name).write_text('{"rows": [\n')
+    with pytest.raises(InputError, match=name):
+        html(run)
+
+
+def test_where_nothing_can_be_written_it_says_so(run: Path) -> None:
+    (run / "figures").write_text("a file in the way")
+    with pytest.raises(InputError, match="cannot write the report"):
+        html(run)
