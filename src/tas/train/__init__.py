@@ -1,0 +1,29 @@
+"""Training: tasks (classification, distillation, search) behind one loop, and a run's directory."""
+
+from .evaluation import evaluate, recompute_norm_statistics
+from .hardware import accelerator, pick_precision
+from .loop import History, fit
+from .options import SearchOptions, TrainOptions
+from .rundir import RunDir
+from .tasks import Batches, Classification, Distillation, Paired, Search, Task
+from .weights import load_weights, save_weights
+
+__all__ = [
+    "Batches",
+    "Classification",
+    "Distillation",
+    "History",
+    "Paired",
+    "RunDir",
+    "Search",
+    "SearchOptions",
+    "Task",
+    "TrainOptions",
+    "accelerator",
+    "evaluate",
+    "fit",
+    "load_weights",
+    "pick_precision",
+    "recompute_norm_statistics",
+    "save_weights",
+]

@@ -1,0 +1,99 @@
+"""A checkpoint per epoch: what Accelerate saves, and the history up to there as JSON.
+
+``<folder>/epoch-0007`` appears whole by a rename; only then is its predecessor removed. What is
+read back are tensors (safetensors, ``weights_only=True``) and JSON, never code.
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from ..errors import InputError
+
+__all__ = ["Plan", "latest", "load", "save"]
+
+FORMAT = "tas-checkpoint/1"
+MANIFEST = "progress.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What must not change between a run and its continuation."""
+
+    phase: str
+    epochs: int
+    steps_per_epoch: int
+    seed: int
+    processes: int
+
+
+def save(accelerator: Accelerator, folder: Path, plan: Plan, history: list[dict[str, Any]]) -> None:
+    """Write the checkpoint of the last epoch of ``history``; called by all processes."""
+    partial = folder / "partial"
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        manifest = {"format": FORMAT, **vars(plan), "history": history}
+        (partial / MANIFEST).write_text(json.dumps(manifest))
+        before = _numbered(folder)
+        partial.rename(folder / f"epoch-{len(history):04}")
+        for old in before:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint of a phase, if it has one."""
+    return max(_numbered(folder), key=_number, default=None)
+
+
+def load(accelerator: Accelerator, checkpoint: Path, plan: Plan) -> list[dict[str, Any]]:
+    """Restore what is prepared in the accelerator; the history of the epochs done.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or belongs to another training.
+    """
+    try:
+        manifest = json.loads((checkpoint / MANIFEST).read_text())
+        found = {name: manifest[name] for name in vars(plan)}
+        history: list[dict[str, Any]] = manifest["history"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(checkpoint, error) from None
+    for name, wanted in vars(plan).items():
+        if found[name] != wanted:
+            raise InputError(
+                f"the checkpoint '{checkpoint}' was written with {name.replace('_', ' ')} "
+                f"{found[name]}, not {wanted}: choose another --out, or go on as it was begun"
+            )
+    try:
+        accelerator.load_state(str(checkpoint), load_kwargs={"weights_only": True})
+    except Exception as error:  # whatever safetensors, pickle and load_state_dict may raise
+        raise _unreadable(checkpoint, error) from None
+    return history
+
+
+def _unreadable(checkpoint: Path, error: Exception) -> InputError:
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+    return InputError(
+        f"the checkpoint '{checkpoint}' is damaged or of another net ({reason}): "
+        "remove it to start this phase anew, or choose another --out"
+    )
+
+
+def _numbered(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [p for p in folder.iterdir() if re.fullmatch(r"epoch-\d+", p.name)]
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("epoch-"))

@@ -1,0 +1,132 @@
+"""Where and how precisely a net is computed: device, autocast, memory format, by Accelerate.
+
+Measured for a training step of ResNet-20 at batch 128 on two cores of an AMD EPYC with AVX512-BF16
+(median of 15): 217 ms in fp32 with NCHW, 155 ms with channels_last, 129 ms with bf16, 100 ms with
+both; so both are the default. foreach, fused and plain SGD differ by less than the noise (1 %), as
+do ``set_to_none`` and flushing denormals; fp32 convolutions that oneDNN may round to bf16 gain
+nothing over fp32; without oneDNN a step takes four to six times as long.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from torch import Tensor, nn
+
+from ..errors import InputError, one_of
+from .options import PRECISIONS
+
+__all__ = ["accelerator", "pick_precision", "place", "place_module", "prepare", "release"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
+    """A fresh ``Accelerator`` on a device: its ``device``, ``process_index``, ``num_processes``.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. Where several processes were
+            launched, Accelerate gives each its own device.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+
+    Raises:
+        InputError: there is no such device here, or no such precision.
+    """
+    _check_device(device)
+    # Accelerate holds one global state per process. The phases of a run may differ in precision,
+    # so it is set up anew; what the launcher set up (the process group) stays.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    with _chosen(device):
+        state = PartialState(cpu=device == "cpu")
+    bf16 = pick_precision(precision, state.device) == "bf16"
+    # Runs repeat bit for bit, on CUDA as well: no algorithm that adds in random order.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    try:
+        return Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=device == "cpu")
+    except ValueError as error:
+        raise InputError(f"--precision {precision} on {state.device}: {error}") from None
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """``"bf16"`` or ``"fp32"``; ``auto`` is bf16 where the hardware has instructions for it."""
+    if precision not in PRECISIONS:
+        raise InputError(one_of("precision", precision, PRECISIONS))
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every PyTorch
+        fast = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+    else:
+        fast = False
+    return "bf16" if fast else "fp32"
+
+
+def place(x: Tensor, device: torch.device) -> Tensor:
+    """A batch of pictures on the device, in the memory format that its convolutions prefer."""
+    return x.to(device, memory_format=_memory_format(device), non_blocking=True)
+
+
+def place_module(module: nn.Module, device: torch.device) -> nn.Module:
+    """A module moved to the device, its convolutions in the memory format that ``place`` gives."""
+    module.to(device, memory_format=_memory_format(device))  # type: ignore[call-overload]
+    return module
+
+
+def prepare(accelerator: Accelerator, module: nn.Module, *, wrap: bool = True) -> nn.Module:
+    """A module made ready to train: placed, under autocast, its gradients averaged over processes.
+
+    Args:
+        wrap: False leaves the gradients to the caller.
+    """
+    place_module(module, accelerator.device)
+    prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not wrap)
+    return prepared
+
+
+def release(accelerator: Accelerator, module: nn.Module) -> None:
+    """Take back what ``prepare`` put on a module, so that it is the plain net it was."""
+    accelerator.unwrap_model(module, keep_fp32_wrapper=False)
+    for name in ("forward", "_is_accelerate_prepared"):  # attributes of this object alone
+        module.__dict__.pop(name, None)
+    module.zero_grad(set_to_none=True)
+
+
+def _memory_format(device: torch.device) -> torch.memory_format:
+    return torch.channels_last if device.type in ("cpu", "cuda") else torch.preserve_format
+
+
+def _check_device(device: str) -> None:
+    kind, _, index = device.partition(":")
+    if kind not in DEVICES or (index and not (kind == "cuda" and index.isdigit())):
+        raise InputError(one_of("device", device, [*DEVICES, "cuda:1"]))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"--device {device}: no such device here; 'auto' takes what there is")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise InputError(
+            f"--device {device}: PyTorch finds {count or 'no'} CUDA device{'s' * (count != 1)} "
+            "here; 'auto' takes what there is"
+        )
+
+
+@contextmanager
+def _chosen(device: str) -> Iterator[None]:
+    """Tell Accelerate one particular GPU, in the way it offers: an environment variable."""
+    if ":" not in device:
+        yield
+        return
+    torch.cuda.set_device(device)
+    before = os.environ.get("ACCELERATE_TORCH_DEVICE")
+    os.environ["ACCELERATE_TORCH_DEVICE"] = device
+    try:
+        yield
+    finally:
+        del os.environ["ACCELERATE_TORCH_DEVICE"]
+        if before is not None:
+            os.environ["ACCELERATE_TORCH_DEVICE"] = before

@@ -1,0 +1,127 @@
+"""What can be set of a training and of a search: two frozen dataclasses, checked on construction.
+
+The defaults are those of the paper's CIFAR experiments, so far as it states them. Variants are made
+with ``dataclasses.replace``.
+"""
+
+from dataclasses import dataclass
+
+from ..errors import InputError, one_of
+
+__all__ = ["PRECISIONS", "SearchOptions", "TrainOptions"]
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a plain net is trained, with or without a teacher.
+
+    Attributes:
+        epochs: passes over the training pictures.
+        warmup_epochs: the learning rate rises linearly over these, then falls to 0 by a cosine.
+        batch_size: pictures in one step, over all processes.
+        lr: the highest learning rate of SGD.
+        momentum, nesterov: of SGD.
+        weight_decay: of SGD, on every parameter (norms and biases included, as in the reference).
+        label_smoothing: share of the label's probability that is spread over all classes.
+        kd_alpha: weight of the teacher's answers against the labels; only with a teacher.
+        kd_temperature: what both nets' logits are divided by for it; only with a teacher.
+        precision: ``bf16`` (autocast), ``fp32``, or ``auto``: bf16 where the hardware computes it.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    epochs: int = 300
+    warmup_epochs: int = 5
+    batch_size: int = 256
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    kd_alpha: float = 0.9
+    kd_temperature: float = 4.0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _between("label_smoothing", self.label_smoothing, 0, 1)
+        _between("kd_alpha", self.kd_alpha, 0, 1)
+        _above_zero("kd_temperature", self.kd_temperature)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How the weights and the logits of a supernet are trained.
+
+    Attributes:
+        epochs ... weight_decay, precision: of the weights; as in ``TrainOptions``.
+        logit_lr, logit_betas, logit_decay: of Adam on the logits.
+        tau_start, tau_end: temperature of the Gumbel-softmax, falling by a cosine.
+        cost_weight: weight of the budget loss against the cross-entropy of the logits' batch.
+        tolerance: how far below the budget, as a ratio, the expected cost may lie unpunished.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    epochs: int = 600
+    warmup_epochs: int = 0
+    batch_size: int = 256
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    logit_lr: float = 1e-3
+    logit_betas: tuple[float, float] = (0.5, 0.999)
+    logit_decay: float = 1e-3
+    tau_start: float = 5.0
+    tau_end: float = 0.1
+    cost_weight: float = 2.0
+    tolerance: float = 0.05
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _above_zero("logit_lr", self.logit_lr)
+        _at_least("logit_decay", self.logit_decay, 0)
+        for beta in self.logit_betas:
+            _between("logit_betas", beta, 0, 1)
+        _above_zero("tau_start", self.tau_start)
+        _above_zero("tau_end", self.tau_end)
+        _at_least("cost_weight", self.cost_weight, 0)
+        _between("tolerance", self.tolerance, 0, 1)
+
+
+def _check_common(options: TrainOptions | SearchOptions) -> None:
+    _at_least("epochs", options.epochs, 1)
+    _at_least("warmup_epochs", options.warmup_epochs, 0)
+    _at_least("batch_size", options.batch_size, 1)
+    _above_zero("lr", options.lr)
+    _between("momentum", options.momentum, 0, 1)
+    if options.nesterov and options.momentum == 0:
+        raise InputError("--nesterov true needs a --momentum above 0, such as 0.9")
+    _at_least("weight_decay", options.weight_decay, 0)
+    if options.precision not in PRECISIONS:
+        raise InputError(one_of("precision", options.precision, PRECISIONS))
+
+
+def _at_least(name: str, value: float, lowest: int) -> None:
+    if not value >= lowest:  # a NaN is refused too
+        raise InputError(f"{_flag(name)} {value}: must be at least {lowest}")
+
+
+def _above_zero(name: str, value: float) -> None:
+    if not value > 0:
+        raise InputError(f"{_flag(name)} {value}: must be above 0")
+
+
+def _between(name: str, value: float, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise InputError(f"{_flag(name)} {value}: must lie between {lowest} and {highest}")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,121 @@
+"""How far a phase is, for a person to read: one live line on a terminal, else a line per epoch."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+__all__ = ["PhaseProgress", "readable_seconds"]
+
+SHOWN = {  # which figures, under which name, and how
+    "loss": "loss {:.3f}",
+    "accuracy": "accuracy {:.1f} %",
+    "test_accuracy": "test {:.1f} %",
+    "expected_cost": "cost {:.3g}",
+    "tau": "tau {:.2f}",
+}
+
+
+class PhaseProgress:
+    """A context; says nothing at all with ``enabled=False``.
+
+    Args:
+        phase: what is named at the start of the line.
+        epochs, steps_per_epoch: of the whole phase.
+        done: epochs that are there already, from an earlier run.
+    """
+
+    def __init__(
+        self, phase: str, epochs: int, steps_per_epoch: int, *, done: int = 0, enabled: bool = True
+    ) -> None:
+        self.phase = phase
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.first_step = done * steps_per_epoch
+        self.enabled = enabled
+        self.started = time.perf_counter()
+        console = Console(stderr=True)
+        self.live = enabled and console.is_terminal
+        self.bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("epoch {task.fields[epoch]}  {task.fields[within]}  {task.fields[figures]}"),
+            TextColumn("[cyan]{task.fields[left]} left"),
+            console=console,
+            auto_refresh=False,  # a thread of its own would take time from the training
+            disable=not self.live,
+        )
+        self.task = self.bar.add_task(
+            phase,
+            total=epochs * steps_per_epoch,
+            completed=self.first_step,
+            epoch=f"{min(done + 1, epochs)}/{epochs}",
+            within="",
+            figures="",
+            left="?",
+        )
+
+    def __enter__(self) -> "PhaseProgress":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def batch(self, epoch: int, done: int, figures: dict[str, float]) -> None:
+        """``done`` batches of an epoch (counted from 1) are through."""
+        if self.live:
+            within = f"batch {done}/{self.steps_per_epoch}"
+            self._show(epoch, (epoch - 1) * self.steps_per_epoch + done, within, figures)
+
+    def testing(self, epoch: int, figures: dict[str, float]) -> None:
+        """The epoch's training is through, its evaluation begins."""
+        if self.live:
+            self._show(epoch, epoch * self.steps_per_epoch, "testing", figures)
+
+    def epoch(self, epoch: int, figures: dict[str, float]) -> None:
+        """An epoch is through, its evaluation included."""
+        step = epoch * self.steps_per_epoch
+        if self.live:
+            self._show(epoch, step, f"{figures['seconds']:.1f} s/epoch", figures)
+        elif self.enabled:
+            print(
+                f"{self.phase}  epoch {epoch}/{self.epochs}  {_text(figures)}  "
+                f"{figures['seconds']:.1f} s  {self._left(step)} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _show(self, epoch: int, step: int, within: str, figures: dict[str, float]) -> None:
+        self.bar.update(
+            self.task,
+            completed=step,
+            epoch=f"{epoch}/{self.epochs}",
+            within=within,
+            figures=_text(figures),
+            left=self._left(step),
+        )
+        self.bar.refresh()
+
+    def _left(self, step: int) -> str:
+        """Time to the end of the phase at the pace since it was started or continued."""
+        pace = (time.perf_counter() - self.started) / max(step - self.first_step, 1)
+        return readable_seconds(pace * (self.epochs * self.steps_per_epoch - step))
+
+
+def readable_seconds(seconds: float) -> str:
+    """``0:07``, ``12:05``, ``3:20:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _text(figures: dict[str, float]) -> str:
+    return "  ".join(form.format(figures[name]) for name, form in SHOWN.items() if name in figures)

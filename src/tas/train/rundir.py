@@ -1,0 +1,181 @@
+"""The directory of one run: its configuration, log, shape, weights, checkpoints and result.
+
+``config.yaml`` says whose directory it is: the same command continues there, any other is refused.
+Files appear whole or not at all, by a rename.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from ..errors import InputError
+from .weights import load_weights, save_weights
+
+__all__ = ["RunDir"]
+
+
+class RunDir:
+    """A run directory; made by ``RunDir.open``.
+
+    Attributes:
+        path: the directory.
+        config: what the run was begun with.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def open(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDir":
+        """Create a run directory, or continue the run of the same configuration in it.
+
+        Args:
+            config: option to value, possibly nested; what YAML can hold.
+
+        Raises:
+            InputError: it cannot be written, holds a run with other options, or other files.
+        """
+        path = Path(path)
+        wanted: dict[str, Any] = json.loads(json.dumps(config, default=str))  # tuples, paths
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            recorded = cls.recorded(path)
+            if recorded is not None:
+                _check_same(path, recorded, wanted)
+            elif others := sorted(p.name for p in path.iterdir() if not p.name.startswith(".")):
+                raise InputError(
+                    f"--out {path} holds other files ('{others[0]}') and no run: "
+                    "choose an empty or a new directory"
+                )
+            _write(path / "config.yaml", yaml.safe_dump(wanted, sort_keys=False))
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(f"--out {path} is a file: choose a directory") from None
+        except OSError as error:
+            raise InputError(
+                f"--out {path} cannot be written ({error.strerror}): choose another --out"
+            ) from None
+        return cls(path, wanted)
+
+    @staticmethod
+    def recorded(path: str | Path) -> dict[str, Any] | None:
+        """The configuration of the run in a directory, None if there is none.
+
+        Raises:
+            InputError: its ``config.yaml`` cannot be read.
+        """
+        file = Path(path) / "config.yaml"
+        try:
+            config = yaml.safe_load(file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"'{file}' cannot be read: {reason}") from None
+        if not isinstance(config, dict):
+            raise InputError(f"'{file}' is not the configuration of a run")
+        return config
+
+    @property
+    def shape(self) -> Path:
+        return self.path / "shape.json"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    def checkpoint(self, phase: str) -> Path:
+        """Where the checkpoints of a phase lie."""
+        return self.path / "checkpoint" / phase
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there; such a run is read, never trained again."""
+        return (self.path / "result.json").exists()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What ``finish`` wrote."""
+        content: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+        return content
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write ``result.json``, the last act of a run.
+
+        Raises:
+            InputError: the run has a result already.
+        """
+        if self.finished:
+            raise InputError(f"--out {self.path} holds a finished run: choose another --out")
+        _write(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Append a line to ``log.jsonl``."""
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines of ``log.jsonl``; a line that was cut off is left out."""
+        file = self.path / "log.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def keep_log(self, phase: str, lines: list[dict[str, Any]]) -> None:
+        """Make these the lines of a phase, behind those of all others."""
+        others = [line for line in self.log_lines if line.get("phase") != phase]
+        text = "".join(json.dumps(line) + "\n" for line in [*others, *lines])
+        _write(self.path / "log.jsonl", text)
+
+    def save_model(self, model: nn.Module) -> None:
+        """Write ``model.safetensors``."""
+        save_weights(model, self.model)
+
+    def load_model(self, model: nn.Module) -> None:
+        """Fill a net from ``model.safetensors``; ``InputError`` if it is of another net."""
+        load_weights(model, self.model)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse another run's directory, and name the first option that differs."""
+    old, new = _flat(recorded), _flat(wanted)
+    for name in [*new, *old]:
+        if name in old and name in new and old[name] == new[name]:
+            continue
+        flag = "--" + name.replace("_", "-")
+        if name not in old:
+            differs = f"without {flag}, not with {new[name]}"
+        elif name not in new:
+            differs = f"with {flag} {old[name]}, not without it"
+        else:
+            differs = f"with {flag} {old[name]}, not {new[name]}"
+        raise InputError(f"--out {path} holds a run {differs}: choose another --out")
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,295 @@
+"""What is learnt: a task knows its nets, losses and optimizers; the loop knows none of them.
+
+``Classification`` trains a net on labels, ``Distillation`` on labels and a teacher's answers,
+``Search`` a supernet's weights and logits on two batches a step. Nothing here waits for the device
+within a step.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .. import paper
+from ..errors import InputError
+from ..supernet import Supernet
+from .evaluation import measure
+from .hardware import place, place_module, prepare, release
+from .options import SearchOptions, TrainOptions
+from .schedule import learning_rate
+
+__all__ = ["Batches", "Classification", "Distillation", "Paired", "Search", "Task"]
+
+Batch = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
+T = TypeVar("T", covariant=True)
+
+
+class Batches(Protocol[T]):
+    """One pass over the data after another; ``set_epoch`` tells which comes next."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[T]: ...
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class Task(Protocol):
+    """What the loop needs of a task.
+
+    Attributes:
+        name: names the phase where the caller does not.
+        options: the loop reads ``epochs`` and ``precision``, and ``lr`` for its advice.
+        module: the net that is trained; what a checkpoint holds and ``fit`` changes in place.
+    """
+
+    name: str
+
+    @property
+    def options(self) -> TrainOptions | SearchOptions: ...
+    @property
+    def module(self) -> nn.Module: ...
+
+    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
+        """Make modules and optimizers ready for ``steps`` steps in all."""
+        ...
+
+    def step(self, batch: Any, step: int) -> tuple[int, dict[str, Tensor]]:
+        """One step: the number of pictures, and scalars on the device that are means over them."""
+        ...
+
+    def end_epoch(self) -> dict[str, float]:
+        """Make the processes agree; further figures for the log."""
+        ...
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Figures on held-out pictures."""
+        ...
+
+    def stop(self) -> None:
+        """Leave ``module`` the plain net that it was; the end of a phase, however it ends."""
+        ...
+
+
+class _Learner:
+    """What all tasks share: where they compute, the learning rate, evaluation."""
+
+    module: nn.Module
+    accelerator: Accelerator
+    rate: "_Rate"
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        return measure(self.module, batches, self.accelerator)
+
+    def stop(self) -> None:
+        release(self.accelerator, self.module)
+
+    def _placed(self, batch: Batch) -> Batch:
+        images, labels = batch
+        device = self.accelerator.device
+        return place(images, device), labels.to(device, non_blocking=True)
+
+
+class Classification(_Learner):
+    """Cross-entropy on labels; SGD, warm-up, cosine."""
+
+    name = "train"
+
+    def __init__(self, model: nn.Module, options: TrainOptions) -> None:
+        self.module = model
+        self.options = options
+
+    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
+        self.accelerator = accelerator
+        self.rate = _Rate(self.options, steps)
+        self.model = prepare(accelerator, self.module)
+        self.optimizer = accelerator.prepare_optimizer(_sgd(self.module.parameters(), self.options))
+
+    def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
+        images, labels = self._placed(batch)
+        self.rate.set(self.optimizer, step)
+        logits = self.model(images)  # [N, classes], float32
+        loss = self.loss(images, logits, labels)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        correct = (logits.detach().argmax(1) == labels).sum()
+        return len(labels), {"loss": loss.detach(), "accuracy": correct * (100 / len(labels))}
+
+    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+
+    def end_epoch(self) -> dict[str, float]:
+        return {"lr": self.rate.last}
+
+
+class Distillation(Classification):
+    """Cross-entropy on labels and the divergence from a teacher's answers."""
+
+    name = "distil"
+
+    def __init__(self, model: nn.Module, teacher: nn.Module, options: TrainOptions) -> None:
+        super().__init__(model, options)
+        self.teacher = teacher
+
+    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
+        super().start(accelerator, steps, seed)
+        # Placed like the student but not prepared: it is neither wrapped nor saved.
+        place_module(self.teacher, accelerator.device).eval()
+
+    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        with torch.inference_mode(), self.accelerator.autocast():
+            answers = self.teacher(images)  # [N, classes]
+        if answers.shape != logits.shape:
+            raise InputError(
+                f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
+                "give a teacher that was trained on the same classes"
+            )
+        return paper.distill_loss(
+            logits,
+            answers.to(torch.float32, copy=True),  # autograd refuses tensors of inference mode
+            labels,
+            alpha=self.options.kd_alpha,
+            temperature=self.options.kd_temperature,
+            label_smoothing=self.options.label_smoothing,
+        )
+
+
+class Search(_Learner):
+    """A supernet's weights by SGD on the first batch of a pair, its logits by Adam on the second.
+
+    Args:
+        budget: what the derived net may cost, in the supernet's unit.
+    """
+
+    name = "search"
+    module: Supernet
+
+    def __init__(self, supernet: Supernet, options: SearchOptions, budget: float) -> None:
+        self.module = supernet
+        self.options = options
+        self.budget = budget
+
+    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
+        options, supernet = self.options, self.module
+        self.accelerator = accelerator
+        self.steps = steps
+        self.seed = seed
+        self.rate = _Rate(options, steps)
+        # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
+        # processes average the gradients that an optimizer is about to use instead.
+        prepare(accelerator, supernet, wrap=False)
+        self.weight_optimizer = accelerator.prepare_optimizer(
+            _sgd(supernet.weight_parameters(), options)
+        )
+        self.logit_optimizer = accelerator.prepare_optimizer(
+            torch.optim.Adam(
+                supernet.logit_parameters(),
+                lr=options.logit_lr,
+                betas=options.logit_betas,
+                weight_decay=options.logit_decay,
+            )
+        )
+        if accelerator.num_processes > 1:
+            for wrapped in (self.weight_optimizer, self.logit_optimizer):
+                wrapped.optimizer.register_step_pre_hook(self._average_gradients)
+        self.generator = torch.Generator(accelerator.device)
+
+    def step(self, batch: tuple[Batch, Batch], step: int) -> tuple[int, dict[str, Tensor]]:
+        weight_batch, logit_batch = (self._placed(half) for half in batch)
+        self.rate.set(self.weight_optimizer, step)
+        # Seeded by the step: a resumed search draws what it would have drawn, and so does every
+        # process.
+        self.generator.manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        self.tau = paper.temperature(
+            step / self.steps, self.options.tau_start, self.options.tau_end
+        )
+        figures = paper.search_step(
+            self.module,
+            weight_batch,
+            logit_batch,
+            self.weight_optimizer,
+            self.logit_optimizer,
+            tau=self.tau,
+            budget=self.budget,
+            cost_weight=self.options.cost_weight,
+            tolerance=self.options.tolerance,
+            generator=self.generator,
+            backward=self.accelerator.backward,
+        )
+        pictures = len(weight_batch[1])
+        figures["accuracy"] = figures.pop("correct") * (100 / pictures)
+        return pictures, figures
+
+    def end_epoch(self) -> dict[str, float]:
+        """Costs as they are now, tau, and the mean entropy of the choices, in nats."""
+        if self.accelerator.num_processes > 1:  # each has its own running statistics of the norms
+            self._average([b for b in self.module.buffers() if b.is_floating_point()])
+        supernet = self.module
+        with torch.no_grad():
+            entropies = [torch.special.entr(p).sum(-1) for p in supernet.probabilities()]
+            return {
+                "lr": self.rate.last,
+                "tau": self.tau,
+                "entropy": float(torch.cat(entropies).mean()),
+                "expected_cost": float(supernet.expected_cost()),
+                "likely_cost": float(supernet.likely_cost()),
+            }
+
+    def _average_gradients(self, optimizer: Optimizer, *_: object) -> None:
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        self._average([p.grad for p in parameters if p.grad is not None])
+
+    def _average(self, tensors: list[Tensor]) -> None:
+        """Replace tensors by their means over the processes, in one exchange."""
+        flat = torch.cat([t.flatten() for t in tensors])
+        flat = self.accelerator.reduce(flat, reduction="mean")
+        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+
+class Paired(Generic[T]):
+    """Two passes side by side, as long as the shorter: what ``Search`` takes a step on."""
+
+    def __init__(self, first: Batches[T], second: Batches[T]) -> None:
+        self.first = first
+        self.second = second
+
+    def __len__(self) -> int:
+        return min(len(self.first), len(self.second))
+
+    def __iter__(self) -> Iterator[tuple[T, T]]:
+        return zip(self.first, self.second, strict=False)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.first.set_epoch(epoch)
+        self.second.set_epoch(epoch)
+
+
+class _Rate:
+    """Sets the learning rate of every step, and remembers it for the log."""
+
+    def __init__(self, options: TrainOptions | SearchOptions, steps: int) -> None:
+        self.steps = steps
+        self.warmup_steps = steps * options.warmup_epochs // options.epochs
+        self.highest = options.lr
+        self.last = 0.0
+
+    def set(self, optimizer: Optimizer, step: int) -> None:
+        self.last = learning_rate(step, self.steps, self.warmup_steps, self.highest)
+        for group in optimizer.param_groups:
+            group["lr"] = self.last
+
+
+def _sgd(
+    parameters: Iterable[nn.Parameter], options: TrainOptions | SearchOptions
+) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        parameters,
+        lr=options.lr,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
+        weight_decay=options.weight_decay,
+    )

@@ -1,0 +1,106 @@
+"""Weights to and from files. A file is data, never code: safetensors, or ``weights_only=True``."""
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+__all__ = ["load_weights", "save_weights"]
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which others keep the weights
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write all parameters and buffers as safetensors; the file appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    safetensors.torch.save_model(module, str(partial))
+    os.replace(partial, path)
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Fill a module with the weights of a file.
+
+    Args:
+        path: ``.safetensors``, or a file of ``torch.save`` with a state dict, bare or under
+            ``state_dict``, ``model`` or ``model_state_dict``.
+
+    Raises:
+        InputError: the file cannot be read, holds more than tensors, or is of another net; the
+            module is then unchanged.
+    """
+    path = Path(path)
+    found = _read(path)
+    wanted = module.state_dict(keep_vars=True)
+    _check(path, found, wanted)
+    module.load_state_dict(found, strict=False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"'{path}': no such file") from None
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"'{path}' is refused: it holds more than tensors, and reading that could run code; "
+            "save its state dict alone, best as .safetensors"
+        ) from None
+    except (OSError, RuntimeError, EOFError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+        raise InputError(f"'{path}' cannot be read as weights: {reason}") from None
+    return _state_dict(path, content)
+
+
+def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        for key in WRAPPERS:
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"'{path}' holds no state dict: save model.state_dict(), not the model")
+    # A net that was trained on several devices carries the name of its wrapper.
+    found = {str(name).removeprefix("module."): value for name, value in content.items()}
+    for name, value in found.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"'{path}' holds no state dict: '{name}' is not a tensor")
+    return found
+
+
+def _check(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Refuse weights of another net, and say what differs first."""
+    given = {id(wanted[name]) for name in found if name in wanted}  # tied weights are stored once
+    differ = [n for n in wanted if n in found and found[n].shape != wanted[n].shape]
+    missing = [
+        name
+        for name, value in wanted.items()
+        if id(value) not in given and not name.endswith("num_batches_tracked")
+    ]
+    unknown = [name for name in found if name not in wanted]
+    if differ and not missing and not unknown and _only_the_last(differ, wanted):
+        classes = (found[differ[0]].shape[0], wanted[differ[0]].shape[0])
+        raise InputError(f"'{path}' is of a net with {classes[0]} classes, not {classes[1]}")
+    if differ:
+        name = differ[0]
+        shapes = f"{list(found[name].shape)}, not {list(wanted[name].shape)}"
+        raise InputError(f"'{path}' is of another net: '{name}' has the shape {shapes}")
+    if missing:
+        raise InputError(f"'{path}' is of another net: it lacks '{missing[0]}'")
+    if unknown:
+        raise InputError(f"'{path}' is of another net: this one has no '{unknown[0]}'")
+
+
+def _only_the_last(differ: list[str], wanted: dict[str, Tensor]) -> bool:
+    """Whether these are the tensors of the module that comes last, the classifier."""
+    last = next(reversed(wanted)).rpartition(".")[0]
+    return all(name.rpartition(".")[0] == last for name in differ)
