@@ -1,0 +1,42 @@
+"""``batches``: a part of a data set, cut into batches on a device."""
+
+import torch
+
+from tas.data.disk import FileBatches
+from tas.data.memory import ImageBatches
+from tas.data.parts import Data, Images, Part
+from tas.data.pictures import cpus
+from tas.data.schedule import Augment, Batches, Schedule
+
+
+def batches(
+    data: Data,
+    part: Part,
+    batch_size: int,
+    *,
+    augment: Augment | None,
+    device: torch.device | str,
+    seed: int = 0,
+    shuffle: bool,
+    drop_last: bool = False,
+    workers: int | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> Batches:
+    """Cut ``part`` of ``data`` (its train, its test, or what was taken of them) into batches.
+
+    Each yields images float32 [B, C, H, W], normalised, and labels int64 [B] on ``device``.
+    ``augment`` varies training pictures; None is for evaluation. ``shuffle`` draws a new order in
+    each epoch, from ``seed`` and ``set_epoch``. ``batch_size`` counts the pictures of all
+    ``world`` processes together: this one, number ``rank``, gets its share of every batch, so
+    that several processes see exactly what one would. Without ``drop_last`` the last batch of an
+    epoch may be smaller, and empty on some processes where it has fewer pictures than those.
+    ``workers`` processes decode what is on disk (default: one per CPU core, 16 at most).
+
+    Raises ``DataError`` where the batch size does not fit the part or the processes.
+    """
+    schedule = Schedule(len(part), batch_size, shuffle, drop_last, seed, rank, world)
+    if isinstance(part, Images):
+        return ImageBatches(data, part, schedule, augment, torch.device(device))
+    workers = min(cpus(), 16) if workers is None else workers
+    return FileBatches(data, part, schedule, augment, torch.device(device), workers)

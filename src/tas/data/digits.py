@@ -1,0 +1,32 @@
+"""The 1,797 handwritten digits that ship with scikit-learn, 8 x 8 pixels: nothing to download."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from tas.data.parts import Data, Images, statistics
+from tas.data.split import stratified_split
+
+TEST_FRACTION = 0.2
+
+
+def load(seed: int) -> Data:
+    digits = load_digits()
+    pixels = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)
+    images = Images(pixels.unsqueeze(1), torch.from_numpy(digits.target).long())
+    kept, held_out = stratified_split(images.labels, 1 - TEST_FRACTION, seed)
+    train = images.take(kept)
+    mean, std = statistics(train.pixels)
+    return Data(
+        name="digits",
+        class_names=tuple(str(digit) for digit in digits.target_names.tolist()),
+        input=(1, 8, 8),
+        mean=mean,
+        std=std,
+        train=train,
+        test=images.take(held_out),
+        flip=False,
+        notes=(
+            f"digits has no test part of its own: {len(held_out)} of its {len(images)} pictures "
+            f"were set aside, stratified by class, seed {seed}",
+        ),
+    )

@@ -1,0 +1,130 @@
+"""Batches of pictures on disk, for sets like ImageNet: worker processes decode and augment."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
+
+from tas.data.parts import Data, Files
+from tas.data.pictures import Skipped, read_picture, reason
+from tas.data.schedule import Augment, Batch, Batches, Schedule
+
+_log = logging.getLogger(__name__)
+
+Item = tuple[int, int]  # which picture, and the seed of its augmentation
+Broken = tuple[str, str]  # path, what is wrong with it
+
+
+class FileBatches(Batches):
+    """``tas.data.batches`` of ``Files``. Broken pictures are left out: their batch is smaller.
+
+    They are named in a warning of the log after the epoch that met them, and counted in
+    ``skipped``; ``DataError`` stops the epoch where they are more than 5 % (and more than 10).
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        part: Files,
+        schedule: Schedule,
+        augment: Augment | None,
+        device: torch.device,
+        workers: int,
+    ) -> None:
+        super().__init__(data, schedule, device)
+        self.skipped = Skipped(len(part))
+        flip = data.flip if augment is None or augment.flip is None else augment.flip
+        self._sampler = _Sampler(schedule)
+        self._loader = DataLoader(
+            _Pictures(part, data.input, flip=flip, training=augment is not None),
+            batch_sampler=self._sampler,
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=device.type == "cuda",
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers > 0 else None,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self._sampler.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        known = len(self.skipped.names)
+        for pixels, labels, broken in self._loader:
+            for path, why in broken:
+                self.skipped.add(path, why)
+            if len(labels):
+                pixels = pixels.to(self._device, non_blocking=True)
+                yield self._normalise(pixels), labels.to(self._device, non_blocking=True)
+        if len(self.skipped.names) > known:
+            _log.warning("pictures that cannot be read and are left out: %s", self.skipped)
+
+
+class _Sampler(Sampler[list[Item]]):
+    """The pictures of each batch, each with a seed, so that workers need no state of their own."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.epoch = 0
+        self._schedule = schedule
+
+    def __len__(self) -> int:
+        return len(self._schedule)
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        generator = self._schedule.generator(self.epoch)
+        order = self._schedule.order(generator)
+        seeds = torch.randint(2**62, (len(order),), generator=generator)
+        for share in self._schedule.shares():
+            yield list(zip(order[share].tolist(), seeds[share].tolist(), strict=True))
+
+
+class _Pictures(Dataset[tuple[Tensor, int] | Broken]):
+    """Decoded and cut to size, uint8; a picture that cannot be read becomes its name."""
+
+    def __init__(
+        self, part: Files, input: tuple[int, int, int], *, flip: bool, training: bool
+    ) -> None:
+        # One array instead of a million texts: workers share its memory, and keep it shared.
+        self._paths = np.array([os.fsencode(path) for path in part.paths])
+        self._labels = part.labels.numpy()
+        self._channels, size = input[0], input[1]
+        if training:
+            self._transform = v2.Compose(
+                [
+                    v2.RandomResizedCrop(size, antialias=True),
+                    v2.RandomHorizontalFlip(0.5 if flip else 0.0),
+                    v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4),
+                ]
+            )
+        else:
+            self._transform = v2.Compose(
+                [v2.Resize(int(size * 256 / 224), antialias=True), v2.CenterCrop(size)]
+            )
+
+    def __getitem__(self, item: Item) -> tuple[Tensor, int] | Broken:
+        index, seed = item
+        path = os.fsdecode(self._paths[index])
+        try:
+            picture = read_picture(path, self._channels)
+        except Exception as error:
+            return path, reason(error)
+        # The caller's own random numbers (dropout, say) must not depend on what is loaded.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            pixels = self._transform(torch.tensor(picture).permute(2, 0, 1))
+        return pixels, int(self._labels[index])
+
+
+def _collate(
+    items: Sequence[tuple[Tensor, int] | Broken],
+) -> tuple[Tensor, Tensor, list[Broken]]:
+    good = [item for item in items if isinstance(item[0], Tensor)]
+    broken = [item for item in items if not isinstance(item[0], Tensor)]
+    pixels = torch.stack([picture for picture, _ in good]) if good else torch.empty(0)
+    return pixels, torch.tensor([label for _, label in good], dtype=torch.int64), broken

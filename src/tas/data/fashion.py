@@ -1,0 +1,83 @@
+"""Fashion-MNIST from its official files, gzipped or not."""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.datasets import FashionMNIST
+
+from tas.data.official import fetch, find, not_found
+from tas.data.parts import Data, Images, statistics
+from tas.errors import DataError
+
+_LAYOUTS = ("", "FashionMNIST/raw", "fashion-mnist")
+_COUNTS = {"train": 60_000, "t10k": 10_000}
+
+
+def load(data_dir: Path, download: bool) -> Data:
+    """Load Fashion-MNIST. Raises ``DataError``: not found, truncated, foreign."""
+    if download:
+        fetch("fashion-mnist", FashionMNIST, data_dir)
+    parts = {part: _part(data_dir, part) for part in _COUNTS}
+    mean, std = statistics(parts["train"].pixels)
+    return Data(
+        name="fashion-mnist",
+        class_names=tuple(FashionMNIST.classes),
+        input=(1, 28, 28),
+        mean=mean,
+        std=std,
+        train=parts["train"],
+        test=parts["t10k"],
+        flip=True,
+        notes=tuple(
+            f"not the official files of fashion-mnist: '{part}' has {len(parts[part])} pictures "
+            f"instead of {count}"
+            for part, count in _COUNTS.items()
+            if len(parts[part]) != count
+        ),
+    )
+
+
+def _part(data_dir: Path, part: str) -> Images:
+    pixels_path, pixels = _read(data_dir, f"{part}-images-idx3-ubyte", dimensions=3)
+    labels_path, labels = _read(data_dir, f"{part}-labels-idx1-ubyte", dimensions=1)
+    if pixels.shape[1:] != (28, 28) or len(pixels) == 0:
+        raise _foreign(pixels_path, f"its pictures are {list(pixels.shape)}, not [N, 28, 28]")
+    if len(labels) != len(pixels):
+        raise _foreign(labels_path, f"{len(labels)} labels for {len(pixels)} pictures")
+    if labels.max() >= len(FashionMNIST.classes):
+        raise _foreign(labels_path, f"a label is not in 0..{len(FashionMNIST.classes) - 1}")
+    return Images(pixels.unsqueeze(1), labels.long())
+
+
+def _read(data_dir: Path, file: str, dimensions: int) -> tuple[Path, Tensor]:
+    """A file in the idx format: 0, 0, 8 (bytes), the dimensions as big-endian int32, the bytes."""
+    path = find(data_dir, _LAYOUTS, [file, f"{file}.gz"])
+    if path is None:
+        hint = f"no {file}[.gz]; name the folder with --data-dir, or fetch it with --download"
+        raise not_found("fashion-mnist", data_dir, _LAYOUTS, hint)
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise _foreign(path, str(error)) from error
+    header = 4 + 4 * dimensions
+    if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) < header:
+        raise _foreign(path, f"it is no idx file of {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", raw[4:header])
+    if len(raw) - header != np.prod(shape, dtype=object):
+        raise _foreign(path, f"{len(raw) - header} bytes do not fill {list(shape)}")
+    # A copy, for what NumPy reads from bytes is not writable and PyTorch warns of it.
+    values = np.frombuffer(raw, np.uint8, offset=header).reshape(shape).copy()
+    return path, torch.from_numpy(values)
+
+
+def _foreign(path: Path, why: str) -> DataError:
+    return DataError(
+        f"'{path}' is not a file of fashion-mnist, or is damaged ({why}): "
+        "replace it, or fetch it with --download"
+    )

@@ -1,0 +1,119 @@
+"""Which pictures make up which batch: the part of batching that is the same in memory and on disk.
+
+The order of an epoch and all that is random in it are drawn on the CPU, once, from the seed and
+the epoch alone. So an epoch is the same on every device, for every number of workers and for every
+number of processes: process r of R takes the r-th share of each batch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tas.data.parts import Data
+from tas.errors import DataError
+
+Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training pictures are varied; no ``Augment`` at all is for evaluation.
+
+    Pictures in memory are padded with black by ``padding`` pixels (default: an eighth of the
+    height, 4 at 32 pixels), cropped back at random, and mirrored half of the time. Pictures on
+    disk are cropped out at random size, mirrored, and their colours jittered instead.
+    """
+
+    padding: int | None = None
+    flip: bool | None = None  # default: what the data set says
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How ``count`` pictures are dealt out in batches of ``batch_size``, over all processes."""
+
+    count: int
+    batch_size: int
+    shuffle: bool
+    drop_last: bool = False
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.batch_size % self.world:
+            raise DataError(
+                f"batch size {self.batch_size} cannot be shared among {self.world} process(es): "
+                f"choose a multiple of {self.world}"
+            )
+        if self.drop_last and self.batch_size > self.count:
+            raise DataError(
+                f"batch size {self.batch_size} is more than the {self.count} pictures to train "
+                f"on: choose {self.count} or less"
+            )
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-self.examples // self.batch_size)
+
+    @property
+    def examples(self) -> int:
+        """Pictures per epoch."""
+        return self.count - self.count % self.batch_size if self.drop_last else self.count
+
+    def generator(self, epoch: int) -> torch.Generator:
+        """All randomness of an epoch."""
+        mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(mixed[0]))
+
+    def order(self, generator: torch.Generator) -> Tensor:  # [N]
+        """The pictures in the order of an epoch."""
+        if self.shuffle:
+            return torch.randperm(self.count, generator=generator)
+        return torch.arange(self.count)
+
+    def shares(self) -> Iterator[slice]:
+        """Where this process's share of each batch lies in the order."""
+        for start in range(0, self.examples, self.batch_size):
+            size = min(self.batch_size, self.count - start)
+            first = size * self.rank // self.world
+            last = size * (self.rank + 1) // self.world
+            yield slice(start + first, start + last)
+
+
+class Batches(ABC):
+    """A pass over a part of a data set per epoch; the same epoch twice gives the same batches.
+
+    Yields images float32 [B, C, H, W], normalised, and labels int64 [B], on the device.
+    """
+
+    def __init__(self, data: Data, schedule: Schedule, device: torch.device) -> None:
+        self._schedule = schedule
+        self._device = device
+        self._epoch = 0
+        # (pixels / 255 - mean) / std, as one difference and one product
+        self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
+        self._scale = 1 / (torch.tensor(data.std, device=device).view(1, -1, 1, 1) * 255)
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return len(self._schedule)
+
+    @property
+    def examples(self) -> int:
+        """Pictures per epoch, of all processes together."""
+        return self._schedule.examples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order and the augmentation of the next pass."""
+        self._epoch = epoch
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        return pixels.to(torch.float32).sub_(self._mean).mul_(self._scale)

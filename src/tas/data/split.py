@@ -1,0 +1,129 @@
+"""Stratified, seeded splits, and the file that `tas split` writes.
+
+A search trains the weights on one half of the training part and the logits on the other half; the
+file records which picture went where, so that a search can be repeated exactly.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from tas.data.parts import NAMES, Data
+from tas.errors import DataError
+
+FORMAT = "tas-split/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which pictures of a training part train the weights, and which the logits."""
+
+    data: str
+    seed: int
+    fraction: float  # of the pictures that train the weights
+    count: int  # pictures in the training part
+    weights: Tensor  # int64, sorted
+    logits: Tensor  # int64, sorted
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Cut ``labels`` (int64 [N]) in two with the classes in equal proportion.
+
+    Returns the sorted int64 indices of the first (``fraction`` of all) and of the second side,
+    each at least as large as the number of classes. Raises ``DataError`` where a class has a
+    single picture, and where ``fraction`` is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"fraction {fraction}: a split needs a number between 0 and 1, e.g. 0.5")
+    counts = labels.bincount()
+    if (counts == 1).any():
+        raise DataError(
+            f"class {int((counts == 1).nonzero()[0])} (counted from 0) has a single picture: "
+            "a stratified split needs at least two of every class"
+        )
+    classes = int((counts > 0).sum())
+    # scikit-learn refuses a side with fewer pictures than classes.
+    size = min(max(round(fraction * len(labels)), classes), len(labels) - classes)
+    first, second = train_test_split(
+        np.arange(len(labels)), train_size=size, stratify=labels.numpy(), random_state=seed
+    )
+    return torch.from_numpy(np.sort(first)), torch.from_numpy(np.sort(second))
+
+
+def search_split(data: Data, fraction: float = 0.5, seed: int = 0) -> Split:
+    """Split the training part of ``data`` for a search: ``fraction`` of it trains the weights."""
+    weights, logits = stratified_split(data.train.labels, fraction, seed)
+    return Split(data.name, seed, fraction, len(data.train), weights, logits)
+
+
+def write_split(path: str | Path, split: Split) -> None:
+    """Write ``split`` as JSON. Raises ``DataError`` where the file cannot be written."""
+    content = {
+        "format": FORMAT,
+        "data": split.data,
+        "seed": split.seed,
+        "fraction": split.fraction,
+        "count": split.count,
+        "weights": split.weights.tolist(),
+        "logits": split.logits.tolist(),
+    }
+    try:
+        Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write the split '{path}': {error.strerror}") from error
+
+
+def read_split(path: str | Path, data: Data) -> Split:
+    """Read a split written for ``data``.
+
+    Raises ``DataError`` where the file is no split, or one of other data.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read the split '{path}': {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"'{path}' is not a split file (no JSON: {error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"'{path}' is not a split file: `tas split` writes one ({FORMAT})")
+    split = Split(
+        data=_field(path, content, "data", str),
+        seed=_field(path, content, "seed", int),
+        fraction=float(_field(path, content, "fraction", (int, float))),
+        count=_field(path, content, "count", int),
+        weights=_indices(path, content, "weights"),
+        logits=_indices(path, content, "logits"),
+    )
+    # A folder may have been moved, so that only the names of known data sets are compared.
+    renamed = split.data != data.name and (split.data in NAMES or data.name in NAMES)
+    if renamed or split.count != len(data.train):
+        raise DataError(
+            f"'{path}' splits {split.count} pictures of '{split.data}', but '{data.name}' has "
+            f"{len(data.train)} for training: write a new one with `tas split`"
+        )
+    both = torch.cat([split.weights, split.logits])
+    if both.max() >= split.count:
+        raise DataError(f"the split '{path}' names pictures outside 0..{split.count - 1}")
+    if both.bincount().max() > 1:
+        raise DataError(f"the split '{path}' names a picture twice: its sides must be disjoint")
+    return split
+
+
+def _field(path: str | Path, content: dict[str, Any], name: str, kind: Any) -> Any:
+    value = content.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise DataError(f"'{path}' is not a split file: its '{name}' is missing or malformed")
+    return value
+
+
+def _indices(path: str | Path, content: dict[str, Any], name: str) -> Tensor:
+    values = _field(path, content, name, list)
+    if not values or not all(type(value) is int and 0 <= value < 2**63 for value in values):
+        raise DataError(f"'{path}' is not a split file: '{name}' must list picture numbers")
+    return torch.tensor(sorted(values), dtype=torch.int64)
