@@ -1,0 +1,45 @@
+# One command from a fresh clone: every target first makes the virtual environment that it needs.
+#
+#   PYTHON=python3.12 make test      make the environment with another Python
+#   VENV=~/envs/torch make test      use an environment that you have, with the torch that is in it
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check bench
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.tas  ## search and train a small net for handwritten digits, in a few minutes
+	$(BIN)/tas run --out runs/demo
+
+test: $(VENV)/.tas-dev  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tas-dev  ## check format, style, types and floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_floors.py
+
+check: lint test  ## all that a change must pass
+
+bench: $(VENV)/.tas-dev  ## measure the speed of a search step and of the input path
+	$(BIN)/python benchmarks/search_step.py
+	$(BIN)/python benchmarks/input_path.py
+
+# Stamps: an environment is set up again when pyproject.toml is newer than its last set-up.
+$(VENV)/.tas: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.tas-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	touch $(VENV)/.tas $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

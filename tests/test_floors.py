@@ -1,0 +1,128 @@
+"""A module imports from its own floor and lower ones only.
+
+The floors are written down once, here. The check reads the source and imports nothing; what stands
+under ``if TYPE_CHECKING`` counts as well, because a type that a module needs is a thing it knows.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tas.errors
+
+PACKAGE = Path(tas.errors.__file__).parent
+
+FLOORS = (
+    ("paper", "shape", "macs", "errors"),
+    ("space", "nets"),
+    ("spaces", "supernet", "derive", "choose"),
+    ("data", "train", "report", "export"),  # separate rooms: they do not import one another
+    ("recipes",),
+    ("jobs",),
+    ("cli", "__main__", "__init__"),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+SEPARATE = 3
+
+
+def imported(source: str, module: str, *, is_package: bool) -> set[str]:
+    """The modules of this package that the source of ``module`` imports, with their full names."""
+    # What a relative import starts from: the package that the module is in, or is.
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*start, *([node.module] if node.module else [])])
+            # `from tas import x` is room x, if there is one, or a name of the package itself.
+            names |= {f"tas.{a.name}" for a in node.names} if origin == "tas" else {origin}
+    return {name for name in names if name.split(".")[0] == "tas"}
+
+
+def room_of(module: str) -> str:
+    """The room of a module: ``nets`` of ``tas.nets.blocks``; the package itself is ``__init__``."""
+    return [*module.split("."), "__init__"][1]
+
+
+def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """What is wrong with the imports of a module, in words."""
+    room = room_of(module)
+    if room not in FLOOR:
+        return [f"{module} is on no floor: give '{room}' one in tests/test_floors.py"]
+    found = []
+    for name in sorted(imported(source, module, is_package=is_package)):
+        other = room_of(name)
+        if other not in FLOOR:  # a name that tas/__init__.py exports
+            other = "__init__"
+        if FLOOR[other] > FLOOR[room]:
+            found.append(f"{module} (floor {FLOOR[room]}) imports {name} (floor {FLOOR[other]})")
+        elif FLOOR[other] == FLOOR[room] == SEPARATE and other != room:
+            found.append(f"{module} imports {name}: rooms of floor {SEPARATE} stand alone")
+    return found
+
+
+def modules() -> dict[str, Path]:
+    """The files of the package, by the names of their modules."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ["tas", *path.relative_to(PACKAGE).with_suffix("").parts]
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_go_down(module: str) -> None:
+    path = modules()[module]
+    source = path.read_text(encoding="utf-8")
+    assert violations(module, source, is_package=path.stem == "__init__") == []
+
+
+def test_every_module_is_looked_at() -> None:
+    assert {"tas", "tas.errors", "tas.nets", "tas.nets.blocks", "tas.report"} <= set(modules())
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("tas.shape", "from tas.train import fit"),
+        ("tas.shape", "from .train.loop import fit"),
+        ("tas.shape", "import tas.cli.main"),
+        ("tas.shape", "from . import space"),
+        ("tas.shape", "from tas import space"),
+        ("tas.nets.blocks", "from .. import supernet"),
+        ("tas.nets.blocks", "from ..supernet import Supernet"),
+        ("tas.shape", "def late():\n    from .recipes import quick"),
+        ("tas.shape", "if TYPE_CHECKING:\n    from .space import Space"),
+        ("tas.data.folder", "from ..train.loop import fit"),
+        ("tas.report.page", "from tas.data import Data"),
+        ("tas.export", "import tas.report"),
+        ("tas.jobs", "from tas import __version__"),
+        ("tas.jobs", "import tas"),
+        ("tas.attic", ""),
+    ],
+)
+def test_the_check_finds_what_is_forbidden(module: str, source: str) -> None:
+    assert len(violations(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("tas.jobs", "import torch, tasks\nfrom .train import fit\nfrom tas.report import html"),
+        ("tas.paper", "from . import errors\nfrom .shape import Shape"),
+        ("tas.data.folder", "from .parts import Images\nfrom ..errors import DataError"),
+        ("tas.cli.main", "from tas import __version__\nfrom .. import jobs"),
+        ("tas.report.page", "'from tas.train import fit'  # a string imports nothing"),
+    ],
+)
+def test_the_check_allows_what_is_allowed(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+def test_a_relative_import_starts_from_the_package_that_a_file_is_in_or_is() -> None:
+    source = "from . import supernet"  # of the room itself, and of the one that has this name
+    assert violations("tas.nets", source, is_package=True) == []
+    assert len(violations("tas.nets", source)) == 1
