@@ -77,7 +77,8 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
         pictures.append(_Picture(title, says, data))
 
     if shape and full:
-        shape_figure(shape, full, folder / "shape.png")
+        macs = full.get("macs") or result["rows"][0]["macs"]
+        shape_figure(shape, {**full, "macs": macs}, folder / "shape.png")
         add(
             "shape.png",
             "The shape that was found",
