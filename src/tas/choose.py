@@ -5,7 +5,7 @@ whose cost is within the budget and, wherever the choices allow it, at most 1 % 
 are tried out whole. In larger ones this is a knapsack whose items interact (the cost of a layer is
 the product of two widths): the most likely shape is repaired towards the budget, once by trading
 probability against cost at one price for all choices and once greedily, and then improved by
-exchanging one or two candidates until nothing helps.
+exchanging one or two candidates until nothing helps, from there again after random kicks.
 
 The cost is linear in the one-hot vector of each choice, so its gradient at a shape holds the exact
 cost of every single change: one backward pass prices them all.
@@ -23,6 +23,7 @@ from .space import ExpectedCost, Space
 __all__ = ["choose"]
 
 EXHAUSTIVE = 50_000  # as many shapes are tried one by one
+KICKS = 4000  # kicks of the walk, divided by the number of candidates: few choices are the hard case
 WINDOW = 0.01  # the part of the budget that may stay unused
 PAIRS = 64  # exchanges of two candidates that are priced exactly, of the most promising ones
 
@@ -49,23 +50,15 @@ def choose(
     space.check_feasible(budget, unit)
     problem = _Problem(space, width_probs, depth_probs, budget, unit)
     if prod(problem.sizes) <= EXHAUSTIVE:
-        states = torch.cartesian_prod(*map(torch.arange, problem.sizes)).reshape(
-            -1, len(problem.sizes)
-        )
-        best = states[_best(problem.keys(states))]
+        states = torch.cartesian_prod(*map(torch.arange, problem.sizes))
+        states = states.reshape(-1, len(problem.sizes))
     else:
-        ends = [problem.improved(state) for state in problem.starts()]
-        best = ends[_best(problem.keys(torch.stack(ends)))]
+        states = torch.stack(problem.walks())
+    best = states[problem.best(states)]
     found, n_widths = best.tolist(), len(space.widths)
     shape = space.shape(found[:n_widths], found[n_widths:], origin)
     assert space.cost(shape, unit) <= budget
     return shape
-
-
-def _best(keys: tuple[Tensor, Tensor]) -> int:
-    """The place of the largest pair, the first members compared first."""
-    fill, score = keys
-    return int(torch.where(fill == fill.max(), score, -torch.inf).argmax())
 
 
 class _Problem:
@@ -108,11 +101,15 @@ class _Problem:
         rows = torch.arange(len(self.sizes))
         return self.score[rows, states].sum(-1)
 
-    def keys(self, states: Tensor, costs: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What is maximised: how far the budget is used, up to the window; then the score."""
-        costs = self.costs(states) if costs is None else costs
-        fill = costs.clamp_max(self.budget * (1 - WINDOW))
-        return torch.where(costs <= self.budget, fill, -costs), self.scores(states)
+    def best(self, states: Tensor, towards: bool = False) -> int:
+        """The place of the best state that fits: one in the window, then the largest score.
+
+        ``towards``: outside the window the larger cost is better, which leads a walk into it.
+        """
+        costs, floor = self.costs(states), self.budget * (1 - WINDOW)
+        rank = costs.clamp_max(floor) if towards else (costs >= floor).double()
+        rank = torch.where(costs <= self.budget, rank, -torch.inf)
+        return int(torch.where(rank == rank.max(), self.scores(states), -torch.inf).argmax())
 
     def changes(self, state: Tensor) -> tuple[float, Tensor, Tensor]:
         """Cost of a state, and what each single change adds to cost and score [choices, K]."""
@@ -129,6 +126,18 @@ class _Problem:
             (price - price.gather(1, here)).round(),
             self.score - self.score.gather(1, here),
         )
+
+    def walks(self) -> list[Tensor]:
+        """The ends of several walks: from good starts, then from the best end, disturbed."""
+        ends = [self.improved(state) for state in self.starts()]
+        generator = torch.Generator().manual_seed(0)
+        probs = self.score.exp()
+        for _ in range(KICKS // sum(self.sizes)):
+            state = ends[self.best(torch.stack(ends))].clone()
+            kicked = torch.randperm(len(state), generator=generator)[:3]
+            state[kicked] = torch.multinomial(probs[kicked], 1, generator=generator)[:, 0]
+            ends.append(self.improved(self.repaired(state)))
+        return ends
 
     # Where the search starts -----------------------------------------------------------------
 
@@ -188,7 +197,7 @@ class _Problem:
             single = self.neighbours(state, price, gain)
             pairs = self.promising_pairs(state, cost, price, gain)
             trials = torch.cat([state[None], single, pairs])
-            best = _best(self.keys(trials))
+            best = self.best(trials, towards=True)
             if best == 0:
                 return state
             state = trials[best]

@@ -133,7 +133,7 @@ class Space:
         return shape.replace(macs=self.cost(shape, "macs"), params=self.cost(shape, "params"))
 
     def indices(self, shape: Shape) -> tuple[list[int], list[int]]:
-        """Candidate indices of a shape; a width that the shape has cut gets its largest.
+        """Candidate indices of a shape; a width that the shape has cut gets its smallest.
 
         Raises:
             InputError: the shape has a width or depth that is no candidate.
@@ -147,9 +147,7 @@ class Space:
         widths = []
         for choice in self.widths:
             given = [shape.widths[key] for key in choice.keys if key in shape.widths]
-            widths.append(
-                index(choice.candidates, (given or choice.candidates[-1:])[0], choice.name)
-            )
+            widths.append(index(choice.candidates, (given or choice.candidates)[0], choice.name))
         return widths, [index(d.candidates, shape.depths[d.name], d.name) for d in self.depths]
 
     def range(self, unit: str = "macs") -> tuple[int, int]:

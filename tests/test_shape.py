@@ -1,0 +1,58 @@
+"""Shapes and their files."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from tas.errors import ShapeError
+from tas.nets import full_shape
+from tas.shape import Shape
+
+
+def test_a_file_gives_the_shape_back(tmp_path: Path) -> None:
+    shape = full_shape("resnet20").replace(macs=1, params=2, origin="a test")
+    shape.save(tmp_path / "s.json")
+    assert Shape.load(tmp_path / "s.json") == shape
+    assert pickle.loads(pickle.dumps(shape)) == shape
+    assert len({shape, Shape.load(tmp_path / "s.json")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "tas-shape/9"}, "'tas-shape/9', not 'tas-shape/1'"),
+        ({"widths": {"stem": 0}}, "widths.stem"),
+        ({"widths": {"stem": "16"}}, "'16', not a whole number"),
+        ({"widths": [16]}, "widths"),
+        ({"depths": {"stages.0": True}}, "depths.stages.0"),
+        ({"input": [3, 32]}, "input"),
+        ({"residual": "loose"}, "'loose', not 'free' or 'tied'"),
+        ({"colour": 1}, "unknown field 'colour'"),
+        ({"net": 20}, "'net' is 20"),
+    ],
+)
+def test_a_malformed_shape_is_named(change: dict[str, object], words: str) -> None:
+    data = full_shape("resnet20").to_dict() | change
+    with pytest.raises(ShapeError) as caught:
+        Shape.from_dict(data)
+    assert words in str(caught.value)
+
+
+def test_a_missing_field_is_named() -> None:
+    data = full_shape("resnet20").to_dict()
+    del data["depths"]
+    with pytest.raises(ShapeError, match="'depths' is missing"):
+        Shape.from_dict(data)
+
+
+def test_what_is_not_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text('{"format": ')
+    with pytest.raises(ShapeError, match=r"s\.json' is not JSON.*line 1"):
+        Shape.load(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ShapeError, match="not text"):
+        Shape.load(path)
+    with pytest.raises(ShapeError, match="cannot read"):
+        Shape.load(tmp_path / "none.json")

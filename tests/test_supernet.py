@@ -1,0 +1,149 @@
+"""The supernet: at one-hot it is the derived net; a step never asks the device for a number."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from helpers import images, random_shape, randomise_norms
+from tas import nets, paper
+from tas.derive import derive, inherit
+from tas.errors import InputError
+from tas.spaces import resnet_space
+from tas.supernet import Supernet
+
+
+def supernet_of(net: str, side: int = 16, **options: Any) -> Supernet:
+    supernet = Supernet(resnet_space(nets.full_shape(net, 5, (3, side, side)), **options))
+    randomise_norms(supernet)
+    return supernet.eval()
+
+
+@torch.no_grad()
+def difference(supernet: Supernet, shape: Any, side: int = 16) -> float:
+    x = images(3, 3, side, side)
+    small = derive(shape, supernet.net).eval()
+    whole = supernet(x, supernet.one_hot(shape))
+    assert whole.std() > 1e-3  # or equality would mean nothing
+    return float((whole - small(x)).abs().max() / whole.std())
+
+
+@pytest.mark.parametrize("net", ["resnet20", "resnet164", "resnet18", "resnet50"])
+def test_one_hot_is_the_derived_net_in_tied_spaces(net: str) -> None:
+    side = 64 if nets.architecture(net).large_input else 16
+    supernet = supernet_of(net, side, residual="tied")
+    for seed in range(2):
+        assert difference(supernet, random_shape(supernet.space, seed), side) < 1e-4
+
+
+@pytest.mark.parametrize("net", ["resnet20", "resnet18"])
+def test_one_hot_is_the_derived_net_in_free_spaces_whose_streams_do_not_shrink(net: str) -> None:
+    side = 64 if nets.architecture(net).large_input else 16
+    supernet = supernet_of(net, side)
+    space = supernet.space
+    grew = 0
+    for seed in range(3):
+        shape = random_shape(space, seed)
+        widths = dict(shape.widths)
+        for stream in nets.architecture(net).streams(dict(shape.depths)):
+            for name, width in zip(stream, sorted(widths[k] for k in stream), strict=True):
+                widths[name] = width
+            grew += widths[stream[-1]] > widths[stream[0]]
+        assert difference(supernet, shape.replace(widths=widths), side) < 1e-4
+    assert grew  # some projections were added
+
+
+def test_depth_only_and_width_only() -> None:
+    for what in ("depth", "width"):
+        supernet = supernet_of("resnet20", what=what, residual="tied")
+        assert difference(supernet, random_shape(supernet.space, 0)) < 1e-4
+
+
+def test_without_a_draw_it_is_the_widest_net() -> None:
+    supernet = supernet_of("resnet20")
+    x = images(2, 3, 16, 16)
+    assert torch.equal(supernet(x), supernet.net(x))
+    torch.testing.assert_close(supernet(x), supernet(x, supernet.one_hot(supernet.space.widest)))
+
+
+def test_derived_nets_inherit_or_start_afresh() -> None:
+    supernet = supernet_of("resnet20")
+    shape = random_shape(supernet.space, 1)
+    inherited, fresh = derive(shape, supernet.net), derive(shape)
+    c = shape.widths["stem"]
+    assert torch.equal(inherited.stem.conv.weight, supernet.net.stem.conv.weight[:c])
+    assert not torch.equal(fresh.stem.conv.weight, inherited.stem.conv.weight)
+    with pytest.raises(InputError, match="the source is narrower"):
+        inherit(nets.build("resnet20", 5), inherited)
+
+
+class NoHostSync(TorchDispatchMode):
+    """Fails when a number is read off a tensor."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket is not torch.ops.aten._local_scalar_dense, "a host sync"
+        return func(*args, **(kwargs or {}))
+
+
+def search_parts(**options: Any) -> tuple[Supernet, Any, Any, Any]:
+    supernet = supernet_of("resnet20", **options).train()
+    weights = torch.optim.SGD(supernet.weight_parameters(), 0.1)
+    logits = torch.optim.Adam(supernet.logit_parameters(), 0.1, fused=True)
+    batch = images(8, 3, 16, 16), torch.arange(8) % 5
+    return supernet, weights, logits, batch
+
+
+@pytest.mark.parametrize("residual", ["free", "tied"])
+def test_a_search_step_moves_both_and_never_syncs(residual: str) -> None:
+    supernet, weights, logits, batch = search_parts(residual=residual)
+    before = [p.detach().clone() for p in supernet.parameters()]
+    with NoHostSync():
+        figures = paper.search_step(supernet, batch, batch, weights, logits, tau=1.0, budget=1e6)
+    moved = [not torch.equal(a, b) for a, b in zip(before, supernet.parameters(), strict=True)]
+    names = [name for name, _ in supernet.named_parameters()]
+    assert {n for n, m in zip(names, moved, strict=True) if not m} == set()
+    assert all(p.requires_grad for p in supernet.parameters())
+    assert all(v.isfinite() and not v.requires_grad for v in figures.values())
+
+
+def test_the_pass_of_the_logits_makes_no_gradient_of_the_weights_and_the_other_way_round() -> None:
+    supernet, weights, logits, batch = search_parts()
+    seen: list[tuple[bool, bool]] = []
+
+    def backward(loss: torch.Tensor) -> None:
+        weights.zero_grad()
+        logits.zero_grad()
+        loss.backward()
+        seen.append(
+            tuple(  # type: ignore[arg-type]
+                any(p.grad is not None for p in group)
+                for group in (supernet.weight_parameters(), supernet.logit_parameters())
+            )
+        )
+
+    paper.search_step(
+        supernet, batch, batch, weights, logits, tau=1.0, budget=1e6, backward=backward
+    )
+    assert seen == [(True, False), (False, True)]
+
+
+def test_the_same_generator_draws_the_same() -> None:
+    supernet = supernet_of("resnet20")
+    x = images(2, 3, 16, 16)
+    outputs = [supernet(x, supernet.draw(1.0, torch.Generator().manual_seed(s))) for s in (1, 1, 2)]
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
+def test_logits_learn_the_budget() -> None:
+    """With the cost alone as a loss, the most likely shape ends in the band of the budget."""
+    supernet = supernet_of("resnet20")
+    budget = supernet.space.budget(0.5)
+    optimizer = torch.optim.Adam(supernet.logit_parameters(), 0.05)
+    for _ in range(200):
+        loss = paper.budget_loss(supernet.expected_cost(), supernet.likely_cost(), budget, 0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert 0.9 * budget < float(supernet.likely_cost()) < 1.1 * budget
