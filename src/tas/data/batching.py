@@ -2,11 +2,11 @@
 
 import torch
 
-from tas.data.disk import FileBatches
-from tas.data.memory import ImageBatches
-from tas.data.parts import Data, Images, Part
-from tas.data.pictures import cpus
-from tas.data.schedule import Augment, Batches, Schedule
+from .disk import FileBatches
+from .memory import ImageBatches
+from .parts import Data, Images, Part
+from .pictures import cpus
+from .schedule import Augment, Batches, Schedule
 
 
 def batches(
@@ -33,7 +33,7 @@ def batches(
     epoch may be smaller, and empty on some processes where it has fewer pictures than those.
     ``workers`` processes decode what is on disk (default: one per CPU core, 16 at most).
 
-    Raises ``DataError`` where the batch size does not fit the part or the processes.
+    Raises ``InputError`` where the batch size does not fit the part or the processes.
     """
     schedule = Schedule(len(part), batch_size, shuffle, drop_last, seed, rank, world)
     if isinstance(part, Images):

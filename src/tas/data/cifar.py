@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from tas.data.official import fetch, find, not_found
-from tas.data.parts import Data, Images
-from tas.errors import DataError
+from ..errors import DataError
+from .official import fetch, find, not_found
+from .parts import Data, Images
 
 _SOURCES = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 _LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
@@ -37,10 +37,12 @@ _ADMITTED = {
 def load(name: str, data_dir: Path, download: bool) -> Data:
     """Load ``cifar10`` or ``cifar100``. Raises ``DataError``: not found, truncated, foreign."""
     source = _SOURCES[name]
-    if download:
-        fetch(name, source, data_dir / "cifar.python")
-    layouts = (source.base_folder, f"cifar.python/{source.base_folder}", "")
+    layouts = (f"cifar.python/{source.base_folder}", source.base_folder, "")
     found = find(data_dir, layouts, [source.meta["filename"]])
+    if download:  # to where the files are, so that damaged ones are replaced
+        there = found is not None and found.parent.name == source.base_folder
+        fetch(name, source, found.parents[1] if found and there else data_dir / "cifar.python")
+        found = find(data_dir, layouts, [source.meta["filename"]])
     if found is None:
         hint = "name the folder with --data-dir, or fetch it with --download"
         if (data_dir / source.filename).exists():

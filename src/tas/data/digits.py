@@ -3,8 +3,8 @@
 import torch
 from sklearn.datasets import load_digits
 
-from tas.data.parts import Data, Images, statistics
-from tas.data.split import stratified_split
+from .parts import Data, Images, statistics
+from .split import stratified_split
 
 TEST_FRACTION = 0.2
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
-from tas.data.parts import Data, Files
-from tas.data.pictures import Skipped, read_picture, reason
-from tas.data.schedule import Augment, Batch, Batches, Schedule
+from .parts import Data, Files
+from .pictures import Skipped, read_picture, reason
+from .schedule import Augment, Batch, Batches, Schedule
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class FileBatches(Batches):
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers > 0 else None,
+            # Its own, unused: the loader would take a number from the program's generator.
+            generator=torch.Generator(),
         )
 
     def set_epoch(self, epoch: int) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.datasets import FashionMNIST
 
-from tas.data.official import fetch, find, not_found
-from tas.data.parts import Data, Images, statistics
-from tas.errors import DataError
+from ..errors import DataError
+from .official import fetch, find, not_found
+from .parts import Data, Images, statistics
 
 _LAYOUTS = ("", "FashionMNIST/raw", "fashion-mnist")
 _COUNTS = {"train": 60_000, "t10k": 10_000}
@@ -20,7 +20,7 @@ _COUNTS = {"train": 60_000, "t10k": 10_000}
 
 def load(data_dir: Path, download: bool) -> Data:
     """Load Fashion-MNIST. Raises ``DataError``: not found, truncated, foreign."""
-    if download:
+    if download and not all(_find(data_dir, file) for part in _COUNTS for file in _files(part)):
         fetch("fashion-mnist", FashionMNIST, data_dir)
     parts = {part: _part(data_dir, part) for part in _COUNTS}
     mean, std = statistics(parts["train"].pixels)
@@ -43,8 +43,9 @@ def load(data_dir: Path, download: bool) -> Data:
 
 
 def _part(data_dir: Path, part: str) -> Images:
-    pixels_path, pixels = _read(data_dir, f"{part}-images-idx3-ubyte", dimensions=3)
-    labels_path, labels = _read(data_dir, f"{part}-labels-idx1-ubyte", dimensions=1)
+    pixels_file, labels_file = _files(part)
+    pixels_path, pixels = _read(data_dir, pixels_file, dimensions=3)
+    labels_path, labels = _read(data_dir, labels_file, dimensions=1)
     if pixels.shape[1:] != (28, 28) or len(pixels) == 0:
         raise _foreign(pixels_path, f"its pictures are {list(pixels.shape)}, not [N, 28, 28]")
     if len(labels) != len(pixels):
@@ -54,9 +55,17 @@ def _part(data_dir: Path, part: str) -> Images:
     return Images(pixels.unsqueeze(1), labels.long())
 
 
+def _files(part: str) -> tuple[str, str]:
+    return f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+
+
+def _find(data_dir: Path, file: str) -> Path | None:
+    return find(data_dir, _LAYOUTS, [file, f"{file}.gz"])
+
+
 def _read(data_dir: Path, file: str, dimensions: int) -> tuple[Path, Tensor]:
     """A file in the idx format: 0, 0, 8 (bytes), the dimensions as big-endian int32, the bytes."""
-    path = find(data_dir, _LAYOUTS, [file, f"{file}.gz"])
+    path = _find(data_dir, file)
     if path is None:
         hint = f"no {file}[.gz]; name the folder with --data-dir, or fetch it with --download"
         raise not_found("fashion-mnist", data_dir, _LAYOUTS, hint)
@@ -79,5 +88,5 @@ def _read(data_dir: Path, file: str, dimensions: int) -> tuple[Path, Tensor]:
 def _foreign(path: Path, why: str) -> DataError:
     return DataError(
         f"'{path}' is not a file of fashion-mnist, or is damaged ({why}): "
-        "replace it, or fetch it with --download"
+        "delete it and fetch it with --download"
     )

@@ -10,10 +10,10 @@ import psutil  # type: ignore[import-untyped]  # accelerate brings it
 import torch
 from torch import Tensor
 
-from tas.data.parts import Data, Files, Images, Part, statistics
-from tas.data.pictures import SUFFIXES, Skipped, probe, read_pictures
-from tas.data.split import stratified_split
-from tas.errors import DataError
+from ..errors import DataError
+from .parts import Data, Files, Images, Part, statistics
+from .pictures import SUFFIXES, Skipped, probe, read_pictures
+from .split import stratified_split
 
 TEST_FRACTION = 0.2
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tas.data.parts import Data, Images
-from tas.data.schedule import Augment, Batch, Batches, Schedule
+from .parts import Data, Images
+from .schedule import Augment, Batch, Batches, Schedule
 
 
 class ImageBatches(Batches):

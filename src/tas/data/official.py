@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tas.errors import DataError
+from ..errors import DataError
 
 
 def default_folder() -> Path:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from tas.errors import DataError
+from ..errors import DataError
 
 Image.init()
 # Pictures are data, never code: Pillow hands EPS to Ghostscript, a programming language. The
@@ -24,7 +24,6 @@ SUFFIXES = frozenset(
     suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS
 )
 _GREY = ("1", "L", "I", "F")  # and I;16, in several byte orders
-_PER_TASK = 64  # small pictures decode in microseconds: a thread takes many at a time
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -121,9 +120,12 @@ def read_pictures(
         return len(task), broken
 
     good = torch.ones(len(paths), dtype=torch.bool)
-    with ThreadPoolExecutor(max(1, workers)) as pool, _bar(label, len(paths), progress) as advance:
-        starts = range(0, len(paths), _PER_TASK)
-        tasks = [pool.submit(read, range(i, min(i + _PER_TASK, len(paths)))) for i in starts]
+    workers = max(1, workers)
+    # Small pictures decode in microseconds, so a thread takes many at a time; but all get some.
+    step = max(1, min(64, len(paths) // (8 * workers)))
+    with ThreadPoolExecutor(workers) as pool, _bar(label, len(paths), progress) as advance:
+        starts = range(0, len(paths), step)
+        tasks = [pool.submit(read, range(i, min(i + step, len(paths)))) for i in starts]
         try:
             for task in as_completed(tasks):
                 done, broken = task.result()

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tas.data.parts import Data
-from tas.errors import DataError
+from ..errors import InputError
+from .parts import Data
 
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
 
@@ -46,12 +46,12 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.batch_size % self.world:
-            raise DataError(
+            raise InputError(
                 f"batch size {self.batch_size} cannot be shared among {self.world} process(es): "
                 f"choose a multiple of {self.world}"
             )
         if self.drop_last and self.batch_size > self.count:
-            raise DataError(
+            raise InputError(
                 f"batch size {self.batch_size} is more than the {self.count} pictures to train "
                 f"on: choose {self.count} or less"
             )

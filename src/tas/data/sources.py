@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torchvision.transforms.v2 import functional
 
-from tas.data import cifar, digits, fashion, folder
-from tas.data.official import default_folder, find, not_found
-from tas.data.parts import NAMES, Data, Images, Part
-from tas.data.pictures import cpus
-from tas.errors import DataError, one_of
+from ..errors import DataError, one_of
+from . import cifar, digits, fashion, folder
+from .official import default_folder, find, not_found
+from .parts import NAMES, Data, Images, Part
+from .pictures import cpus
 
 _IMAGENET_LAYOUTS = ("", "imagenet", "ILSVRC2012")
 _IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -14,8 +14,8 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from tas.data.parts import NAMES, Data
-from tas.errors import DataError
+from ..errors import DataError
+from .parts import NAMES, Data
 
 FORMAT = "tas-split/1"
 
