@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
 from ..errors import InputError, one_of
@@ -39,14 +40,15 @@ def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
     # Accelerate holds one global state per process. The phases of a run may differ in precision,
     # so it is set up anew; what the launcher set up (the process group) stays.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    cpu = device == "cpu" or (device == "auto" and _only_cpu())
     with _chosen(device):
-        state = PartialState(cpu=device == "cpu")
+        state = PartialState(cpu=cpu)
     bf16 = pick_precision(precision, state.device) == "bf16"
     # Runs repeat bit for bit, on CUDA as well: no algorithm that adds in random order.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     try:
-        return Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=device == "cpu")
+        return Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=cpu)
     except ValueError as error:
         raise InputError(f"--precision {precision} on {state.device}: {error}") from None
 
@@ -99,6 +101,12 @@ def release(accelerator: Accelerator, module: nn.Module) -> None:
 
 def _memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type in ("cpu", "cuda") else torch.preserve_format
+
+
+def _only_cpu() -> bool:
+    """Whether there is nothing else, or Accelerate's launcher was told so; left to itself it would
+    not see that it is one of several processes then."""
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
 
 
 def _check_device(device: str) -> None:

@@ -105,7 +105,8 @@ class Classification(_Learner):
         self.accelerator = accelerator
         self.rate = _Rate(self.options, steps)
         self.model = prepare(accelerator, self.module)
-        self.optimizer = accelerator.prepare_optimizer(_sgd(self.module.parameters(), self.options))
+        self.optimizer = _sgd(self.module.parameters(), self.options)
+        _keep(accelerator, self.optimizer)
 
     def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
         images, labels = self._placed(batch)
@@ -181,20 +182,17 @@ class Search(_Learner):
         # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
         # processes average the gradients that an optimizer is about to use instead.
         prepare(accelerator, supernet, wrap=False)
-        self.weight_optimizer = accelerator.prepare_optimizer(
-            _sgd(supernet.weight_parameters(), options)
+        self.weight_optimizer = _sgd(supernet.weight_parameters(), options)
+        self.logit_optimizer = torch.optim.Adam(
+            supernet.logit_parameters(),
+            lr=options.logit_lr,
+            betas=options.logit_betas,
+            weight_decay=options.logit_decay,
         )
-        self.logit_optimizer = accelerator.prepare_optimizer(
-            torch.optim.Adam(
-                supernet.logit_parameters(),
-                lr=options.logit_lr,
-                betas=options.logit_betas,
-                weight_decay=options.logit_decay,
-            )
-        )
-        if accelerator.num_processes > 1:
-            for wrapped in (self.weight_optimizer, self.logit_optimizer):
-                wrapped.optimizer.register_step_pre_hook(self._average_gradients)
+        for optimizer in (self.weight_optimizer, self.logit_optimizer):
+            _keep(accelerator, optimizer)
+            if accelerator.num_processes > 1:
+                optimizer.register_step_pre_hook(self._average_gradients)
         self.generator = torch.Generator(accelerator.device)
 
     def step(self, batch: tuple[Batch, Batch], step: int) -> tuple[int, dict[str, Tensor]]:
@@ -293,3 +291,12 @@ def _sgd(
         nesterov=options.nesterov,
         weight_decay=options.weight_decay,
     )
+
+
+def _keep(accelerator: Accelerator, optimizer: Optimizer) -> None:
+    """Have checkpoints hold an optimizer's state.
+
+    The wrapper that Accelerate makes for it is left aside: without a loss scale its ``step`` adds
+    nothing but two searches of the import path, ten times the cost of a small step.
+    """
+    accelerator.prepare_optimizer(optimizer)

@@ -1,0 +1,173 @@
+"""Laws of the tasks: learning rate, teacher, and steps that never wait for the device."""
+
+import math
+
+import pytest
+import torch
+from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tas.errors import InputError
+from tas.nets import build
+from tas.spaces.resnet import resnet_space
+from tas.supernet import Supernet
+from tas.train import Classification, Distillation, Paired, Search, SearchOptions, fit
+from tas.train.hardware import accelerator
+from tas.train.schedule import learning_rate
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    rates = [learning_rate(step, 100, 10, 0.1) for step in range(101)]
+    assert rates[:10] == pytest.approx([0.01 * (i + 1) for i in range(10)])
+    assert rates[10] == 0.1 == max(rates)
+    assert rates[55] == pytest.approx(0.05)
+    assert rates[100] == pytest.approx(0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert learning_rate(0, 100, 0, 0.1) == 0.1
+    assert learning_rate(99, 100, 100, 0.1) == 0.1  # all of it is warm-up
+
+
+def test_one_epoch_equals_a_loop_written_by_hand():
+    net, options = tiny_net(), tiny_options(epochs=1, warmup_epochs=0, label_smoothing=0.1)
+    net[3] = nn.Identity()  # the loop seeds the dropout
+    expected = state_of(net)
+    task = Classification(net, options)
+    history = fit(task, TinyBatches(), progress=False)
+
+    by_hand = tiny_net()
+    by_hand[3] = nn.Identity()
+    assert_same_bits(expected, state_of(by_hand))
+    sgd = torch.optim.SGD(by_hand.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
+    losses = []
+    for step, (images, labels) in enumerate(TinyBatches()):
+        sgd.param_groups[0]["lr"] = 0.05 * (1 + math.cos(math.pi * step / 3))
+        loss = loss_of(by_hand(images), labels)
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(loss.item())
+    for name, value in state_of(by_hand).items():
+        torch.testing.assert_close(task.module.state_dict()[name], value)
+    assert history.last["loss"] == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_teacher_is_asked_and_left_alone(precision):
+    student, teacher = tiny_net(), tiny_net(seed=7)
+    before = state_of(teacher)
+    seen = []
+
+    def note(module, inputs, output):
+        seen.append(
+            (torch.is_inference_mode_enabled(), teacher.training, output.dtype, inputs[0].stride())
+        )
+
+    teacher[0].register_forward_hook(note)
+    student_seen = []
+    student[0].register_forward_hook(
+        lambda module, inputs, output: student_seen.append((output.dtype, inputs[0].stride()))
+    )
+    fit(
+        Distillation(student, teacher, tiny_options(epochs=1, precision=precision)),
+        TinyBatches(),
+        progress=False,
+    )
+    assert len(seen) == len(student_seen) == 3
+    for (inference, training, *same), expected in zip(seen, student_seen, strict=True):
+        assert inference
+        assert not training
+        assert tuple(same) == expected
+    assert_same_bits(before, state_of(teacher))
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_distillation_without_weight_on_the_teacher_is_classification():
+    options = tiny_options(kd_alpha=0.0, label_smoothing=0.1)
+    plain = Classification(tiny_net(), options)
+    taught = Distillation(tiny_net(), tiny_net(seed=7), options)
+    for task in (plain, taught):
+        fit(task, TinyBatches(), progress=False)
+    for name, value in state_of(plain.module).items():
+        torch.testing.assert_close(taught.module.state_dict()[name], value)
+
+
+def test_a_student_follows_its_teacher_whatever_the_labels_say():
+    torch.manual_seed(1)
+    images = torch.randn(64, 3, 8, 8)
+    teacher = tiny_net(seed=7).eval()
+    with torch.no_grad():
+        teacher[-1].weight.mul_(8)  # a teacher of firm opinions
+        opinion = teacher(images).argmax(1)
+    student = tiny_net(seed=1)
+    student[3] = nn.Identity()
+    batches = TinyBatches(batches=8)
+    batches.images = images  # the labels have nothing to do with them
+    options = tiny_options(epochs=40, kd_alpha=1.0, kd_temperature=1.0)
+    fit(Distillation(student, teacher, options), batches, progress=False)
+    student.eval()
+    agreed = (student(images).argmax(1) == opinion).float().mean()
+    by_label = (student(images).argmax(1) == batches.labels).float().mean()
+    assert agreed > 0.85 > 0.6 > by_label
+
+
+def test_a_teacher_of_other_classes_is_refused():
+    task = Distillation(tiny_net(), tiny_net(classes=7), tiny_options())
+    with pytest.raises(InputError, match="the teacher knows 7 classes, the student 4"):
+        fit(task, TinyBatches(), progress=False)
+
+
+class Reads(TorchDispatchMode):
+    """Counts what makes the host wait for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def small_search() -> Search:
+    space = resnet_space(build("resnet20", classes=4, input=(3, 8, 8)))
+    search = Search(Supernet(space), SearchOptions(epochs=1, batch_size=8), budget=1e5)
+    return search
+
+
+@pytest.mark.parametrize("kind", ["classification", "distillation", "search"])
+def test_a_step_reads_nothing_from_the_device(kind):
+    batches = TinyBatches()
+    task, batch = {
+        "classification": lambda: (Classification(tiny_net(), tiny_options()), next(iter(batches))),
+        "distillation": lambda: (
+            Distillation(tiny_net(), tiny_net(), tiny_options()),
+            next(iter(batches)),
+        ),
+        "search": lambda: (small_search(), next(iter(Paired(batches, batches)))),
+    }[kind]()
+    task.start(accelerator("cpu", "fp32"), 10, 0)
+    if kind == "search":  # Adam counts its steps in tensors of the host, and reads those
+        task.logit_optimizer.step = lambda: None
+    with Reads() as reads:
+        pictures, figures = task.step(batch, 0)
+        assert reads.count == 0
+        figures["loss"].item()
+        assert reads.count == 1  # the counter works
+    assert pictures == 8
+    assert all(f.ndim == 0 and not f.requires_grad for f in figures.values())
+    task.stop()
+
+
+def test_a_pair_is_as_long_as_its_shorter_half():
+    first, second = TinyBatches(batches=2), TinyBatches(batches=3, seed=1)
+    both = Paired(first, second)
+    both.set_epoch(5)
+    assert first.epoch == second.epoch == 5
+    found = list(both)
+    assert len(both) == len(found) == 2
+    for ((images, _), (others, _)), (a, _), (b, _) in zip(found, first, second, strict=False):
+        assert torch.equal(images, a)
+        assert torch.equal(others, b)

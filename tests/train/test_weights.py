@@ -1,0 +1,101 @@
+"""Files of weights: those of this net load, others are refused in a line, and none runs code."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import assert_same_bits, state_of, tiny_net
+from torch import nn
+
+from tas.errors import InputError
+from tas.train import load_weights, save_weights
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bare", "state_dict", "model", "parallel"])
+def test_weights_come_back_from_every_form(tmp_path, form):
+    net, other = tiny_net(), tiny_net(seed=3)
+    path = tmp_path / ("a.safetensors" if form == "safetensors" else "a.pt")
+    state = net.state_dict()
+    if form == "safetensors":
+        save_weights(net, path)
+    elif form == "bare":
+        torch.save(state, path)
+    elif form == "parallel":
+        torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+    else:
+        torch.save({form: state, "epoch": 3}, path)
+    load_weights(other, path)
+    assert_same_bits(state_of(net), state_of(other))
+
+
+def test_tied_weights_are_stored_once_and_come_back(tmp_path):
+    def tied() -> nn.Module:
+        net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        net[1].weight = net[0].weight
+        return net
+
+    net, other = tied(), tied()
+    save_weights(net, tmp_path / "a.safetensors")
+    load_weights(other, tmp_path / "a.safetensors")
+    assert_same_bits(state_of(net), state_of(other))
+
+
+def refused(net: nn.Module, path: Path) -> str:
+    before = state_of(net)
+    with pytest.raises(InputError) as error:
+        load_weights(net, path)
+    assert_same_bits(before, state_of(net))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_another_class_count_is_named(tmp_path):
+    save_weights(tiny_net(classes=100), tmp_path / "a.safetensors")
+    message = refused(tiny_net(classes=10), tmp_path / "a.safetensors")
+    assert "is of a net with 100 classes, not 10" in message
+
+
+def test_another_net_is_named_by_its_first_tensor(tmp_path):
+    path = tmp_path / "a.safetensors"
+    wider = tiny_net()
+    wider[0] = nn.Conv2d(3, 16, 3, bias=False)
+    save_weights(wider, path)
+    assert "'0.weight' has the shape [16, 3, 3, 3], not [8, 3, 3, 3]" in refused(tiny_net(), path)
+    save_weights(nn.Sequential(nn.Conv2d(3, 8, 3, bias=False)), path)
+    assert "it lacks '1.weight'" in refused(tiny_net(), path)
+    save_weights(nn.Sequential(*tiny_net(), nn.Linear(4, 4)), path)
+    assert "this one has no '7.bias'" in refused(tiny_net(), path)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("gotcha",)
+
+
+@pytest.mark.parametrize("content", [Evil(), {"state_dict": tiny_net().state_dict(), "x": Evil()}])
+def test_code_in_a_file_is_never_run(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "a.pt")
+    assert "refused: it holds more than tensors" in refused(tiny_net(), tmp_path / "a.pt")
+    assert not (tmp_path / "gotcha").exists()
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04N."])
+def test_other_files_are_refused_in_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    refused(tiny_net(), tmp_path / name)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "no such file" in refused(tiny_net(), tmp_path / "a.pt")
+    assert "no such file" in refused(tiny_net(), tmp_path / "a.safetensors")
+    refused(tiny_net(), tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, torch.zeros(3)])
+def test_what_is_no_state_dict(tmp_path, content):
+    torch.save(content, tmp_path / "a.pt")
+    assert "holds no state dict" in refused(tiny_net(), tmp_path / "a.pt")
