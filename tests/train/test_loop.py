@@ -1,7 +1,9 @@
 """Laws of the loop: it continues bit for bit, stops in time, and never chooses by the test set."""
 
+import contextlib
 import copy
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -195,6 +197,13 @@ def test_held_out_pictures_change_nothing_but_the_log():
     assert not any("test_accuracy" in line for line in without.epochs)
 
 
+def test_a_net_that_was_evaluated_trains_like_any_other():
+    fresh, used = tiny_net(), tiny_net().eval()
+    for net in (fresh, used):
+        fit(Classification(net, tiny_options(epochs=1)), TinyBatches(), progress=False)
+    assert_same_bits(state_of(fresh), state_of(used))
+
+
 def test_the_log_says_what_happened():
     history = fit(
         Classification(tiny_net(), tiny_options(epochs=12)),
@@ -259,6 +268,24 @@ def test_another_plan_does_not_continue(tmp_path):
             out=out,
             progress=False,
         )
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("gotcha",)
+
+
+@pytest.mark.parametrize("name", ["optimizer.bin", "random_states_0.pkl", "model.safetensors"])
+def test_code_in_a_checkpoint_is_never_run(tmp_path, monkeypatch, name):
+    out = run_dir(tmp_path / "run")
+    fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
+    target = out.checkpoint("train") / "epoch-0004" / name
+    assert target.exists()
+    torch.save({"state": Evil()}, target)
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(InputError):  # the state of generators is not needed
+        fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
+    assert not (tmp_path / "gotcha").exists()
 
 
 def test_no_batch_is_refused():

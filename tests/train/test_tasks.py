@@ -79,6 +79,8 @@ def test_the_teacher_is_asked_and_left_alone(precision):
         assert inference
         assert not training
         assert tuple(same) == expected
+    for net in (student, teacher):
+        assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert_same_bits(before, state_of(teacher))
     assert all(p.grad is None for p in teacher.parameters())
 

@@ -75,7 +75,7 @@ def load(accelerator: Accelerator, checkpoint: Path, plan: Plan) -> list[dict[st
                 f"{found[name]}, not {wanted}: choose another --out, or go on as it was begun"
             )
     try:
-        accelerator.load_state(str(checkpoint), load_kwargs={"weights_only": True})
+        accelerator.load_state(str(checkpoint))  # reads with weights_only=True
     except Exception as error:  # whatever safetensors, pickle and load_state_dict may raise
         raise _unreadable(checkpoint, error) from None
     return history
