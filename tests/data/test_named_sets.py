@@ -170,6 +170,7 @@ BATCH = {"data": np.zeros((2, 3072), np.uint8), "labels": [0, 1]}
         ({"labels": [0, 1]}, "no pictures"),
         (BATCH | {"data": np.zeros((2, 784), np.uint8)}, "no pictures"),
         (BATCH | {"data": np.zeros((2, 3072), np.float32)}, "no pictures"),
+        ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, "no pictures"),
         ({"data": BATCH["data"], "fine_labels": [0, 1]}, "'labels'"),
         (BATCH | {"labels": [0]}, "'labels'"),
         (BATCH | {"labels": [0, 10]}, r"0..9"),
@@ -279,6 +280,7 @@ PIXELS, LABELS = np.zeros((30, 28, 28)), np.arange(30) % 10
     ("file", "raw", "message"),
     [
         ("train-images-idx3-ubyte", idx(PIXELS)[:-1], "do not fill"),
+        ("train-images-idx3-ubyte", idx(PIXELS) + b"0", "do not fill"),
         ("train-images-idx3-ubyte", idx(PIXELS)[:10], "no idx file"),
         ("train-images-idx3-ubyte", b"", "no idx file"),
         ("train-images-idx3-ubyte", idx(LABELS), "no idx file"),
@@ -306,6 +308,11 @@ def test_imagenet_is_a_folder_with_its_own_constants(tmp_path: Path) -> None:
     assert data.input == (3, 12, 12)
     assert data.mean == (0.485, 0.456, 0.406)
     assert data.std == (0.229, 0.224, 0.225)
+
+
+def test_grey_pictures_never_get_the_constants_of_colours(tmp_path: Path) -> None:
+    folder(tmp_path, parts=("train", "val"), mode="L")
+    assert len(load("imagenet", data_dir=tmp_path).mean) == 1
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

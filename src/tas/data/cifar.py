@@ -106,8 +106,11 @@ def _read(path: Path, name: str, md5: str) -> tuple[dict[str, Any], bool]:
 
 def _images(path: Path, content: dict[str, Any], name: str) -> Images:
     data, labels = content.get("data"), content.get(_LABELS[name])
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,):
-        raise _foreign(path, name, "it holds no pictures of 3 x 32 x 32 bytes")
+    wrong = "it holds no pictures of 3 x 32 x 32 bytes"
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8:
+        raise _foreign(path, name, wrong)
+    if data.shape[1:] != (3072,) or len(data) == 0:
+        raise _foreign(path, name, wrong)
     if not isinstance(labels, list) or len(labels) != len(data):
         raise _foreign(path, name, f"it has not one of '{_LABELS[name]}' for each picture")
     if not all(type(label) is int and 0 <= label < _CLASSES[name] for label in labels):

@@ -58,6 +58,8 @@ def load(
     train, test, notes = _list_parts(root, seed)
     everything = train.paths + test.paths
     channels, size = _probe_all(root, everything)
+    if channels == 1:
+        colours = None  # the constants of a set are those of its colour pictures
     if image_size is not None:
         size = (image_size, image_size)
     if in_memory is None:
@@ -82,7 +84,7 @@ def load(
         parts = [Files(tuple(listing.paths), listing.labels) for listing in (train, test)]
         some = train.paths[:: -(-len(train.paths) // _MEASURED)]
         skipped = Skipped(len(some))
-        if colours is None or channels == 1:
+        if colours is None:
             colours = statistics(decode(some, "measuring colours", skipped)[0])
     assert colours is not None
     mean, std = colours
