@@ -30,7 +30,8 @@ def own(package: ModuleType) -> set[str]:
         inside = f"{origin}.".startswith(f"{package.__name__}.")
         return inside and not isinstance(value, ModuleType)
 
-    return {name for name in dir(package) if not name.startswith("_") and made(name)}
+    names = (name for name in dir(package) if not name.startswith("_"))
+    return {name for name in names if name != "TYPE_CHECKING" and made(name)}
 
 
 @pytest.mark.parametrize("name", PACKAGES)

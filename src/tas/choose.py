@@ -23,7 +23,7 @@ from .space import ExpectedCost, Space
 __all__ = ["choose"]
 
 EXHAUSTIVE = 50_000  # as many shapes are tried one by one
-KICKS = 4000  # kicks of the walk, divided by the number of candidates: few choices are the hard case
+KICKS = 4000  # of the walk, divided by the number of candidates: few choices are the hard case
 WINDOW = 0.01  # the part of the budget that may stay unused
 PAIRS = 64  # exchanges of two candidates that are priced exactly, of the most promising ones
 

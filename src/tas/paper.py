@@ -108,11 +108,9 @@ def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None 
         matrices: [len(features), C, C], which bring every feature to the widest one's channels;
             None where all have the same.
     """
-    if matrices is not None:
-        scaled = weights[:, None, None] * matrices  # [D, C, C]
-        return torch.stack([mix_channels(f, m) for f, m in zip(features, scaled, strict=True)]).sum(
-            0
-        )
+    if matrices is not None:  # one product instead of one per depth: sum_d (q_d A_d) f_d
+        wide = (weights[:, None, None] * matrices).movedim(0, 1).flatten(1)  # [C, D C]
+        return mix_channels(torch.cat(features, 1), wide)
     total = weights[0] * features[0]
     for weight, feature in zip(weights[1:], features[1:], strict=True):
         total = torch.addcmul(total, weight, feature)
@@ -120,7 +118,7 @@ def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None 
 
 
 def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply the channels of x [N, C, H, W] by a matrix [C, C]."""
+    """Multiply the channels of x [N, C_in, H, W] by a matrix [C_out, C_in]."""
     return F.conv2d(x, matrix[:, :, None, None])
 
 

@@ -4,8 +4,8 @@ import pytest
 from rich.console import Console
 from tiny_training import TinyBatches, tiny_net, tiny_options
 
-from tas.train import Classification, fit
-from tas.train.progress import PhaseProgress, readable_seconds
+from tas.training import Classification, fit
+from tas.training.progress import PhaseProgress, readable_seconds
 
 
 def test_without_a_terminal_there_is_one_line_per_epoch(capsys):
@@ -26,9 +26,9 @@ def test_it_can_be_silent(capsys):
 
 def test_a_terminal_shows_epoch_figures_and_time_left(monkeypatch):
     terminal = Console(force_terminal=True, width=160, record=True, color_system=None)
-    monkeypatch.setattr("tas.train.progress.Console", lambda stderr: terminal)
+    monkeypatch.setattr("tas.training.progress.Console", lambda stderr: terminal)
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr("tas.train.progress.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tas.training.progress.time.perf_counter", lambda: next(clock))
     with PhaseProgress("search", 4, 10, done=1) as bar:
         bar.batch(2, 5, {"loss": 1.25, "accuracy": 50.0, "tau": 2.5})
     text = terminal.export_text()

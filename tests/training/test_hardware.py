@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tas.errors import InputError
-from tas.train import accelerator, pick_precision
+from tas.training import accelerator, pick_precision
 
 
 def test_precisions_may_change_within_a_process():

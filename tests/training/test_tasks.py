@@ -12,9 +12,9 @@ from tas.errors import InputError
 from tas.nets import build
 from tas.spaces.resnet import resnet_space
 from tas.supernet import Supernet
-from tas.train import Classification, Distillation, Paired, Search, SearchOptions, fit
-from tas.train.hardware import accelerator
-from tas.train.schedule import learning_rate
+from tas.training import Classification, Distillation, Paired, Search, SearchOptions, fit
+from tas.training.hardware import accelerator
+from tas.training.schedule import learning_rate
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():

@@ -3,7 +3,7 @@
 import pytest
 
 from tas.errors import InputError
-from tas.train import SearchOptions, TrainOptions
+from tas.training import SearchOptions, TrainOptions
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tas.nets import ConvNorm, build
 from tas.spaces.resnet import resnet_space
 from tas.supernet import Supernet
-from tas.train import Classification, Paired, RunDir, Search, SearchOptions, fit
+from tas.training import Classification, Paired, RunDir, Search, SearchOptions, fit
 
 
 def trained(path: Path, rank: int = 0, world: int = 1) -> dict[str, dict[str, Tensor]]:

@@ -9,7 +9,7 @@ from tiny_training import assert_same_bits, state_of, tiny_net
 from torch import nn
 
 from tas.errors import InputError
-from tas.train import load_weights, save_weights
+from tas.training import load_weights, save_weights
 
 
 @pytest.mark.parametrize("form", ["safetensors", "bare", "state_dict", "model", "parallel"])

@@ -8,7 +8,7 @@ import yaml
 from tiny_training import assert_same_bits, state_of, tiny_net
 
 from tas.errors import InputError
-from tas.train import RunDir
+from tas.training import RunDir
 
 CONFIG = {"net": "resnet20", "train": {"lr": 0.1, "label_smoothing": 0.0}, "sizes": (8, 8)}
 

@@ -21,7 +21,7 @@ from tas.errors import DivergedError, InputError
 from tas.nets import build
 from tas.spaces.resnet import resnet_space
 from tas.supernet import Supernet
-from tas.train import (
+from tas.training import (
     Classification,
     Distillation,
     Paired,

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net
 from torch import nn
 
-from tas.train import evaluate, recompute_norm_statistics
+from tas.training import evaluate, recompute_norm_statistics
 
 
 @pytest.mark.parametrize("training", [True, False])

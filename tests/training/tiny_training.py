@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tas.train import TrainOptions
+from tas.training import TrainOptions
 
 CLASSES = 4
 

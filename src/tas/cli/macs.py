@@ -1,0 +1,34 @@
+"""``tas macs``: what a net costs."""
+
+import json
+
+from .. import nets
+from ..errors import InputError
+from ..macs import count
+from . import runs
+from .options import MacsOptions
+
+__all__ = ["main"]
+
+
+def main(options: MacsOptions) -> None:
+    if options.input and (len(options.input) != 3 or min(options.input) < 1):
+        raise InputError(
+            f"--input {options.input}: give [channels, height, width], e.g. [3, 32, 32]"
+        )
+    if options.classes is not None and options.classes < 1:
+        raise InputError(f"--classes {options.classes}: give 1 or more")
+    shape = nets.read_shape(options.what)
+    image = (options.input[0], options.input[1], options.input[2]) if options.input else None
+    net = nets.build(shape, options.classes, image)
+    counted = count(net, net.shape.input)
+    if options.json:
+        print(json.dumps({"macs": counted.macs, "params": counted.params}))
+        return
+    full = nets.build(shape.net, net.shape.classes, net.shape.input)
+    whole = count(full, net.shape.input)
+    rows = [runs.row(f"{shape.net}, unpruned", macs=whole.macs, params=whole.params)]
+    if options.what != shape.net:
+        rows.append(runs.row(options.what, macs=counted.macs, params=counted.params))
+    runs.print_rows(rows)
+    print(f"{counted.macs:,} multiply-adds of one image, {counted.params:,} parameters")

@@ -1,0 +1,209 @@
+"""``tas``: reads the command line, finds the verb, and turns errors into one line and a status.
+
+Nothing here imports torch, so that help and mistakes are answered at once; a verb's module is
+imported when it runs.
+"""
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from importlib import import_module
+from typing import Any, NoReturn, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from .. import __version__
+from ..errors import TasError
+from . import options as verb_options
+
+__all__ = ["main"]
+
+VERBS = {
+    "run": (verb_options.RunOptions, "the whole job: teacher, search, derive, distil, report"),
+    "search": (verb_options.SearchVerbOptions, "search widths and depths within a budget"),
+    "train": (verb_options.TrainVerbOptions, "train a net or a shape, with or without a teacher"),
+    "eval": (verb_options.EvalOptions, "test a trained net"),
+    "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
+    "shapes": (verb_options.ShapesOptions, "list the published shapes, or print one"),
+    "split": (verb_options.SplitOptions, "write the split of a data set for a search"),
+    "report": (verb_options.ReportOptions, "draw the report of a run again"),
+}
+EXAMPLES = {
+    "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
+    "run": [
+        "tas run                                 # digits, on the CPU, in a few minutes",
+        "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
+        "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
+        "tas run --data PATH --teacher teacher.safetensors --budget 20M",
+        "tas run --print_config > run.yaml; tas run --config run.yaml",
+    ],
+    "search": [
+        "tas search --data cifar10 --net resnet56 --preset cifar --budget 0.47 --seed -1",
+        "tas search --data cifar10 --net resnet110 --what depth --preset cifar --budget 0.57",
+        "tas search --data PATH --net resnet20 --residual tied --epochs 40 --budget 22.4M",
+    ],
+    "train": [
+        "tas train --data cifar10 --net resnet110 --preset cifar --out runs/teacher",
+        "tas train --data cifar10 --shape C010-ResNet32 --preset cifar",
+        "tas train --data PATH --shape runs/found/shape.json "
+        "--teacher runs/teacher/model.safetensors",
+    ],
+    "eval": [
+        "tas eval runs/mine",
+        "tas eval --shape runs/mine/shape.json --weights runs/mine/model.safetensors --data PATH",
+    ],
+    "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],
+    "shapes": ["tas shapes", "tas shapes C010-ResNet20 > shape.json"],
+    "split": ["tas split --data cifar10", "tas split --data PATH --seed 3 --out split.json"],
+    "report": ["tas report runs/mine"],
+}
+
+
+class Parser(ArgumentParser):
+    """An argument parser whose errors are one line that says what would work."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        fail(self._advice(message))
+
+    def _advice(self, message: str) -> str:
+        known = [o for a in self._actions for o in a.option_strings if o.startswith("--")]
+        if found := re.match(r"unrecognized arguments: (\S+)", message):
+            # argparse reports them from the outermost parser: look where the verb was named.
+            verb = next((v for v in sys.argv[1:] if v in VERBS), None)
+            if verb:
+                known = [f"--{f.name.replace('_', '-')}" for f in fields(VERBS[verb][0])]
+            word = found[1].partition("=")[0]
+            near = difflib.get_close_matches(word, known, n=1)
+            help_text = f"see tas {verb} --help" if verb else "see tas --help"
+            hint = f"did you mean {near[0]}? " if near else ""
+            return f"unknown option '{found[1]}': {hint}{help_text}"
+        if found := re.match(r"argument verb: invalid choice: '(.*?)'", message):
+            near = difflib.get_close_matches(found[1], VERBS, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            return f"unknown verb '{found[1]}': {hint}choose from {', '.join(VERBS)}"
+        if found := re.match(r'Parser key "(\w+)":', message):
+            return self._bad_value(found[1], message)
+        if found := re.search(r"does not accept option '(.*?)'", message):
+            near = difflib.get_close_matches("--" + found[1].replace("_", "-"), known, n=1)
+            hint = f"did you mean '{near[0][2:].replace('-', '_')}'?" if near else "see --help"
+            return f"the config file has an unknown option '{found[1]}': {hint}"
+        return " ".join(message.split())
+
+    def _bad_value(self, key: str, message: str) -> str:
+        if key == "config":
+            return " ".join(message.split()).removeprefix('Parser key "config": ')
+        value = re.search(r"(?:Given value|Got value): (.*)", message)
+        given = value[1] if value else ""
+        action = next((a for a in self._actions if a.dest == key), None)
+        name = f"--{key.replace('_', '-')}" if action is None or action.option_strings else key
+        if choices := re.findall(r"'([\w.-]+)'", "".join(re.findall(r"Literal\[(.*?)\]", message))):
+            near = difflib.get_close_matches(given, choices, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            return f"{name} '{given}': {hint}choose from {', '.join(choices)}"
+        kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+        if "list[" in message or "List[" in message or "'list'" in message:
+            return f"{name} '{given}': give a list such as [0.5, 1.0]"
+        wanted = [kinds[k] for k in re.findall(r"<class '(\w+)'>", message) if k in kinds]
+        return f"{name} '{given}': give {wanted[0] if wanted else 'another value'}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    if not given:
+        parser.print_help()
+        return
+    parsed = parser.parse_args(given)
+    verb = parsed["verb"]
+    kind = VERBS[verb][0]
+    chosen = kind(**{f.name: parsed[verb][f.name] for f in fields(kind)})
+    try:
+        import_module(f".{verb}", __package__).main(chosen)
+    except TasError as error:
+        fail(str(error))
+    except BrokenPipeError:  # the reader of our output left, as `tas shapes | head` does
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def fail(message: str) -> NoReturn:
+    """Say what was wrong in one line, and exit with status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="tas",
+        description="Give it a CNN and a budget: tas searches the width of every layer and the "
+        "depth of every stage, and returns a smaller plain net, trained by distillation.",
+        epilog=_examples(""),
+        formatter_class=_formatter(),
+        version=__version__,
+    )
+    verbs = parser.add_subcommands(required=True, dest="verb", metavar="VERB", title="verbs")
+    for verb, (kind, summary) in VERBS.items():
+        verbs.add_subcommand(verb, _verb_parser(verb, kind), help=summary)
+    return parser
+
+
+def _verb_parser(verb: str, kind: type) -> Parser:
+    parser = Parser(
+        usage=f"tas {verb} [options]",
+        description=(kind.__doc__ or "").replace("\n    ", "\n"),
+        epilog=_examples(verb),
+        formatter_class=_formatter(),
+    )
+    hints = get_type_hints(kind)
+    for f in fields(kind):
+        if where := f.metadata.get("positional"):
+            parser.usage = f"tas {verb} {f'[{f.name}]' if where == '?' else f.name} [options]"
+            extra: dict[str, Any] = {"nargs": "?"} if where == "?" else {}
+            parser.add_argument(f.name, type=hints[f.name], help=f.metadata["help"], **extra)
+    # The verb's own options first, then those it shares with others, group by group.
+    for owner in (each for each in kind.__mro__ if each is not object):
+        own = set(inspect.get_annotations(owner))
+        title = (
+            "options" if owner is kind else (owner.__doc__ or "").partition(";")[0].rstrip(".\n")
+        )
+        group = parser.add_argument_group(title)
+        if owner is kind and len(kind.__mro__) > 2:
+            group.add_argument(
+                "--config", action="config", help="a YAML file with any of these options"
+            )
+        for f in fields(kind):
+            if f.name in own and "positional" not in f.metadata:
+                assert f.default is not MISSING
+                flag, text = f"--{f.name.replace('_', '-')}", f.metadata["help"]
+                if hints[f.name] is bool and f.default is False:
+                    group.add_argument(flag, action="store_true", help=text)
+                else:
+                    group.add_argument(flag, type=hints[f.name], default=f.default, help=text)
+    return parser
+
+
+def _examples(verb: str) -> str:
+    text = "\n".join(f"  {line}" for line in EXAMPLES[verb])
+    footer = "\n\nEach verb has its own help: tas VERB --help" if not verb else ""
+    return f"examples:\n{text}{footer}"
+
+
+def _formatter() -> Any:
+    from argparse import RawDescriptionHelpFormatter
+
+    from jsonargparse import DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+        """Keeps the lines of the examples, and leaves out types and empty defaults."""
+
+        def _expand_help(self, action: Any) -> str:
+            text = action.help or ""
+            if action.default not in (None, False, "==SUPPRESS==") and "default:" not in text:
+                text += f" (default: {action.default})"
+            return text.replace("%", "%%") % {} if "%" in text else text
+
+    return Formatter

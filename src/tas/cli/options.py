@@ -1,0 +1,202 @@
+"""What the command can be told: a frozen dataclass per verb, one field per option. No torch.
+
+A field's metadata hold its help. ``None`` means: as the preset, the data or the hardware says.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "EvalOptions",
+    "MacsOptions",
+    "ReportOptions",
+    "RunOptions",
+    "SearchVerbOptions",
+    "ShapesOptions",
+    "SplitOptions",
+    "TrainVerbOptions",
+]
+
+
+def option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+def positional(text: str, optional: bool = False) -> Any:
+    return field(default=None, metadata={"help": text, "positional": "?" if optional else True})
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Where the pictures come from."""
+
+    data: str = option(
+        "digits",
+        "digits, cifar10, cifar100, fashion-mnist, imagenet, or a folder of images: "
+        "PATH/{train,val|test}/CLASS/*",
+    )
+    data_dir: str | None = option(
+        None, "folder with the official files of a named data set (default: $TORCH_HOME)"
+    )
+    download: bool = option(False, "fetch the official files into --data-dir first")
+    image_size: int | None = option(None, "scale pictures to this height and width, in pixels")
+    workers: int | None = option(None, "threads or processes that decode (default: one per core)")
+
+
+@dataclass(frozen=True)
+class _Compute:
+    """Where and in which precision it is computed."""
+
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps")
+    precision: Literal["auto", "fp32", "bf16"] | None = option(
+        None, "bf16 where the hardware computes it (auto), or always one of the two"
+    )
+
+
+@dataclass(frozen=True)
+class _Training(_Compute):
+    """How nets are trained; what is not given is the preset's."""
+
+    preset: Literal["quick", "cifar", "imagenet"] = option(
+        "quick",
+        "hyper-parameters that belong together: quick (minutes), or the released code's for cifar "
+        "and imagenet",
+    )
+    epochs: int | None = option(None, "epochs of each training")
+    warmup_epochs: int | None = option(None, "epochs over which the learning rate rises")
+    batch_size: int | None = option(None, "pictures per step, over all processes")
+    lr: float | None = option(None, "highest learning rate of SGD")
+    momentum: float | None = option(None, "of SGD")
+    nesterov: bool | None = option(None, "of SGD")
+    weight_decay: float | None = option(None, "of SGD")
+    augment: bool = option(True, "vary training pictures: pad, crop, mirror")
+    padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
+    flip: bool | None = option(None, "mirror pictures (default: where it keeps the class)")
+    seed: int = option(0, "random seed; -1 draws one and prints it")
+    out: str | None = option(
+        None, "run directory; the same command continues there (default: runs/VERB-NET-DATA-TIME)"
+    )
+
+
+@dataclass(frozen=True)
+class _Distilling:
+    """How a net learns from labels and a teacher."""
+
+    label_smoothing: float | None = option(None, "share of a label spread over all classes")
+    kd_alpha: float | None = option(None, "weight of the teacher against the labels")
+    kd_temperature: float | None = option(None, "softens the teacher's answers")
+
+
+@dataclass(frozen=True)
+class _Searching:
+    """What is searched, and how."""
+
+    budget: str | float = option(
+        "0.55", "a ratio of the unpruned net (0.55), or absolute: 22.4M, 1.2G"
+    )
+    unit: Literal["macs", "params"] = option("macs", "what the budget counts")
+    what: Literal["width", "depth", "both"] = option("both", "what is searched")
+    residual: Literal["free", "tied"] = option(
+        "free",
+        "free: every convolution has its own width (the paper's); tied: what is added together "
+        "shares one, and no projection is ever added",
+    )
+    ratios: list[float] | None = option(
+        None, "candidate widths, as ratios (default: [0.3, 0.4, ... 1.0])"
+    )
+    split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
+    logit_lr: float | None = option(None, "learning rate of Adam on the logits")
+    logit_decay: float | None = option(None, "weight decay of Adam on the logits")
+    tau_start: float | None = option(None, "temperature of the Gumbel-softmax at the start")
+    tau_end: float | None = option(None, "and at the end")
+    cost_weight: float | None = option(None, "weight of the budget in the logits' loss")
+    tolerance: float | None = option(None, "how far below the budget is not punished")
+
+
+@dataclass(frozen=True)
+class RunOptions(_Distilling, _Searching, _Training, _Data):
+    """The whole job: teacher, search, derived net, distillation, report.
+
+    With no option at all: the handwritten digits that ship with scikit-learn, in a few minutes.
+    """
+
+    net: str = option(
+        "resnet20", "the unpruned net: resnet20 ... resnet164, resnet18 ... resnet152"
+    )
+    teacher: str | None = option(
+        None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
+    )
+    search_epochs: int | None = option(None, "epochs of the search (default: the preset's)")
+    inherit: bool = option(False, "start the derived net from the supernet's weights")
+    baseline: bool = option(True, "train equal widths as well, for comparison")
+
+
+@dataclass(frozen=True)
+class SearchVerbOptions(_Searching, _Training, _Data):
+    """Search the widths and depths of a net within a budget; writes shape.json."""
+
+    net: str = option(
+        "resnet20", "the unpruned net: resnet20 ... resnet164, resnet18 ... resnet152"
+    )
+
+
+@dataclass(frozen=True)
+class TrainVerbOptions(_Distilling, _Training, _Data):
+    """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
+
+    net: str | None = option(None, "a net's name, e.g. resnet110")
+    shape: str | None = option(
+        None, "or a shape: a published one (C010-ResNet32), a shape file, or a .config file"
+    )
+    teacher: str | None = option(None, "weights of the teacher; without them: labels alone")
+    teacher_net: str | None = option(
+        None, "the teacher's net or shape (default: the unpruned net of the shape)"
+    )
+    weights: str | None = option(None, "start from these weights instead of fresh ones")
+
+
+@dataclass(frozen=True)
+class EvalOptions(_Compute, _Data):
+    """Test a trained net: a run directory, or a net or shape with its weights."""
+
+    run: str | None = positional("a run directory, whose model and data are taken", optional=True)
+    net: str | None = option(None, "a net's name")
+    shape: str | None = option(None, "or a shape: a published one or a file")
+    weights: str | None = option(None, "the weights (.safetensors or a state dict)")
+    batch_size: int = option(256, "pictures per step")
+    json: bool = option(False, "print a JSON object")
+
+
+@dataclass(frozen=True)
+class MacsOptions:
+    """Count the multiply-adds of one image, and the parameters."""
+
+    what: str = positional("a net's name, a published shape's name, a shape file or .config file")
+    classes: int | None = option(None, "number of classes (default: what the shape says)")
+    input: list[int] | None = option(
+        None, "[channels, height, width] of an image (default: likewise)"
+    )
+    json: bool = option(False, "print a JSON object")
+
+
+@dataclass(frozen=True)
+class ShapesOptions:
+    """List the published shapes, or print one as JSON."""
+
+    name: str | None = positional("the shape to print", optional=True)
+
+
+@dataclass(frozen=True)
+class SplitOptions(_Data):
+    """Write the split of a data set for a search: stratified by class, seeded."""
+
+    fraction: float = option(0.5, "of the training pictures, to train the weights")
+    seed: int = option(0, "random seed; -1 draws one and prints it")
+    out: str | None = option(None, "the file to write (default: split-DATA.json)")
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Draw the figures and the report of a run directory again."""
+
+    run: str = positional("the run directory")

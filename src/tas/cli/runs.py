@@ -1,0 +1,299 @@
+"""What the verbs that run for long share: data, recipe, run directory, and how they end."""
+
+import platform
+import random
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from .. import __version__, nets, training
+from .. import data as data_room
+from ..data import Augment, Data, Split, read_split
+from ..errors import InputError
+from ..jobs import Found, Trained, evaluate
+from ..macs import count
+from ..nets import ResNet
+from ..recipes import Recipe, recipe
+from ..report import html, quantity, table
+from ..shape import Shape
+from ..space import Space
+from ..spaces import RATIOS
+from ..training import RunDir, SearchOptions, TrainOptions
+
+__all__ = [
+    "Run",
+    "budget_facts",
+    "chosen_augment",
+    "chosen_ratios",
+    "chosen_recipe",
+    "chosen_seed",
+    "common",
+    "described",
+    "load_data",
+    "load_net",
+    "load_split",
+    "macs_of",
+    "print_rows",
+    "print_shapes",
+    "row",
+    "say",
+    "tested",
+]
+
+# Where a run computes and who shows it change no result, and may change when it is continued.
+NOT_OF_THE_RUN = ("out", "device", "workers", "download", "data_dir")
+
+console = Console()
+OptionsT = TypeVar("OptionsT", TrainOptions, SearchOptions)
+
+
+@dataclass
+class Run:
+    """A run directory in use, and what its command was."""
+
+    verb: str
+    directory: RunDir
+    seed: int
+
+    @classmethod
+    def open(cls, verb: str, options: Any, net: str) -> "Run":
+        """Create the run directory, or continue in it; says which.
+
+        A seed of -1 is drawn, or is the one with which the run was begun.
+        """
+        name = Path(str(options.data)).name
+        now = datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}")
+        config = {k: v for k, v in asdict(options).items() if k not in NOT_OF_THE_RUN}
+        recorded = RunDir.recorded(path)
+        if options.seed == -1 and recorded and isinstance(recorded.get("seed"), int):
+            config["seed"] = recorded["seed"]
+        config = {"verb": verb, **config, "seed": chosen_seed(config["seed"])}
+        directory = RunDir.open(path, config)
+        if not directory.finished:
+            say(f"{'continuing in' if recorded else 'writing to'} {path}")
+        return cls(verb, directory, config["seed"])
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C says how to go on, and exits with status 130."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            arguments = sys.argv[1:]
+            if "--out" not in arguments and not any(a.startswith("--out=") for a in arguments):
+                arguments += ["--out", str(self.directory.path)]
+            if "-1" in arguments:
+                arguments[arguments.index("-1")] = str(self.seed)
+            command = shlex.join(["tas", *arguments])
+            say(f"\ninterrupted: every finished epoch is saved; continue with\n  {command}")
+            sys.exit(130)
+
+    def show(self) -> None:
+        """Print the result and where it lies; a finished run is only read."""
+        result = self.directory.result
+        print_rows(result["rows"])
+        report = html(self.directory.path)
+        print(f"report: {report}")
+
+    def finish(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Write ``result.json`` with what a reader must know to trust the figures."""
+        lines = self.directory.log_lines
+        result = {
+            "verb": self.verb,
+            **content,
+            "seed": self.seed,
+            "hardware": hardware(),
+            "versions": {
+                "torch-tas": __version__,
+                "torch": torch.__version__,
+                "torchvision": version("torchvision"),
+                "python": platform.python_version(),
+            },
+            "seconds_total": sum(line["seconds"] for line in lines),
+        }
+        self.directory.finish(result)
+        return result
+
+
+def load_data(options: Any) -> Data:
+    """The data set of the options; what its reader must know is printed."""
+    data = data_room.load(
+        options.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        image_size=options.image_size,
+        workers=options.workers,
+    )
+    for note in data.notes:
+        say(f"note: {note}")
+    return data
+
+
+def chosen_seed(seed: int) -> int:
+    """The seed, or for -1 one that is drawn and printed."""
+    if seed < -1:
+        raise InputError(f"--seed {seed}: give 0 or more, or -1 to draw one")
+    if seed == -1:
+        seed = random.SystemRandom().randrange(100_000)
+        say(f"seed {seed}")
+    return seed
+
+
+def chosen_recipe(options: Any) -> Recipe:
+    """The preset with every option that was given in its place."""
+    base = recipe(options.preset)
+    shared = _given(options, base.student)
+    search = _given(options, base.search)
+    if getattr(options, "search_epochs", None) is not None:
+        search["epochs"] = options.search_epochs
+    elif hasattr(options, "search_epochs"):  # --epochs is then that of the trainings
+        search.pop("epochs", None)
+    return replace(
+        base,
+        teacher=_replaced(base.teacher, shared),
+        student=_replaced(base.student, shared),
+        search=_replaced(base.search, search),
+    )
+
+
+def _given(options: Any, target: TrainOptions | SearchOptions) -> dict[str, Any]:
+    """The options that were given and that ``target`` has."""
+    names = (f.name for f in fields(target))
+    return {n: v for n in names if (v := getattr(options, n, None)) is not None}
+
+
+def _replaced(base: OptionsT, changes: dict[str, Any]) -> OptionsT:
+    # A short training with the preset's warm-up would be all warm-up.
+    epochs = changes.get("epochs", base.epochs)
+    warmup = min(base.warmup_epochs, max(epochs // 5, 0))
+    return replace(base, **{"warmup_epochs": warmup, **changes})
+
+
+def chosen_augment(options: Any) -> Augment:
+    """How training pictures are varied."""
+    if not options.augment:
+        return Augment(padding=0, flip=False)
+    return Augment(padding=options.padding, flip=options.flip)
+
+
+def chosen_ratios(options: Any) -> tuple[float, ...]:
+    """Candidate widths as ratios."""
+    return tuple(options.ratios) if options.ratios else RATIOS
+
+
+def common(options: Any, run: Run) -> dict[str, Any]:
+    """The arguments that every training of a run shares."""
+    return {
+        "augment": chosen_augment(options),
+        "seed": run.seed,
+        "device": options.device,
+        "workers": options.workers,
+        "out": run.directory,
+    }
+
+
+def load_split(options: Any, data: Data) -> Split | None:
+    """The split that was given, if one was."""
+    return read_split(options.split, data) if options.split else None
+
+
+def tested(net: nn.Module, data: Data, options: Any) -> dict[str, float]:
+    """Accuracy and loss on the test pictures."""
+    return evaluate(
+        net,
+        data,
+        batch_size=options.batch_size or 256,
+        device=options.device,
+        precision=options.precision or "auto",
+        workers=options.workers,
+    )
+
+
+def macs_of(shape: Shape) -> int:
+    """Multiply-adds of a shape's net."""
+    return count(nets.build(shape), shape.input).macs
+
+
+def load_net(name: str, weights: str, classes: int | None = None, input: Any = None) -> ResNet:
+    """The net of a name or shape with the weights of a file."""
+    net = nets.build(name, classes, input)
+    training.load_weights(net, weights)
+    return net
+
+
+def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any]:
+    """A row of a result table."""
+    figures: dict[str, Any] = {}
+    if trained is not None:
+        figures = {
+            "macs": trained.macs,
+            "params": trained.params,
+            "accuracy": trained.accuracy,
+            "seconds": trained.history.seconds,
+        }
+    return {"name": name, **figures, **more}
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """The result as a table on the terminal."""
+    console.print(table(rows))  # type: ignore[arg-type]
+
+
+def print_shapes(shapes: list[tuple[str, Shape]]) -> None:
+    """A list of shapes with their cost and depths."""
+    listing = Table("shape", "net", "classes", "MACs", "params", "blocks kept", box=SIMPLE_HEAD)
+    for name, shape in shapes:
+        assert shape.macs is not None
+        assert shape.params is not None
+        depths = " ".join(str(depth) for depth in shape.depths.values())
+        cost = quantity(shape.macs), quantity(shape.params)
+        listing.add_row(name, shape.net, str(shape.classes), *cost, depths)
+    console.print(listing)
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; what is not a result goes to standard error."""
+    print(text, file=sys.stderr)
+
+
+def described(found: Found) -> str:
+    """What was found, in one line."""
+    cost = found.shape.macs if found.unit == "macs" else found.shape.params
+    assert cost is not None
+    used = f"{100 * cost / found.budget:.1f} % of the budget"
+    depths = " + ".join(str(depth) for depth in found.shape.depths.values())
+    return f"a net of {depths} blocks and {cost:,} {found.unit}, {used}"
+
+
+def budget_facts(space: Space, budget: int, options: Any) -> dict[str, Any]:
+    """The budget, for the result."""
+    ratio = budget / space.cost(space.unpruned, options.unit)
+    return {"unit": options.unit, "value": budget, "ratio": round(ratio, 4)}
+
+
+def hardware() -> str:
+    """Processor and accelerators, for the result."""
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return ", ".join(f"{names.count(n)} x {n}" for n in sorted(set(names)))
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text().splitlines()
+        model = next(
+            (ln.partition(":")[2].strip() for ln in lines if ln.startswith("model name")), model
+        )
+    return f"{model}, {torch.get_num_threads()} threads"

@@ -1,0 +1,19 @@
+"""``tas shapes``: the shapes that were published with TAS."""
+
+import json
+
+from .. import nets
+from ..errors import InputError, one_of
+from . import runs
+from .options import ShapesOptions
+
+__all__ = ["main"]
+
+
+def main(options: ShapesOptions) -> None:
+    if options.name is not None:
+        if options.name not in nets.published():
+            raise InputError(one_of("published shape", options.name, nets.published()))
+        print(json.dumps(nets.read_shape(options.name).to_dict(), indent=1))
+        return
+    runs.print_shapes([(name, nets.read_shape(name)) for name in nets.published()])

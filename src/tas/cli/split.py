@@ -1,0 +1,30 @@
+"""``tas split``: which training pictures train the weights of a search, and which its logits."""
+
+from pathlib import Path
+
+from ..data import read_split, search_split, write_split
+from ..errors import InputError
+from . import runs
+from .options import SplitOptions
+
+__all__ = ["main"]
+
+
+def main(options: SplitOptions) -> None:
+    data = runs.load_data(options)
+    seed = runs.chosen_seed(options.seed)
+    path = Path(options.out or f"split-{Path(options.data).name}.json")
+    split = search_split(data, options.fraction, seed)
+    if path.exists():
+        same = read_split(path, data)
+        if same.weights.equal(split.weights) and same.logits.equal(split.logits):
+            print(f"{path} holds this split already")
+            return
+        raise InputError(
+            f"--out {path} holds another split (seed {same.seed}): choose another --out"
+        )
+    write_split(path, split)
+    print(
+        f"{path}: {len(split.weights):,} pictures for the weights, {len(split.logits):,} for the "
+        f"logits, {data.classes} classes in equal proportion"
+    )

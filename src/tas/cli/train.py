@@ -1,0 +1,61 @@
+"""``tas train``: a net or a shape, on labels alone or with a teacher."""
+
+import torch
+
+from .. import nets, training
+from ..errors import InputError
+from ..jobs import train
+from . import runs
+from .options import TrainVerbOptions
+
+__all__ = ["main"]
+
+
+def main(options: TrainVerbOptions) -> None:
+    if (options.net is None) == (options.shape is None):
+        raise InputError("say what to train: either --net resnet20 or --shape C010-ResNet20")
+    data = runs.load_data(options)
+    recipe = runs.chosen_recipe(options)
+    name = options.shape or options.net or ""
+    shape = nets.read_shape(name)
+    teacher = None
+    if options.teacher:
+        of = options.teacher_net or shape.net
+        teacher = runs.load_net(of, options.teacher, data.classes, data.input)
+    elif options.teacher_net:
+        raise InputError(
+            f"--teacher-net {options.teacher_net}: its weights are missing, give --teacher"
+        )
+
+    run = runs.Run.open("train", options, name)
+    if run.directory.finished:
+        run.show()
+        return
+    with run.interruptible():
+        torch.manual_seed(run.seed)
+        net = nets.build(shape, data.classes, data.input)
+        if options.weights:
+            training.load_weights(net, options.weights)
+        trained = train(
+            net,
+            data,
+            teacher=teacher,
+            options=recipe.student,
+            phase="student" if teacher else "train",
+            **runs.common(options, run),
+        )
+        run.directory.save_model(net)
+        measured = net.shape.replace(macs=trained.macs, params=trained.params)
+        measured.save(run.directory.shape)
+        how = "distilled" if teacher else "trained"
+        full = nets.full_shape(shape.net, data.classes, data.input)
+        run.finish(
+            {
+                "net": name,
+                "data": data.name,
+                "rows": [runs.row(f"{name}, {how}", trained)],
+                "full_shape": full.replace(macs=runs.macs_of(full)).to_dict(),
+                "notes": [*data.notes, "Accuracy: percent of the test pictures, last epoch."],
+            }
+        )
+        run.show()

@@ -1,0 +1,303 @@
+"""The jobs of the library: search, train, evaluate. The command line is made of these."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from . import data as data_room
+from . import nets, training
+from .choose import choose
+from .data import Augment, Data
+from .derive import derive
+from .errors import InputError
+from .macs import count
+from .nets import ResNet
+from .recipes import quick
+from .shape import Shape
+from .space import Space
+from .spaces import RATIOS, resnet_space
+from .supernet import Supernet
+from .training import History, RunDir, SearchOptions, TrainOptions
+
+__all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "train"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        shape: the most likely shape within the budget.
+        budget: what it may cost, in ``unit``.
+        unit: ``"macs"`` or ``"params"``.
+        history: a line per epoch of the search.
+        supernet: the searched supernet; its ``space`` holds the choices.
+    """
+
+    shape: Shape
+    budget: int
+    unit: str
+    history: History
+    supernet: Supernet
+
+    def derive(self, inherit: bool = False) -> ResNet:
+        """The plain net of the shape: fresh weights, as in the paper, or the supernet's."""
+        return derive(self.shape, self.supernet.net if inherit else None)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained net and what it is worth.
+
+    Attributes:
+        net: the net, trained in place.
+        macs, params: what it costs, counted on the net itself.
+        accuracy: percent of the test pictures, after the last epoch.
+        history: a line per epoch.
+    """
+
+    net: nn.Module
+    macs: int
+    params: int
+    accuracy: float
+    history: History
+
+
+def search(
+    net: str | ResNet,
+    data: str | Path | Data,
+    budget: str | float,
+    *,
+    unit: str = "macs",
+    what: str = "both",
+    residual: str = "free",
+    ratios: tuple[float, ...] = RATIOS,
+    options: SearchOptions | None = None,
+    augment: Augment | None = None,
+    fraction: float = 0.5,
+    split: data_room.Split | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    out: RunDir | None = None,
+    progress: bool = True,
+) -> Found:
+    """Search widths and depths of a net within a budget.
+
+    The supernet starts from fresh weights; the weights of ``net`` are not used.
+
+    Args:
+        net: one of our ResNets, unpruned, or its name.
+        data: a data set, its name, or the path of a folder of images.
+        budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
+        unit: what the budget counts, ``"macs"`` or ``"params"``.
+        what: ``"width"``, ``"depth"`` or ``"both"``.
+        residual: ``"free"`` or ``"tied"``; see ``tas.spaces.resnet_space``.
+        ratios: candidate widths, as ratios of the unpruned ones.
+        options: how; default: those of ``recipes.quick()``.
+        augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
+        fraction: of the training pictures, to train the weights; the rest trains the logits.
+        split: these two parts instead of fresh ones.
+        seed: of weights, draws and split.
+        out: a run directory to log, to keep checkpoints in, and to continue from.
+
+    Raises:
+        InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
+        DivergedError: the loss became NaN or infinite.
+    """
+    data = _data(data, workers, progress)
+    options = options or quick().search
+    space = resnet_space(_unpruned(net, data), residual=residual, what=what, ratios=ratios)
+    limit = space.budget(budget, unit)
+    if not space.widths and not space.depths:
+        raise InputError("there is nothing to search: every choice has one candidate")
+    torch.manual_seed(seed)
+    supernet = Supernet(space, unit=unit)
+    split = split or data_room.search_split(data, fraction, seed)
+    halves = [
+        _batches(
+            data, data.train.take(side), options, augment or Augment(), device, workers, seed + i
+        )
+        for i, side in enumerate((split.weights, split.logits))
+    ]
+    history = training.fit(
+        training.Search(supernet, options, float(limit)),
+        training.Paired(*halves),
+        out=out,
+        device=device,
+        seed=seed,
+        progress=progress,
+    )
+    with torch.no_grad():
+        probabilities = supernet.probabilities()
+    shape = choose(space, *probabilities, limit, unit, f"searched on {data.name}, seed {seed}")
+    return Found(shape, limit, unit, history, supernet)
+
+
+def train(
+    net: str | Shape | nn.Module,
+    data: str | Path | Data,
+    *,
+    teacher: nn.Module | None = None,
+    options: TrainOptions | None = None,
+    augment: Augment | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    out: RunDir | None = None,
+    phase: str | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Train a net, on labels alone or with a teacher's answers, and test it.
+
+    Args:
+        net: a module, trained in place; or a name or a shape, built with fresh weights.
+        data: a data set, its name, or the path of a folder of images.
+        teacher: a trained net of the same classes; None: labels alone.
+        options: how; default: those of ``recipes.quick()``.
+        augment, seed, device, workers, out, progress: as in ``search``.
+        phase: its name in the log.
+
+    Raises:
+        InputError: an argument cannot be used.
+        DivergedError: the loss became NaN or infinite.
+    """
+    data = _data(data, workers, progress)
+    options = options or quick().student
+    if not isinstance(net, nn.Module):
+        torch.manual_seed(seed)
+        net = nets.build(net, data.classes, data.input)
+    for module, name in ((net, "net"), (teacher, "teacher")):
+        if isinstance(module, ResNet):
+            _check_fits(module.shape, data, name)
+    if teacher is None:
+        task = training.Classification(net, options)
+    else:
+        task = training.Distillation(net, teacher, options)
+    history = training.fit(
+        task,
+        _batches(data, data.train, options, augment or Augment(), device, workers, seed),
+        phase=phase,
+        out=out,
+        evaluate_on=_test_batches(data, options.batch_size, device, options.precision, workers),
+        device=device,
+        seed=seed,
+        progress=progress,
+    )
+    counted = count(net, data.input)
+    return Trained(net, counted.macs, counted.params, history.last["test_accuracy"], history)
+
+
+def evaluate(
+    net: nn.Module,
+    data: str | Path | Data,
+    *,
+    batch_size: int = 256,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, float]:
+    """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
+    data = _data(data, workers, progress)
+    if isinstance(net, ResNet):
+        _check_fits(net.shape, data, "net")
+    batches = _test_batches(data, batch_size, device, precision, workers)
+    return training.evaluate(net, batches, device=device, precision=precision)
+
+
+def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
+    """The baseline to beat: every layer of the unpruned net thinned by one and the same ratio.
+
+    The ratio is the largest whose cost is within the budget; the depth is untouched. It need not
+    be a shape of the space's candidates.
+    """
+    full = space.unpruned
+
+    def thinned(ratio: float) -> Shape:
+        widths = {k: max(1, int(ratio * w)) for k, w in full.widths.items()}
+        shape = full.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
+        with torch.device("meta"):
+            counted = count(nets.build(shape), torch.empty(1, *shape.input))
+        return shape.replace(macs=counted.macs, params=counted.params)
+
+    # Widths change only where ratio * width is whole: those are the ratios to try.
+    steps = sorted({i / w for w in set(full.widths.values()) for i in range(1, w + 1)})
+    low, high = 0, len(steps)
+    while high - low > 1:
+        middle = (low + high) // 2
+        # A hair above the step, so that int() does not fall short of the whole number.
+        cost = getattr(thinned(steps[middle] + 1e-9), unit)
+        low, high = (middle, high) if cost <= budget else (low, middle)
+    return thinned(steps[low] + 1e-9)
+
+
+def _data(data: str | Path | Data, workers: int | None, progress: bool) -> Data:
+    if isinstance(data, Data):
+        return data
+    return data_room.load(data, workers=workers, progress=progress)
+
+
+def _unpruned(net: str | ResNet, data: Data) -> Shape:
+    if isinstance(net, ResNet):
+        _check_fits(net.shape, data, "net")
+        return net.shape
+    return nets.full_shape(net, data.classes, data.input)
+
+
+def _check_fits(shape: Shape, data: Data, name: str) -> None:
+    if shape.classes != data.classes:
+        raise InputError(
+            f"the {name} has {shape.classes} classes, but '{data.name}' has {data.classes}: "
+            f'build it with tas.nets.build("{shape.net}", classes={data.classes})'
+        )
+    if shape.input[0] != data.input[0]:
+        raise InputError(
+            f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
+            f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
+        )
+
+
+def _batches(
+    data: Data,
+    part: data_room.Part,
+    options: TrainOptions | SearchOptions,
+    augment: Augment,
+    device: str,
+    workers: int | None,
+    seed: int,
+) -> data_room.Batches:
+    where = training.accelerator(device, options.precision)
+    return data_room.batches(
+        data,
+        part,
+        # A set smaller than a batch is one batch.
+        min(options.batch_size, len(part)),
+        augment=augment,
+        device=where.device,
+        seed=seed,
+        shuffle=True,
+        drop_last=True,
+        workers=workers,
+        rank=where.process_index,
+        world=where.num_processes,
+    )
+
+
+def _test_batches(
+    data: Data, batch_size: int, device: str, precision: str, workers: int | None
+) -> data_room.Batches:
+    where = training.accelerator(device, precision)
+    return data_room.batches(
+        data,
+        data.test,
+        batch_size,
+        augment=None,
+        device=where.device,
+        shuffle=False,
+        workers=workers,
+        rank=where.process_index,
+        world=where.num_processes,
+    )
