@@ -24,8 +24,9 @@ def test_it_can_be_silent(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_shows_epoch_figures_and_time_left(monkeypatch):
-    terminal = Console(force_terminal=True, width=160, record=True, color_system=None)
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_shows_epoch_figures_and_time_left(monkeypatch, width):
+    terminal = Console(force_terminal=True, width=width, record=True, color_system=None)
     monkeypatch.setattr("tas.training.progress.Console", lambda stderr: terminal)
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr("tas.training.progress.time.perf_counter", lambda: next(clock))
@@ -33,8 +34,8 @@ def test_a_terminal_shows_epoch_figures_and_time_left(monkeypatch):
         bar.batch(2, 5, {"loss": 1.25, "accuracy": 50.0, "tau": 2.5})
     text = terminal.export_text()
     assert "search" in text
-    assert "epoch 2/4  batch 5/10  loss 1.250  accuracy 50.0 %  tau 2.50" in text
-    assert "0:50 left" in text  # 5 of 30 steps took 10 seconds
+    assert "epoch 2/4 0:50 left loss 1.250  accuracy 50.0 %" in text  # 10 s for 5 of 30 steps
+    assert ("tau 2.50  batch 5/10" in text) == (width == 120)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 __all__ = ["PhaseProgress", "readable_seconds"]
 
@@ -40,9 +41,15 @@ class PhaseProgress:
         self.live = enabled and console.is_terminal
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("epoch {task.fields[epoch]}  {task.fields[within]}  {task.fields[figures]}"),
+            BarColumn(bar_width=12),
+            TextColumn("epoch {task.fields[epoch]}"),
             TextColumn("[cyan]{task.fields[left]} left"),
+            # On a narrow terminal it is the last figures that go.
+            TextColumn(
+                "{task.fields[figures]}  [dim]{task.fields[within]}",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
+            expand=True,
             console=console,
             auto_refresh=False,  # a thread of its own would take time from the training
             disable=not self.live,
