@@ -5,6 +5,7 @@ prints it behind ``error:`` and exits with status 2.
 """
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -43,6 +44,20 @@ class DivergedError(TasError):
 def one_of(what: str, given: str, options: Iterable[str]) -> str:
     """Text of an error: ``unknown <what> '<given>'``, the nearest option, and the list of them."""
     known = list(options)
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    near = nearest(given, known)
+    hint = f"did you mean '{near}'? " if near else ""
     return f"unknown {what} '{given}': {hint}choose from {', '.join(known)}"
+
+
+def nearest(given: str, options: Iterable[str]) -> str | None:
+    """The option that ``given`` was most likely meant to be; None where none is like it.
+
+    Of two that are equally like it, the one that begins like it for longer.
+    """
+
+    def likeness(option: str) -> tuple[float, int]:
+        ratio = difflib.SequenceMatcher(None, given, option).ratio()
+        return ratio, len(os.path.commonprefix([given, option]))  # noqa: RUF071
+
+    best = max(options, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= 0.5 else None

@@ -4,7 +4,6 @@ Nothing here imports torch, so that help and mistakes are answered at once; a ve
 imported when it runs.
 """
 
-import difflib
 import inspect
 import re
 import sys
@@ -16,7 +15,7 @@ from typing import Any, NoReturn, get_type_hints
 from jsonargparse import ArgumentParser
 
 from .. import __version__
-from ..errors import TasError
+from ..errors import TasError, nearest, one_of
 from . import options as verb_options
 
 __all__ = ["main"]
@@ -65,31 +64,30 @@ EXAMPLES = {
 class Parser(ArgumentParser):
     """An argument parser whose errors are one line that says what would work."""
 
+    given: Sequence[str] = ()  # the words of the command, for advice that depends on the verb
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self._advice(message))
 
     def _advice(self, message: str) -> str:
-        known = [o for a in self._actions for o in a.option_strings if o.startswith("--")]
-        if found := re.match(r"unrecognized arguments: (\S+)", message):
-            # argparse reports them from the outermost parser: look where the verb was named.
-            verb = next((v for v in sys.argv[1:] if v in VERBS), None)
-            if verb:
-                known = [f"--{f.name.replace('_', '-')}" for f in fields(VERBS[verb][0])]
-            word = found[1].partition("=")[0]
-            near = difflib.get_close_matches(word, known, n=1)
-            help_text = f"see tas {verb} --help" if verb else "see tas --help"
-            hint = f"did you mean {near[0]}? " if near else ""
+        verb = next((word for word in Parser.given if word in VERBS), None)
+        help_text = f"see tas {verb} --help" if verb else "see tas --help"
+        names = [f.name for f in fields(VERBS[verb][0])] if verb else []
+        if found := re.match(r"unrecognized arguments: ([^\s=]+)", message):
+            near = nearest(found[1], [f"--{name.replace('_', '-')}" for name in names])
+            hint = f"did you mean {near}? " if near else ""
             return f"unknown option '{found[1]}': {hint}{help_text}"
-        if found := re.match(r"argument verb: invalid choice: '(.*?)'", message):
-            near = difflib.get_close_matches(found[1], VERBS, n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            return f"unknown verb '{found[1]}': {hint}choose from {', '.join(VERBS)}"
+        if found := re.match(r"argument VERB: invalid choice: '(.*?)'", message):
+            return one_of("verb", found[1], VERBS)
+        if found := re.match(r"the following arguments are required: (\w+)\.(\w+)", message):
+            text = next(
+                f.metadata["help"] for f in fields(VERBS[found[1]][0]) if f.name == found[2]
+            )
+            return f"tas {found[1]} needs one more word: {text}"
         if found := re.match(r'Parser key "(\w+)":', message):
             return self._bad_value(found[1], message)
         if found := re.search(r"does not accept option '(.*?)'", message):
-            near = difflib.get_close_matches("--" + found[1].replace("_", "-"), known, n=1)
-            hint = f"did you mean '{near[0][2:].replace('-', '_')}'?" if near else "see --help"
-            return f"the config file has an unknown option '{found[1]}': {hint}"
+            return f"in the config file: {one_of('option', found[1], names)}"
         return " ".join(message.split())
 
     def _bad_value(self, key: str, message: str) -> str:
@@ -99,9 +97,10 @@ class Parser(ArgumentParser):
         given = value[1] if value else ""
         action = next((a for a in self._actions if a.dest == key), None)
         name = f"--{key.replace('_', '-')}" if action is None or action.option_strings else key
-        if choices := re.findall(r"'([\w.-]+)'", "".join(re.findall(r"Literal\[(.*?)\]", message))):
-            near = difflib.get_close_matches(given, choices, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'? " if near else ""
+        literals = "".join(re.findall(r"Literal\[(.*?)\]", message))
+        if choices := list(dict.fromkeys(re.findall(r"'([\w.-]+)'", literals))):
+            near = nearest(given, choices)
+            hint = f"did you mean '{near}'? " if near else ""
             return f"{name} '{given}': {hint}choose from {', '.join(choices)}"
         kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
         if "list[" in message or "List[" in message or "'list'" in message:
@@ -113,7 +112,7 @@ class Parser(ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _parser()
+    parser, Parser.given = _parser(), given
     if not given:
         parser.print_help()
         return
@@ -164,6 +163,10 @@ def _verb_parser(verb: str, kind: type) -> Parser:
             parser.usage = f"tas {verb} {f'[{f.name}]' if where == '?' else f.name} [options]"
             extra: dict[str, Any] = {"nargs": "?"} if where == "?" else {}
             parser.add_argument(f.name, type=hints[f.name], help=f.metadata["help"], **extra)
+    if len(kind.__mro__) > 2:
+        parser.add_argument(
+            "--config", action="config", help="a YAML file with any of these options"
+        )
     # The verb's own options first, then those it shares with others, group by group.
     for owner in (each for each in kind.__mro__ if each is not object):
         own = set(inspect.get_annotations(owner))
@@ -171,10 +174,6 @@ def _verb_parser(verb: str, kind: type) -> Parser:
             "options" if owner is kind else (owner.__doc__ or "").partition(";")[0].rstrip(".\n")
         )
         group = parser.add_argument_group(title)
-        if owner is kind and len(kind.__mro__) > 2:
-            group.add_argument(
-                "--config", action="config", help="a YAML file with any of these options"
-            )
         for f in fields(kind):
             if f.name in own and "positional" not in f.metadata:
                 assert f.default is not MISSING

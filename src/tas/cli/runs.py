@@ -73,6 +73,7 @@ class Run:
 
         A seed of -1 is drawn, or is the one with which the run was begun.
         """
+        training.accelerator(options.device, options.precision or "auto")  # or an error, now
         name = Path(str(options.data)).name
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}")
@@ -80,6 +81,8 @@ class Run:
         recorded = RunDir.recorded(path)
         if options.seed == -1 and recorded and isinstance(recorded.get("seed"), int):
             config["seed"] = recorded["seed"]
+        if "budget" in config:  # a number in a config file, text on the command line
+            config["budget"] = str(config["budget"])
         config = {"verb": verb, **config, "seed": chosen_seed(config["seed"])}
         directory = RunDir.open(path, config)
         if not directory.finished:

@@ -1,0 +1,118 @@
+"""What a user does wrong is answered with one line that quotes it, and exit status 2."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tas.cli.main import main
+from tas.cli.options import RunOptions
+from tas.nets import build, full_shape
+from tas.training import RunDir, save_weights
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The error line of a command that must fail."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "pattern"),
+    [
+        ("serch", "unknown verb 'serch': did you mean 'search'"),
+        ("run --bugdet 3", "unknown option '--bugdet': did you mean --budget"),
+        ("run --epochs abc", "--epochs 'abc': give a whole number"),
+        ("run --epochs 0", "--epochs 0: must be at least 1"),
+        ("run --lr -1", "--lr -1.0: must be above 0"),
+        ("run --what widht", "--what 'widht': did you mean 'width'"),
+        ("run --preset cifr", "--preset 'cifr': did you mean 'cifar'"),
+        ("run --precision fp64", "did you mean 'fp32'. choose from auto, fp32, bf16$"),
+        ("run --ratios 0.5", r"--ratios '0.5': give a list such as \[0.5, 1.0\]"),
+        ("run --ratios [0.5,-1]", r"the width ratios \[0.5, -1.0\]"),
+        ("run --seed -7", "--seed -7"),
+        ("run --device gpu", "unknown device 'gpu'.*choose from auto, cpu, cuda"),
+        ("run --config none.yaml", "File does not exist: '.*none.yaml'"),
+        ("run --net resnet2O", "unknown net 'resnet2O': did you mean 'resnet20'"),
+        ("run --data cifr10", "unknown data set 'cifr10': did you mean 'cifar10'"),
+        ("run --data ./none", "'./none' does not exist"),
+        ("run --budget 0", "budget '0' is not above 0.*22.4M"),
+        ("run --budget -1", "budget '-1' is not above 0"),
+        ("run --budget 1.5", "budget '1.5' is a ratio above 1"),
+        ("run --budget 22X", "'22X' is not a budget: give a ratio"),
+        ("run --budget 0.001", r"'0.001' .* can have 58.2k to 2.5M macs, a ratio of 0.023 to 1"),
+        ("search --budget 9G", "budget '9G'.*a ratio of 0.023 to 1.000"),
+        ("search --split none.json", "cannot read the split 'none.json'"),
+        ("train", "either --net resnet20 or --shape"),
+        ("train --net resnet20 --shape C010-ResNet20", "either --net resnet20 or --shape"),
+        ("train --shape C010-ResNet21", "unknown net, shape or shape file 'C010-ResNet21'"),
+        ("train --shape none.json", "cannot read the shape file 'none.json'"),
+        ("train --net resnet20 --teacher none.pt", "'none.pt': no such file"),
+        ("eval", "a run directory, or one of --net and --shape"),
+        ("eval none", "'none' holds no run"),
+        ("macs", "tas macs needs one more word: a net's name"),
+        ("macs resnet20 --input [3,32]", r"--input \[3, 32\]: give \[channels, height, width\]"),
+        ("shapes C010-ResNet2O", "did you mean 'C010-ResNet20'"),
+        ("split --fraction 2", "fraction 2.0"),
+        ("report none", "'none' holds no run"),
+    ],
+)  # fmt: skip
+def test_it_is_quoted_and_helped(
+    command: str, pattern: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert re.search(pattern, mistake(capsys, *command.split()))
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def test_config_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("bugdet: 0.5\n")
+    assert "in the config file: unknown option 'bugdet': did you mean 'budget'" in mistake(
+        capsys, "run", "--config", str(path)
+    )
+    path.write_text("net: !!python/object/apply:os.getcwd []\n")
+    mistake(capsys, "run", "--config", str(path))
+
+
+def test_a_shape_that_does_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "shape.json"
+    shape = full_shape("resnet20")
+    shape.replace(depths={**shape.depths, "stages.1": 7}).save(path)
+    assert "keeps 7 blocks of 'stages.1', but resnet20 has 3" in mistake(capsys, "macs", str(path))
+    path.write_text("{")
+    assert "is not JSON" in mistake(capsys, "macs", str(path))
+
+
+def test_weights_of_another_net(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    weights = tmp_path / "teacher.safetensors"
+    for net, words in (
+        (build("resnet32", 10, (1, 8, 8)), "of another net: this one has no 'stages.0.3"),
+        (build("resnet20", 100, (1, 8, 8)), "of a net with 100 classes, not 10"),
+    ):
+        save_weights(net, weights)
+        for command in (["run"], ["train", "--shape", "C010-ResNet20"]):
+            error = mistake(
+                capsys, *command, "--teacher", str(weights), "--out", str(tmp_path / "r")
+            )
+            assert words in error
+    assert not (tmp_path / "r").exists()
+
+
+def test_out_directories(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "is a file" in mistake(capsys, "run", "--out", str(tmp_path / "file"))
+    assert "holds other files ('file')" in mistake(capsys, "run", "--out", str(tmp_path))
+    (tmp_path / "file").unlink()
+    RunDir.open(tmp_path, {"verb": "run"} | asdict(RunOptions(budget="0.5")))
+    error = mistake(capsys, "run", "--out", str(tmp_path))
+    assert "holds a run with --budget 0.5, not 0.55" in error
