@@ -12,7 +12,6 @@ import argparse
 import json
 import multiprocessing
 import platform
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -149,8 +148,9 @@ def _peak_mib(kind: str, *arguments: Any) -> float:
 
 def resident_mib(field: str) -> float:
     """Resident memory of this process now (VmRSS) or at its highest (VmHWM), as Linux tells it."""
-    status = Path("/proc/self/status").read_text()
-    return float(re.search(rf"{field}:\s+(\d+) kB", status)[1]) / 2**10
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kib = next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return int(kib) / 2**10
 
 
 def machine() -> dict[str, str]:

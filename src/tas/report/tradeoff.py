@@ -53,6 +53,10 @@ def tradeoff_figure(
                 label=f"{row['name']}: {accuracy:.2f}",
             )
         axes.margins(x=0.08, y=0.12)
+        lowest, highest = axes.get_ylim()
+        if highest - lowest < 1:  # all alike: a point of accuracy around them, not a long axis
+            lowest, highest = (lowest + highest) / 2 - 0.5, (lowest + highest) / 2 + 0.5
+        axes.set_ylim(lowest, min(highest, 100.2))
         axes.xaxis.set_major_formatter(EngFormatter())
         axes.set_xlabel("MACs of one image")
         axes.set_ylabel("accuracy (%)")

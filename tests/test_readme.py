@@ -1,0 +1,49 @@
+"""What the README shows works as it is written there."""
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tas import jobs, nets, recipes
+from tas.cli.main import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README, re.MULTILINE)))
+
+
+def test_its_commands_are_found() -> None:
+    assert "tas run" in COMMANDS
+    assert sum("--preset" in command for command in COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if " --" in c and "--help" not in c])
+def test_its_commands_are_understood(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [w for w in shlex.split(command)[1:] if w != "--print_config"]
+    if "--config" in words:  # its file is written by the command before it
+        return
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--print_config"])
+    assert not caught.value.code, capsys.readouterr().err
+
+
+def test_its_shapes_exist() -> None:
+    for name in re.findall(r"--shape ([\w-]+)", README):
+        assert nets.read_shape(name).macs
+
+
+def test_its_example_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = recipes.quick()
+
+    def one_epoch() -> recipes.Recipe:
+        once = replace(quick.student, epochs=1, warmup_epochs=0)
+        return replace(quick, student=once, search=replace(quick.search, epochs=1, warmup_epochs=0))
+
+    monkeypatch.setattr(jobs, "quick", one_epoch)
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    exec(compile(example, "README.md", "exec"), {})
+    assert re.search(r"\d % with 1,3\d\d,\d\d\d multiply-adds", capsys.readouterr().out)
