@@ -52,7 +52,6 @@ class PhaseProgress:
             expand=True,
             console=console,
             auto_refresh=False,  # a thread of its own would take time from the training
-            disable=not self.live,
         )
         self.task = self.bar.add_task(
             phase,
@@ -65,7 +64,8 @@ class PhaseProgress:
         )
 
     def __enter__(self) -> "PhaseProgress":
-        self.bar.start()
+        if self.live:
+            self.bar.start()
         return self
 
     def __exit__(
@@ -74,7 +74,8 @@ class PhaseProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        if self.live:
+            self.bar.stop()
 
     def batch(self, epoch: int, done: int, figures: dict[str, float]) -> None:
         """``done`` batches of an epoch (counted from 1) are through."""
