@@ -124,6 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         import_module(f".{verb}", __package__).main(chosen)
     except TasError as error:
         fail(str(error))
+    except KeyboardInterrupt:  # before a run has begun; later it says how to go on
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output left, as `tas shapes | head` does
         sys.stderr.close()
         sys.exit(0)

@@ -20,30 +20,23 @@ from torch import nn
 
 from .. import __version__, nets, training
 from .. import data as data_room
-from ..data import Augment, Data, Split, read_split
+from ..data import Augment, Data
 from ..errors import InputError
-from ..jobs import Found, Trained, evaluate
+from ..jobs import Trained, evaluate
 from ..macs import count
 from ..nets import ResNet
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
-from ..space import Space
-from ..spaces import RATIOS
 from ..training import RunDir, SearchOptions, TrainOptions
 
 __all__ = [
     "Run",
-    "budget_facts",
     "chosen_augment",
-    "chosen_ratios",
     "chosen_recipe",
     "chosen_seed",
-    "common",
-    "described",
     "load_data",
     "load_net",
-    "load_split",
     "macs_of",
     "print_rows",
     "print_shapes",
@@ -88,6 +81,16 @@ class Run:
         if not directory.finished:
             say(f"{'continuing in' if recorded else 'writing to'} {path}")
         return cls(verb, directory, config["seed"])
+
+    def common(self, options: Any) -> dict[str, Any]:
+        """The arguments that every training of the run shares."""
+        return {
+            "augment": chosen_augment(options),
+            "seed": self.seed,
+            "device": options.device,
+            "workers": options.workers,
+            "out": self.directory,
+        }
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -192,27 +195,6 @@ def chosen_augment(options: Any) -> Augment:
     return Augment(padding=options.padding, flip=options.flip)
 
 
-def chosen_ratios(options: Any) -> tuple[float, ...]:
-    """Candidate widths as ratios."""
-    return tuple(options.ratios) if options.ratios else RATIOS
-
-
-def common(options: Any, run: Run) -> dict[str, Any]:
-    """The arguments that every training of a run shares."""
-    return {
-        "augment": chosen_augment(options),
-        "seed": run.seed,
-        "device": options.device,
-        "workers": options.workers,
-        "out": run.directory,
-    }
-
-
-def load_split(options: Any, data: Data) -> Split | None:
-    """The split that was given, if one was."""
-    return read_split(options.split, data) if options.split else None
-
-
 def tested(net: nn.Module, data: Data, options: Any) -> dict[str, float]:
     """Accuracy and loss on the test pictures."""
     return evaluate(
@@ -270,21 +252,6 @@ def print_shapes(shapes: list[tuple[str, Shape]]) -> None:
 def say(text: str) -> None:
     """Tell the person at the terminal; what is not a result goes to standard error."""
     print(text, file=sys.stderr)
-
-
-def described(found: Found) -> str:
-    """What was found, in one line."""
-    cost = found.shape.macs if found.unit == "macs" else found.shape.params
-    assert cost is not None
-    used = f"{100 * cost / found.budget:.1f} % of the budget"
-    depths = " + ".join(str(depth) for depth in found.shape.depths.values())
-    return f"a net of {depths} blocks and {cost:,} {found.unit}, {used}"
-
-
-def budget_facts(space: Space, budget: int, options: Any) -> dict[str, Any]:
-    """The budget, for the result."""
-    ratio = budget / space.cost(space.unpruned, options.unit)
-    return {"unit": options.unit, "value": budget, "ratio": round(ratio, 4)}
 
 
 def hardware() -> str:

@@ -42,7 +42,7 @@ def main(options: TrainVerbOptions) -> None:
             teacher=teacher,
             options=recipe.student,
             phase="student" if teacher else "train",
-            **runs.common(options, run),
+            **run.common(options),
         )
         run.directory.save_model(net)
         measured = net.shape.replace(macs=trained.macs, params=trained.params)
