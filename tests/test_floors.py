@@ -14,7 +14,7 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("paper", "shape", "macs", "errors"),
+    ("paper", "shape", "macs", "errors", "weights"),
     ("space", "nets"),
     ("spaces", "supernet", "derive", "choose"),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another

@@ -23,6 +23,7 @@ __all__ = [
     "Trained",
     "data",
     "evaluate",
+    "load",
     "nets",
     "recipes",
     "search",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from . import data, nets, recipes, spaces
     from .errors import TasError
     from .jobs import Found, Trained, evaluate, search, train
+    from .nets import load
     from .shape import Shape
     from .space import Space
 
@@ -44,6 +46,7 @@ _HOMES = {
     "TasError": "errors",
     "Trained": "jobs",
     "evaluate": "jobs",
+    "load": "nets",
     "search": "jobs",
     "train": "jobs",
 }

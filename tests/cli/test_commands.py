@@ -16,6 +16,7 @@ from tas.cli.runs import Run
 from tas.data import load
 from tas.macs import count
 from tas.shape import Shape
+from tas.weights import load_weights
 
 FAST = ["--epochs", "1", "--search-epochs", "1", "--precision", "fp32"]
 
@@ -211,7 +212,6 @@ def test_inherited_weights_are_those_of_the_supernet(tmp_path: Path) -> None:
     main(["search", "--epochs", "1", "--batch-size", "256", "--out", str(out)])
     net = nets.build(Shape.load(out / "shape.json"))
     before = net.stem.conv.weight.clone()
-    from tas.training import load_weights
 
     load_weights(net, out / "model.safetensors")
     assert not torch.equal(before, net.stem.conv.weight)

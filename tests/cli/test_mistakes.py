@@ -9,7 +9,8 @@ import pytest
 from tas.cli.main import main
 from tas.cli.options import RunOptions
 from tas.nets import build, full_shape
-from tas.training import RunDir, save_weights
+from tas.training import RunDir
+from tas.weights import save_weights
 
 
 def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

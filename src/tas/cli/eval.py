@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import nets, training
+from .. import nets
 from ..errors import InputError
 from ..macs import count
 from ..training import RunDir
@@ -25,8 +25,7 @@ def main(options: EvalOptions) -> None:
         )
     shape = nets.read_shape(name)
     data = runs.load_data(options)
-    net = nets.build(shape, data.classes, data.input)
-    training.load_weights(net, options.weights)
+    net = nets.load(shape, options.weights, data.classes, data.input)
     tested = runs.tested(net, data, options)
     counted = count(net, data.input)
     if options.json:

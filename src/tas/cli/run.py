@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import nets, training
+from .. import nets
 from ..derive import derive
 from ..jobs import Trained, equal_widths, train
 from ..macs import count
 from ..shape import Shape
+from ..weights import load_weights, save_weights
 from . import runs
 from .options import RunOptions
 from .plan import Plan
@@ -27,7 +28,7 @@ def main(options: RunOptions) -> None:
     data, recipe = plan.data, plan.recipe
     teacher = nets.build(plan.full)
     if options.teacher:
-        training.load_weights(teacher, options.teacher)
+        load_weights(teacher, options.teacher)
 
     run = runs.Run.open("run", options, options.net)
     if run.directory.finished:
@@ -41,7 +42,7 @@ def main(options: RunOptions) -> None:
             torch.manual_seed(run.seed)
             teacher = nets.build(plan.full)
             trained = train(teacher, data, options=recipe.teacher, phase="teacher", **common)
-            training.save_weights(teacher, run.directory.path / "teacher.safetensors")
+            save_weights(teacher, run.directory.path / "teacher.safetensors")
             rows = [runs.row("unpruned", trained)]
         found = plan.search(run)
 

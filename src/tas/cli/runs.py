@@ -24,7 +24,6 @@ from ..data import Augment, Data
 from ..errors import InputError
 from ..jobs import Trained, evaluate
 from ..macs import count
-from ..nets import ResNet
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
@@ -36,7 +35,6 @@ __all__ = [
     "chosen_recipe",
     "chosen_seed",
     "load_data",
-    "load_net",
     "macs_of",
     "print_rows",
     "print_shapes",
@@ -210,13 +208,6 @@ def tested(net: nn.Module, data: Data, options: Any) -> dict[str, float]:
 def macs_of(shape: Shape) -> int:
     """Multiply-adds of a shape's net."""
     return count(nets.build(shape), shape.input).macs
-
-
-def load_net(name: str, weights: str, classes: int | None = None, input: Any = None) -> ResNet:
-    """The net of a name or shape with the weights of a file."""
-    net = nets.build(name, classes, input)
-    training.load_weights(net, weights)
-    return net
 
 
 def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any]:

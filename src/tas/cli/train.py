@@ -2,9 +2,10 @@
 
 import torch
 
-from .. import nets, training
+from .. import nets
 from ..errors import InputError
 from ..jobs import train
+from ..weights import load_weights
 from . import runs
 from .options import TrainVerbOptions
 
@@ -21,7 +22,7 @@ def main(options: TrainVerbOptions) -> None:
     teacher = None
     if options.teacher:
         of = options.teacher_net or shape.net
-        teacher = runs.load_net(of, options.teacher, data.classes, data.input)
+        teacher = nets.load(of, options.teacher, data.classes, data.input)
     elif options.teacher_net:
         raise InputError(
             f"--teacher-net {options.teacher_net}: its weights are missing, give --teacher"
@@ -35,7 +36,7 @@ def main(options: TrainVerbOptions) -> None:
         torch.manual_seed(run.seed)
         net = nets.build(shape, data.classes, data.input)
         if options.weights:
-            training.load_weights(net, options.weights)
+            load_weights(net, options.weights)
         trained = train(
             net,
             data,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError, one_of
 from ..shape import Shape
+from ..weights import load_weights
 from . import reference, resnet_cifar, resnet_imagenet
 from .blocks import Architecture, Block, ConvNorm, ResNet
 
@@ -18,6 +19,7 @@ __all__ = [
     "architecture",
     "build",
     "full_shape",
+    "load",
     "published",
     "read_shape",
 ]
@@ -45,6 +47,25 @@ def build(
     if changed != (shape.classes, shape.input):
         shape = shape.replace(classes=changed[0], input=changed[1], macs=None, params=None)
     return ResNet(architecture(shape.net), shape)
+
+
+def load(
+    net: str | Path | Shape,
+    weights: str | Path,
+    classes: int | None = None,
+    input: tuple[int, int, int] | None = None,
+) -> ResNet:
+    """Build the net of a name, a shape or a shape file, and fill it with the weights of a file.
+
+    Args:
+        weights: ``.safetensors``, or a state dict of ``torch.save``; nothing in it is run.
+
+    Raises:
+        InputError: the shape or the weights cannot be read, or do not belong together.
+    """
+    built = build(read_shape(net), classes, input)
+    load_weights(built, weights)
+    return built
 
 
 def architecture(name: str) -> Architecture:

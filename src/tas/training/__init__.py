@@ -6,7 +6,6 @@ from .loop import History, fit
 from .options import SearchOptions, TrainOptions
 from .rundir import RunDir
 from .tasks import Batches, Classification, Distillation, Paired, Search, Task
-from .weights import load_weights, save_weights
 
 __all__ = [
     "Batches",
@@ -22,8 +21,6 @@ __all__ = [
     "accelerator",
     "evaluate",
     "fit",
-    "load_weights",
     "pick_precision",
     "recompute_norm_statistics",
-    "save_weights",
 ]

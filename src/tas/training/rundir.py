@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 from ..errors import InputError
-from .weights import load_weights, save_weights
+from ..weights import load_weights, save_weights
 
 __all__ = ["RunDir"]
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..errors import InputError
+from .errors import InputError
 
 __all__ = ["load_weights", "save_weights"]
 

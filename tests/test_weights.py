@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import assert_same_bits, state_of, tiny_net
 from torch import nn
 
 from tas.errors import InputError
-from tas.training import load_weights, save_weights
+from tas.weights import load_weights, save_weights
+from tiny_training import assert_same_bits, state_of, tiny_net
 
 
 @pytest.mark.parametrize("form", ["safetensors", "bare", "state_dict", "model", "parallel"])

@@ -1,0 +1,41 @@
+"""A derived net is a plain net: it loads and runs where the search does not exist."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import tas
+from tas import nets
+from tas.errors import InputError
+from tas.weights import save_weights
+
+PROGRAM = """
+import sys
+for name in ("paper", "supernet", "space", "spaces", "choose", "training", "data"):
+    sys.modules[f"tas.{name}"] = None  # importing it is an error
+import torch, tas
+net = tas.load("shape.json", "model.safetensors").eval()
+assert type(net).__module__ == "tas.nets.blocks"
+assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+torch.save(net(torch.load("images.pt")), "scores.pt")
+"""
+
+
+def test_without_the_search(tmp_path: Path) -> None:
+    net = nets.build("C010-ResNet20").eval()
+    net.shape.save(tmp_path / "shape.json")
+    save_weights(net, tmp_path / "model.safetensors")
+    images = torch.randn(2, 3, 32, 32)
+    torch.save(images, tmp_path / "images.pt")
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, cwd=tmp_path)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.load(tmp_path / "scores.pt"), net(images))
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    save_weights(nets.build("resnet20"), tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="of another net"):
+        tas.load("C010-ResNet20", tmp_path / "w.safetensors")
