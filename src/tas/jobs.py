@@ -217,21 +217,22 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
     full = space.unpruned
 
     def thinned(ratio: float) -> Shape:
-        widths = {k: max(1, int(ratio * w)) for k, w in full.widths.items()}
+        widths = {k: max(1, round(ratio * w)) for k, w in full.widths.items()}
         shape = full.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
         with torch.device("meta"):
             counted = count(nets.build(shape), torch.empty(1, *shape.input))
         return shape.replace(macs=counted.macs, params=counted.params)
 
-    # Widths change only where ratio * width is whole: those are the ratios to try.
-    steps = sorted({i / w for w in set(full.widths.values()) for i in range(1, w + 1)})
-    low, high = 0, len(steps)
+    # Widths change where ratio * width is half a channel above a whole number: between two such
+    # places every ratio gives the same shape.
+    edges = sorted({(i + 0.5) / w for w in set(full.widths.values()) for i in range(w)})
+    ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
+    low, high = 0, len(ratios)
     while high - low > 1:
         middle = (low + high) // 2
-        # A hair above the step, so that int() does not fall short of the whole number.
-        cost = getattr(thinned(steps[middle] + 1e-9), unit)
+        cost = getattr(thinned(ratios[middle]), unit)
         low, high = (middle, high) if cost <= budget else (low, middle)
-    return thinned(steps[low] + 1e-9)
+    return thinned(ratios[low])
 
 
 def _data(data: str | Path | Data, workers: int | None, progress: bool) -> Data:
