@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net
 from torch import nn
 
 from tas.training import evaluate, recompute_norm_statistics
+from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net
 
 
 @pytest.mark.parametrize("training", [True, False])

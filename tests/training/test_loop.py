@@ -9,13 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import (
-    TinyBatches,
-    assert_same_bits,
-    state_of,
-    tiny_net,
-    tiny_options,
-)
 
 from tas.errors import DivergedError, InputError
 from tas.nets import build
@@ -29,6 +22,13 @@ from tas.training import (
     Search,
     SearchOptions,
     fit,
+)
+from tiny_training import (
+    TinyBatches,
+    assert_same_bits,
+    state_of,
+    tiny_net,
+    tiny_options,
 )
 
 

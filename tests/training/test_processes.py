@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing
-from tiny_training import TinyBatches, state_of, tiny_net, tiny_options
 from torch import Tensor, nn
 
 from tas.nets import ConvNorm, build
 from tas.spaces.resnet import resnet_space
 from tas.supernet import Supernet
 from tas.training import Classification, Paired, RunDir, Search, SearchOptions, fit
+from tiny_training import TinyBatches, state_of, tiny_net, tiny_options
 
 
 def trained(path: Path, rank: int = 0, world: int = 1) -> dict[str, dict[str, Tensor]]:

@@ -2,10 +2,10 @@
 
 import pytest
 from rich.console import Console
-from tiny_training import TinyBatches, tiny_net, tiny_options
 
 from tas.training import Classification, fit
 from tas.training.progress import PhaseProgress, readable_seconds
+from tiny_training import TinyBatches, tiny_net, tiny_options
 
 
 def test_without_a_terminal_there_is_one_line_per_epoch(capsys):

@@ -5,10 +5,10 @@ import os
 import pytest
 import torch
 import yaml
-from tiny_training import assert_same_bits, state_of, tiny_net
 
 from tas.errors import InputError
 from tas.training import RunDir
+from tiny_training import assert_same_bits, state_of, tiny_net
 
 CONFIG = {"net": "resnet20", "train": {"lr": 0.1, "label_smoothing": 0.0}, "sizes": (8, 8)}
 

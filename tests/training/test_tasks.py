@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -15,6 +14,7 @@ from tas.supernet import Supernet
 from tas.training import Classification, Distillation, Paired, Search, SearchOptions, fit
 from tas.training.hardware import accelerator
 from tas.training.schedule import learning_rate
+from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
