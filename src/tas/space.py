@@ -83,7 +83,7 @@ class Space:
     """All choices of a net, with the cost terms that link them.
 
     Attributes:
-        unpruned: the shape that a ratio of a budget refers to.
+        unpruned: the shape that a ratio of a budget refers to, with its cost.
         widest: the largest shape; the supernet is its net.
         widths, depths: the choices.
         terms: the costs.
@@ -150,6 +150,13 @@ class Space:
             widths.append(index(choice.candidates, (given or choice.candidates)[0], choice.name))
         return widths, [index(d.candidates, shape.depths[d.name], d.name) for d in self.depths]
 
+    def full_cost(self, unit: str = "macs") -> int:
+        """Cost of the unpruned net."""
+        cost = {"macs": self.unpruned.macs, "params": self.unpruned.params}.get(unit)
+        if cost is None:
+            raise InputError(one_of("unit of the budget", unit, UNITS))
+        return cost
+
     def range(self, unit: str = "macs") -> tuple[int, int]:
         """Smallest and largest cost: all candidates at their smallest, and at their largest."""
         zeros = [0] * len(self.widths), [0] * len(self.depths)
@@ -165,7 +172,7 @@ class Space:
             InputError: it is not a budget.
             InfeasibleBudgetError: no shape, or every shape, of this space is below it.
         """
-        budget = parse_budget(given, self.cost(self.unpruned, unit), unit)
+        budget = parse_budget(given, self.full_cost(unit), unit)
         self.check_feasible(budget, unit, given)
         return budget
 
@@ -173,7 +180,7 @@ class Space:
         """Raise ``InfeasibleBudgetError`` where no shape, or every shape, is below the budget."""
         lowest, highest = self.range(unit)
         if not lowest <= budget <= highest:
-            full = self.cost(self.unpruned, unit)
+            full = self.full_cost(unit)
             quoted = f"'{given}' ({readable(budget)} {unit})" if given else f"{budget} {unit}"
             raise InfeasibleBudgetError(
                 f"the budget {quoted} cannot be met with these choices: {self.unpruned.net} can "
@@ -195,8 +202,6 @@ def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:
     help_text = (
         f"give a ratio of the unpruned net above 0 and up to 1, or {unit} like 22.4M or 1.2G"
     )
-    if unit not in UNITS:
-        raise InputError(one_of("unit of the budget", unit, UNITS))
     text = str(given).strip()
     sizes = {"k": 1e3, "m": 1e6, "g": 1e9}
     size = sizes.get(text[-1:].lower())

@@ -80,7 +80,7 @@ def test_expected_cost_is_the_mean_over_samples(
 def test_a_choice_on_both_sides_counts_its_square() -> None:
     from tas.space import Term, WidthChoice
 
-    base = nets.full_shape("resnet20")
+    base = nets.measured(nets.full_shape("resnet20"))
     space = Space(
         base, base, (WidthChoice("w", (2, 4), ("stem",), ("stem",)),), (), (Term("w", "w", 5, 1),)
     )
@@ -120,7 +120,9 @@ def test_what_is_searched() -> None:
     assert "stages.1.0.shortcut" in {s for c in tied.widths for s in c.sites}
     wider = resnet_space("resnet20", ratios=(0.5, 1.0, 1.5))
     assert wider.widest.widths["stem"] == 24
-    assert wider.cost(wider.unpruned) == 40_813_184
+    assert wider.full_cost() == wider.cost(wider.unpruned) == 40_813_184
+    # In free shapes of bottlenecks no projection has a norm, but the unpruned net has one.
+    assert resnet_space("resnet164").full_cost("params") == 1_703_386
 
 
 @pytest.mark.parametrize(

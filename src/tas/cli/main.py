@@ -173,10 +173,8 @@ def _verb_parser(verb: str, kind: type) -> Parser:
     # The verb's own options first, then those it shares with others, group by group.
     for owner in (each for each in kind.__mro__ if each is not object):
         own = set(inspect.get_annotations(owner))
-        title = (
-            "options" if owner is kind else (owner.__doc__ or "").partition(";")[0].rstrip(".\n")
-        )
-        group = parser.add_argument_group(title)
+        summary = (owner.__doc__ or "").partition(";")[0].rstrip(".\n")
+        group = parser.add_argument_group(f"tas {verb}" if owner is kind else summary)
         for f in fields(kind):
             if f.name in own and "positional" not in f.metadata:
                 assert f.default is not MISSING

@@ -39,7 +39,7 @@ class Plan:
             options=options,
             data=data,
             recipe=runs.chosen_recipe(options),
-            full=full.replace(macs=space.cost(full), params=space.cost(full, "params")),
+            full=space.unpruned,
             space=space,
             budget=space.budget(options.budget, options.unit),
             split=read_split(options.split, data) if options.split else None,
@@ -70,7 +70,7 @@ class Plan:
 
     def facts(self) -> dict[str, Any]:
         """What a result says of the search that led to it."""
-        ratio = self.budget / self.space.cost(self.full, self.options.unit)
+        ratio = self.budget / self.space.full_cost(self.options.unit)
         return {
             "net": self.options.net,
             "data": self.data.name,

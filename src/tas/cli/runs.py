@@ -18,12 +18,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from .. import __version__, nets, training
+from .. import __version__, training
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
 from ..jobs import Trained, evaluate
-from ..macs import count
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
@@ -35,7 +34,6 @@ __all__ = [
     "chosen_recipe",
     "chosen_seed",
     "load_data",
-    "macs_of",
     "print_rows",
     "print_shapes",
     "row",
@@ -203,11 +201,6 @@ def tested(net: nn.Module, data: Data, options: Any) -> dict[str, float]:
         precision=options.precision or "auto",
         workers=options.workers,
     )
-
-
-def macs_of(shape: Shape) -> int:
-    """Multiply-adds of a shape's net."""
-    return count(nets.build(shape), shape.input).macs
 
 
 def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any]:

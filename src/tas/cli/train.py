@@ -55,7 +55,7 @@ def main(options: TrainVerbOptions) -> None:
                 "net": name,
                 "data": data.name,
                 "rows": [runs.row(f"{name}, {how}", trained)],
-                "full_shape": full.replace(macs=runs.macs_of(full)).to_dict(),
+                "full_shape": nets.measured(full).to_dict(),
                 "notes": [*data.notes, "Accuracy: percent of the test pictures, last epoch."],
             }
         )

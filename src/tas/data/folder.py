@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # accelerate brings it
+import psutil  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 

@@ -4,7 +4,10 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import torch
+
 from ..errors import InputError, one_of
+from ..macs import count
 from ..shape import Shape
 from ..weights import load_weights
 from . import reference, resnet_cifar, resnet_imagenet
@@ -20,6 +23,7 @@ __all__ = [
     "build",
     "full_shape",
     "load",
+    "measured",
     "published",
     "read_shape",
 ]
@@ -80,6 +84,13 @@ def full_shape(
 ) -> Shape:
     """The shape of an unpruned net."""
     return architecture(name).full(classes, input)
+
+
+def measured(shape: Shape) -> Shape:
+    """The shape with its multiply-adds and parameters, counted on its net (without memory)."""
+    with torch.device("meta"):
+        counted = count(build(shape), torch.empty(1, *shape.input))
+    return shape.replace(macs=counted.macs, params=counted.params)
 
 
 @cache

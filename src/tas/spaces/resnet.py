@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, one_of
-from ..nets import Architecture, ConvNorm, ResNet, architecture
+from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape
 from ..space import DepthChoice, Side, Space, Term, WidthChoice
@@ -65,7 +65,7 @@ def resnet_space(
         raise InputError(f"the width ratios {list(ratios)} are not all above 0")
     if isinstance(net, ResNet):
         net = net.shape
-    unpruned = net if isinstance(net, Shape) else architecture(net).full()
+    unpruned = measured(net if isinstance(net, Shape) else architecture(net).full())
     a = architecture(unpruned.net)
     if dict(unpruned.widths) != dict(a.full().widths) or dict(unpruned.depths) != dict(
         a.full().depths
