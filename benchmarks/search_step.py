@@ -163,14 +163,15 @@ def machine() -> dict[str, str]:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """The rows as a table."""
-    table = Table("net", "batch", "precision", box=SIMPLE_HEAD)
+    table = Table("net", "batch", "dtype", box=SIMPLE_HEAD)
     figures = ["plain_ms", "search_ms", "ratio", "plain_mib", "search_mib", "memory_ratio"]
-    for title in ("plain ms", "search ms", "ratio", "plain MiB", "search MiB", "ratio"):
+    for title in ("plain", "search", "ratio", "memory", "search", "ratio"):
         table.add_column(title, justify="right")
     for row in rows:
         texts = (row["net"], str(row["batch"]), row["precision"])
         table.add_row(*texts, *(f"{row[figure]:g}" for figure in figures))
     Console().print(table)
+    print("times in ms, peak memory in MiB: plain training step, search step, their ratio")
     facts = {"device": rows[0]["device"], "floor of the ratio": rows[0]["floor"], **machine()}
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
 
