@@ -94,15 +94,17 @@ def search_parts(**options: Any) -> tuple[Supernet, Any, Any, Any]:
     return supernet, weights, logits, batch
 
 
+@pytest.mark.parametrize("what", ["width", "depth", "both"])
 @pytest.mark.parametrize("residual", ["free", "tied"])
-def test_a_search_step_moves_both_and_never_syncs(residual: str) -> None:
-    supernet, weights, logits, batch = search_parts(residual=residual)
+def test_a_search_step_moves_what_is_searched_and_never_syncs(residual: str, what: str) -> None:
+    supernet, weights, logits, batch = search_parts(residual=residual, what=what)
     before = [p.detach().clone() for p in supernet.parameters()]
     with NoHostSync():
         figures = paper.search_step(supernet, batch, batch, weights, logits, tau=1.0, budget=1e6)
     moved = [not torch.equal(a, b) for a, b in zip(before, supernet.parameters(), strict=True)]
     names = [name for name, _ in supernet.named_parameters()]
-    assert {n for n, m in zip(names, moved, strict=True) if not m} == set()
+    fixed = {"width": {"depth_logits"}, "depth": {"width_logits"}, "both": set()}[what]
+    assert {n for n, m in zip(names, moved, strict=True) if not m} == fixed
     assert all(p.requires_grad for p in supernet.parameters())
     assert all(v.isfinite() and not v.requires_grad for v in figures.values())
 

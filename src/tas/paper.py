@@ -12,26 +12,12 @@ step never waits for it.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
-
-if TYPE_CHECKING:  # what a step needs of a supernet; the class itself stands two floors higher
-    from typing import Protocol
-
-    class Searchable(Protocol):
-        """A supernet, as far as a search step needs to know it."""
-
-        def draw(self, tau: float, generator: Generator | None) -> object: ...
-        def __call__(self, images: Tensor, draw: object) -> Tensor: ...
-        def weight_parameters(self) -> Iterable[nn.Parameter]: ...
-        def logit_parameters(self) -> Iterable[nn.Parameter]: ...
-        def expected_cost(self) -> Tensor: ...
-        def likely_cost(self) -> Tensor: ...
-
 
 Batch = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
 
@@ -156,8 +142,19 @@ def distill_loss(
     return (1 - alpha) * hard + alpha * temperature**2 * soft
 
 
+class Searchable(Protocol):
+    """What a search step needs of a supernet; the class itself stands two floors higher."""
+
+    def draw(self, tau: float, generator: Generator | None) -> object: ...
+    def __call__(self, images: Tensor, draw: object) -> Tensor: ...
+    def weight_parameters(self) -> Iterable[nn.Parameter]: ...
+    def logit_parameters(self) -> Iterable[nn.Parameter]: ...
+    def expected_cost(self) -> Tensor: ...
+    def likely_cost(self) -> Tensor: ...
+
+
 def search_step(
-    supernet: "Searchable",
+    supernet: Searchable,
     weight_batch: Batch,
     logit_batch: Batch,
     weight_optimizer: Optimizer,

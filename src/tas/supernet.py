@@ -43,6 +43,10 @@ class Supernet(nn.Module):
         unit: what the expected cost counts, ``"macs"`` or ``"params"``.
     """
 
+    candidates: Tensor  # [L, K] channel counts
+    width_mask: Tensor  # [L, K] 0 for a candidate, -inf where a choice has fewer
+    depth_mask: Tensor  # [D, K_d]
+
     def __init__(self, space: Space, source: nn.Module | None = None, unit: str = "macs") -> None:
         super().__init__()
         self.space = space
@@ -63,10 +67,6 @@ class Supernet(nn.Module):
         self._features: dict[str, list[Tensor]] = {}
         self._register_hooks()
 
-    candidates: Tensor  # [L, K] channel counts
-    width_mask: Tensor  # [L, K] 0 for a candidate, -inf where a choice has fewer
-    depth_mask: Tensor  # [D, K_d]
-
     # What a search step needs -----------------------------------------------------------------
 
     def weight_parameters(self) -> list[nn.Parameter]:
@@ -79,8 +79,12 @@ class Supernet(nn.Module):
 
     def draw(self, tau: float, generator: Generator | None = None) -> Draw:
         """Sample two candidate widths of every choice, and weights of all depths."""
-        indices, weights = paper.sample_two(self.width_logits + self.width_mask, tau, generator)
-        widths = self.candidates.gather(1, indices)  # [L, 2]
+        if self.space.widths:
+            logits = self.width_logits + self.width_mask
+            indices, weights = paper.sample_two(logits, tau, generator)
+            widths = self.candidates.gather(1, indices)  # [L, 2]
+        else:
+            widths, weights = self.candidates.new_zeros(0, 2), self.width_logits.new_zeros(0, 2)
         noisy = paper.gumbel_logits(self.depth_logits + self.depth_mask, tau, generator)
         return self._applied(widths, weights, noisy.softmax(-1))
 
@@ -128,12 +132,12 @@ class Supernet(nn.Module):
     def _place_choices(self) -> None:
         """Group the choices by full width, so that a group's matrices are built at once."""
         space, row = self.space, {c.name: i for i, c in enumerate(self.space.widths)}
-        self._groups: list[tuple[int, list[int], list[tuple[str, ...]]]] = []
+        self._groups: list[tuple[int, list[tuple[str, ...]]]] = []
         for size in sorted({c.candidates[-1] for c in space.widths}):
             rows = [i for i, c in enumerate(space.widths) if c.candidates[-1] == size]
             sites = [space.widths[i].sites for i in rows]
             self.register_buffer(f"rows_{size}", torch.tensor(rows), persistent=False)
-            self._groups.append((size, rows, sites))
+            self._groups.append((size, sites))
         # Per stage: the choices whose sampled widths make up the stream at each candidate depth.
         self._streams: dict[str, list[list[int]]] = {}
         for depth in space.depths:
@@ -144,7 +148,7 @@ class Supernet(nn.Module):
     def _applied(self, widths: Tensor, weights: Tensor, depths: Tensor) -> Draw:
         """Matrices and mixtures for sampled widths [L, 2], weights [L, 2] and depths [D, K_d]."""
         matrices: dict[str, Tensor] = {}
-        for size, _, sites in self._groups:
+        for size, sites in self._groups:
             rows = self.get_buffer(f"rows_{size}")
             built = paper.width_matrix(widths[rows], weights[rows], size)
             for matrix, names in zip(built, sites, strict=True):
