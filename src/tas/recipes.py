@@ -31,7 +31,7 @@ class Recipe:
 
 def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
-    plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.1)
+    plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2)
     # A short search learns its logits faster, and lets tau fall to where the draws are sharp.
     search = SearchOptions(epochs=40, warmup_epochs=2, batch_size=64, lr=0.1, logit_lr=1e-2)
     return Recipe(plain, search, plain)
