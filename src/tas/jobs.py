@@ -242,7 +242,7 @@ def _data(data: str | Path | Data, workers: int | None, progress: bool) -> Data:
 def _unpruned(net: str | ResNet, data: Data) -> Shape:
     if isinstance(net, ResNet):
         _check_fits(net.shape, data, "net")
-        return net.shape
+        return net.shape.replace(input=data.input)  # a ResNet takes any side; it costs by it
     return nets.full_shape(net, data.classes, data.input)
 
 

@@ -5,9 +5,8 @@ layer. The same terms give the exact cost of a shape and, differentiably, the ex
 independent probabilities of the candidates.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -94,11 +93,6 @@ class Space:
     widths: tuple[WidthChoice, ...]
     depths: tuple[DepthChoice, ...]
     terms: tuple[Term, ...]
-
-    @cached_property
-    def choice_of_key(self) -> Mapping[str, WidthChoice]:
-        """The width choice that sets an entry of a shape's ``widths``."""
-        return {key: choice for choice in self.widths for key in choice.keys}
 
     def cost(self, shape: Shape, unit: str = "macs") -> int:
         """Exact multiply-adds or parameters of a shape of this space."""

@@ -131,9 +131,7 @@ def test_a_search_has_panels_of_its_own_and_shows_the_budget(tmp_path: Path) -> 
         draw_log(tmp_path, lines)
         return Image.open(tmp_path / "history.png").height
 
-    probabilities = {"widths": {"stem": {"4": 0.3, "8": 0.7}}, "depths": {"s.0": {"1": 0.9}}}
-    sure = [{**line, "probabilities": probabilities} for line in log("search")]
-    assert height(log("teacher")) < height(log("search")) < height(sure)
+    assert height(log("teacher")) < height(log("search"))
     assert draw_log(tmp_path, log("search"), budget=BUDGET) != draw_log(tmp_path, log("search"))
 
 

@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from .. import nets
-from ..derive import derive
 from ..jobs import Trained, equal_widths, train
-from ..macs import count
 from ..shape import Shape
-from ..weights import load_weights, save_weights
+from ..weights import save_weights
 from . import runs
 from .options import RunOptions
 from .plan import Plan
@@ -26,9 +23,7 @@ NOTE = (
 def main(options: RunOptions) -> None:
     plan = Plan.of(options)
     data, recipe = plan.data, plan.recipe
-    teacher = nets.build(plan.full)
-    if options.teacher:
-        load_weights(teacher, options.teacher)
+    given = nets.load(plan.full, options.teacher) if options.teacher else None
 
     run = runs.Run.open("run", options, options.net)
     if run.directory.finished:
@@ -36,25 +31,23 @@ def main(options: RunOptions) -> None:
         return
     with run.interruptible():
         common = run.common(options)
-        if options.teacher:
-            rows = [_given(teacher, data, options)]
+        if given is not None:
+            teacher: nn.Module = given
+            rows = [_given(teacher, plan, options)]
         else:
-            torch.manual_seed(run.seed)
-            teacher = nets.build(plan.full)
-            trained = train(teacher, data, options=recipe.teacher, phase="teacher", **common)
+            trained = train(plan.full, data, options=recipe.teacher, phase="teacher", **common)
+            teacher = trained.net
             save_weights(teacher, run.directory.path / "teacher.safetensors")
             rows = [runs.row("unpruned", trained)]
         found = plan.search(run)
 
-        def student(shape: Shape, phase: str, source: nn.Module | None = None) -> Trained:
-            torch.manual_seed(run.seed)
-            net = derive(shape, source)
+        def student(net: Shape | nn.Module, phase: str) -> Trained:
             return train(net, data, teacher=teacher, options=recipe.student, phase=phase, **common)
 
         if options.baseline:
             equal = student(equal_widths(plan.space, plan.budget, options.unit), "equal")
             rows.append(runs.row("equal widths, distilled", equal))
-        small = student(found.shape, "student", found.supernet.net if options.inherit else None)
+        small = student(found.derive(inherit=True) if options.inherit else found.shape, "student")
         row = runs.row("searched, distilled", small)
         row["seconds"] += found.history.seconds
         run.directory.save_model(small.net)
@@ -62,12 +55,11 @@ def main(options: RunOptions) -> None:
         run.show()
 
 
-def _given(teacher: nn.Module, data: Any, options: RunOptions) -> dict[str, Any]:
+def _given(teacher: nn.Module, plan: Plan, options: RunOptions) -> dict[str, Any]:
     """The row of a teacher that was trained elsewhere."""
-    counted = count(teacher, data.input)
     return runs.row(
         "unpruned, as given",
-        macs=counted.macs,
-        params=counted.params,
-        accuracy=runs.tested(teacher, data, options)["accuracy"],
+        macs=plan.full.macs,
+        params=plan.full.params,
+        accuracy=runs.tested(teacher, plan.data, options)["accuracy"],
     )

@@ -1,11 +1,11 @@
 """``tas train``: a net or a shape, on labels alone or with a teacher."""
 
-import torch
+from torch import nn
 
 from .. import nets
 from ..errors import InputError
 from ..jobs import train
-from ..weights import load_weights
+from ..shape import Shape
 from . import runs
 from .options import TrainVerbOptions
 
@@ -28,26 +28,26 @@ def main(options: TrainVerbOptions) -> None:
             f"--teacher-net {options.teacher_net}: its weights are missing, give --teacher"
         )
 
+    start: Shape | nn.Module = shape
+    if options.weights:
+        start = nets.load(shape, options.weights, data.classes, data.input)
+
     run = runs.Run.open("train", options, name)
     if run.directory.finished:
         run.show()
         return
     with run.interruptible():
-        torch.manual_seed(run.seed)
-        net = nets.build(shape, data.classes, data.input)
-        if options.weights:
-            load_weights(net, options.weights)
         trained = train(
-            net,
+            start,
             data,
             teacher=teacher,
             options=recipe.student,
             phase="student" if teacher else "train",
             **run.common(options),
         )
-        run.directory.save_model(net)
-        measured = net.shape.replace(macs=trained.macs, params=trained.params)
-        measured.save(run.directory.shape)
+        run.directory.save_model(trained.net)
+        as_trained = shape.replace(classes=data.classes, input=data.input)
+        nets.measured(as_trained).save(run.directory.shape)
         how = "distilled" if teacher else "trained"
         full = nets.full_shape(shape.net, data.classes, data.input)
         run.finish(

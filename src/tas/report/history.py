@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -30,10 +29,8 @@ def history_figure(
     Args:
         lines: those of ``log.jsonl``, with ``phase``, ``epoch``, and whatever there is of
             ``loss``, ``accuracy``, ``test_accuracy``; of a search also ``expected_cost`` and
-            ``likely_cost`` in the budget's unit, ``tau``, ``entropy`` (mean of the choices, in
-            nats), and ``probabilities`` of all candidates, as
-            ``{"widths": {name: {value: p}}, "depths": {name: {value: p}}}``.
-            Of an epoch that is there twice, the later line counts.
+            ``likely_cost`` in the budget's unit, ``tau`` and ``entropy`` (mean of the choices, in
+            nats). Of an epoch that is there twice, the later line counts.
         path: the PNG file to write.
         budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as the band that the search accepts.
         tolerance: the height of that band, as a part of the budget.
@@ -54,8 +51,6 @@ def history_figure(
         panels.append(partial(_cost, search=search, budget=budget, tolerance=tolerance))
     if _points(search, "tau")[0]:
         panels.append(partial(_doubt, search=search))
-    if _points(search, "probabilities")[0]:
-        panels.append(partial(_sureness, search=search))
     rows = (len(panels) + 1) // 2
     with canvas(path, 2.7 * rows) as figure:
         grid = figure.add_gridspec(rows, 2)
@@ -109,27 +104,6 @@ def _doubt(axes: "Axes", search: Sequence[Line]) -> None:
     _plot(axes, *_points(search, "entropy"), color=ORANGE, label="entropy, mean (nats)")
     axes.set_title("how undecided the search is")
     axes.set_ylim(bottom=0)
-
-
-def _sureness(axes: "Axes", search: Sequence[Line]) -> None:
-    """The probability of the most likely candidate: one line for each depth, one for all widths."""
-    epochs, choices = _points(search, "probabilities")
-    surest = [
-        {kind: {name: max(p.values()) for name, p in of.items()} for kind, of in both.items()}
-        for both in choices
-    ]
-    widths = [list(both["widths"].values()) for both in surest]
-    if all(widths):
-        axes.fill_between(
-            epochs, [*map(min, widths)], [*map(max, widths)], color=SKY, alpha=0.3, lw=0
-        )
-        _plot(axes, epochs, [*map(median, widths)], color=BLUE, label="widths: median and range")
-    for number, name in enumerate(surest[-1]["depths"]):
-        depths = [both["depths"][name] for both in surest]
-        look = ("-", "--", ":", "-.")[number % 4]
-        _plot(axes, epochs, depths, color=VERMILLION, ls=look, lw=1.2, label=f"depth of {name}")
-    axes.set_title("probability of the most likely candidate")
-    axes.set_ylim(0, 1.03)
 
 
 def _colors(runs: Mapping[str, Any]) -> dict[str, str]:

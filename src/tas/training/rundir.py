@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 from ..errors import InputError
-from ..weights import load_weights, save_weights
+from ..weights import save_weights
 
 __all__ = ["RunDir"]
 
@@ -89,14 +89,6 @@ class RunDir:
     def model(self) -> Path:
         return self.path / "model.safetensors"
 
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
-
     def checkpoint(self, phase: str) -> Path:
         """Where the checkpoints of a phase lie."""
         return self.path / "checkpoint" / phase
@@ -143,10 +135,6 @@ class RunDir:
     def save_model(self, model: nn.Module) -> None:
         """Write ``model.safetensors``."""
         save_weights(model, self.model)
-
-    def load_model(self, model: nn.Module) -> None:
-        """Fill a net from ``model.safetensors``; ``InputError`` if it is of another net."""
-        load_weights(model, self.model)
 
 
 def _write(path: Path, text: str) -> None:
