@@ -1,11 +1,12 @@
 """From probabilities and a budget to a ``Shape``.
 
 The shape returned maximises the sum of the log-probabilities of its candidates among the shapes
-whose cost is within the budget and, wherever the choices allow it, at most 1 % below. Small spaces
-are tried out whole. In larger ones this is a knapsack whose items interact (the cost of a layer is
-the product of two widths): the most likely shape is repaired towards the budget, once by trading
-probability against cost at one price for all choices and once greedily, and then improved by
-exchanging one or two candidates until nothing helps, from there again after random kicks.
+whose cost is within the budget and at most 1 % below, or among the 32 most expensive that fit
+where the choices are too coarse for as many in that window. Small spaces are tried out whole. In
+larger ones this is a knapsack whose items interact (the cost of a layer is the product of two
+widths): the most likely shape is repaired towards the budget, once by trading probability against
+cost at one price for all choices and once greedily, and then improved by exchanging one or two
+candidates until nothing helps, from there again after random kicks.
 
 The cost is linear in the one-hot vector of each choice, so its gradient at a shape holds the exact
 cost of every single change: one backward pass prices them all.
@@ -15,7 +16,6 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from .shape import Shape
 from .space import ExpectedCost, Space
@@ -25,6 +25,7 @@ __all__ = ["choose"]
 EXHAUSTIVE = 50_000  # as many shapes are tried one by one
 KICKS = 4000  # of the walk, divided by the number of candidates: few choices are the hard case
 WINDOW = 0.01  # the part of the budget that may stay unused
+ENOUGH = 32  # shapes to choose among; where fewer lie in the window, it is widened
 PAIRS = 64  # exchanges of two candidates that are priced exactly, of the most promising ones
 
 
@@ -52,6 +53,7 @@ def choose(
     if prod(problem.sizes) <= EXHAUSTIVE:
         states = torch.cartesian_prod(*map(torch.arange, problem.sizes))
         states = states.reshape(-1, len(problem.sizes))
+        problem.widen(states)
     else:
         states = torch.stack(problem.walks())
     best = states[problem.best(states)]
@@ -68,6 +70,7 @@ class _Problem:
         self, space: Space, widths: Tensor, depths: Tensor, budget: int, unit: str
     ) -> None:
         self.budget = budget
+        self.floor = budget * (1 - WINDOW)
         self.model = ExpectedCost(space, unit, torch.float64)
         self.n_widths = len(space.widths)
         self.columns = widths.shape[1], depths.shape[1]
@@ -82,19 +85,15 @@ class _Problem:
 
     # What a state is worth -------------------------------------------------------------------
 
-    def one_hot(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One-hot widths [..., L, K] and depths [..., D, K_d] of states [..., choices]."""
-        parts = state[..., : self.n_widths], state[..., self.n_widths :]
-        widths, depths = (
-            torch.nn.functional.one_hot(part, columns).double()
-            for part, columns in zip(parts, self.columns, strict=True)
-        )
-        return widths, depths
-
     def costs(self, states: Tensor) -> Tensor:
         """Costs [B] of states [B, choices]."""
-        costs: Tensor = vmap(self.model, chunk_size=1024)(*self.one_hot(states))
-        return costs.round()
+        return self.model.of_states(states)
+
+    def widen(self, states: Tensor) -> None:
+        """Lower the window's floor until ``ENOUGH`` of all states lie in it, or all that fit."""
+        costs = self.costs(states)
+        fitting = costs[costs <= self.budget].sort(descending=True).values
+        self.floor = min(self.floor, float(fitting[:ENOUGH][-1]))
 
     def scores(self, states: Tensor) -> Tensor:
         """Sums of log-probabilities [B] of states [B, choices]."""
@@ -106,14 +105,14 @@ class _Problem:
 
         ``towards``: outside the window the larger cost is better, which leads a walk into it.
         """
-        costs, floor = self.costs(states), self.budget * (1 - WINDOW)
+        costs, floor = self.costs(states), self.floor
         rank = costs.clamp_max(floor) if towards else (costs >= floor).double()
         rank = torch.where(costs <= self.budget, rank, -torch.inf)
         return int(torch.where(rank == rank.max(), self.scores(states), -torch.inf).argmax())
 
     def changes(self, state: Tensor) -> tuple[float, Tensor, Tensor]:
         """Cost of a state, and what each single change adds to cost and score [choices, K]."""
-        hot = [part.requires_grad_() for part in self.one_hot(state)]
+        hot = [part[0].requires_grad_() for part in self.model.one_hot(state[None])]
         with torch.enable_grad():
             cost = self.model(*hot)
             slopes = torch.autograd.grad(cost, hot, allow_unused=True, materialize_grads=True)
@@ -214,13 +213,13 @@ class _Problem:
         rows, columns = torch.where(gain.isfinite())
         total = price[rows, columns][:, None] + price[rows, columns] + cost
         score = gain[rows, columns][:, None] + gain[rows, columns]
-        lowest = min(cost, self.budget * (1 - WINDOW))
+        lowest = min(cost, self.floor)
         # Two neighbours interact by a few percent of the change, hence the slack of the window.
         slack = self.budget * WINDOW
         hopeful = (
             (rows[:, None] < rows) & (total <= self.budget + slack) & (total >= lowest - slack)
         )
-        if cost >= self.budget * (1 - WINDOW):
+        if cost >= self.floor:
             hopeful &= score > 0
         ranked = torch.where(hopeful, score, -torch.inf).flatten().topk(min(PAIRS, score.numel()))
         place = ranked.indices[ranked.values.isfinite()]

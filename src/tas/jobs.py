@@ -1,7 +1,8 @@
 """The jobs of the library: search, train, evaluate. The command line is made of these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,13 +16,18 @@ from .errors import InputError
 from .macs import count
 from .nets import ResNet
 from .recipes import quick
+from .sampling import states_near
 from .shape import Shape
+from .shared import SharedNet
 from .space import Space
-from .spaces import RATIOS, resnet_space
+from .spaces import RATIOS, WIDE_RATIOS, resnet_space
 from .supernet import Supernet
-from .training import History, RunDir, SearchOptions, TrainOptions
+from .training import History, RunDir, SearchOptions, ShrinkOptions, TrainOptions
 
-__all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "train"]
+__all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
+
+POOL = 4096  # different shapes near the budget, to be trained and measured
+PICTURES = 512  # in a batch on which losses are measured, whatever the batch size of training
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,14 @@ class Found:
         budget: what it may cost, in ``unit``.
         unit: ``"macs"`` or ``"params"``.
         history: a line per epoch of the search.
-        supernet: the searched supernet; its ``space`` holds the choices.
+        supernet: what was searched; its ``space`` holds the choices, its ``net`` the weights.
     """
 
     shape: Shape
     budget: int
     unit: str
     history: History
-    supernet: Supernet
+    supernet: Supernet | SharedNet
 
     def derive(self, inherit: bool = False) -> ResNet:
         """The plain net of the shape: fresh weights, as in the paper, or the supernet's."""
@@ -66,15 +72,15 @@ class Trained:
 
 
 def search(
-    net: str | ResNet,
+    net: str | ResNet | Space,
     data: str | Path | Data,
     budget: str | float,
     *,
     unit: str = "macs",
     what: str = "both",
-    residual: str = "free",
-    ratios: tuple[float, ...] = RATIOS,
-    options: SearchOptions | None = None,
+    residual: str | None = None,
+    ratios: tuple[float, ...] | None = None,
+    options: ShrinkOptions | SearchOptions | None = None,
     augment: Augment | None = None,
     fraction: float = 0.5,
     split: data_room.Split | None = None,
@@ -86,16 +92,21 @@ def search(
 ) -> Found:
     """Search widths and depths of a net within a budget.
 
-    The supernet starts from fresh weights; the weights of ``net`` are not used.
+    With ``ShrinkOptions`` the widest net of the space is trained and shrunk; see
+    ``docs/search.md``. With ``SearchOptions`` it is the paper's search. Both start from fresh
+    weights; those of ``net`` are not used.
 
     Args:
-        net: one of our ResNets, unpruned, or its name.
+        net: one of our ResNets, unpruned, or its name; or a space of your own, to which ``what``,
+            ``residual`` and ``ratios`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
         unit: what the budget counts, ``"macs"`` or ``"params"``.
         what: ``"width"``, ``"depth"`` or ``"both"``.
-        residual: ``"free"`` or ``"tied"``; see ``tas.spaces.resnet_space``.
-        ratios: candidate widths, as ratios of the unpruned ones.
+        residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
+            free in the paper's search.
+        ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, and 0.3 to
+            1 in the paper's search.
         options: how; default: those of ``recipes.quick()``.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train the weights; the rest trains the logits.
@@ -109,31 +120,68 @@ def search(
     """
     data = _data(data, workers, progress)
     options = options or quick().search
-    space = resnet_space(_unpruned(net, data), residual=residual, what=what, ratios=ratios)
+    space = search_space(net, data, what=what, residual=residual, ratios=ratios, options=options)
     limit = space.budget(budget, unit)
     if not space.widths and not space.depths:
         raise InputError("there is nothing to search: every choice has one candidate")
     torch.manual_seed(seed)
-    supernet = Supernet(space, unit=unit)
     split = split or data_room.search_split(data, fraction, seed)
-    halves = [
-        _batches(
-            data, data.train.take(side), options, augment or Augment(), device, workers, seed + i
+    weights, logits = data.train.take(split.weights), data.train.take(split.logits)
+    varied = augment or Augment()
+    where: dict[str, Any] = {"out": out, "device": device, "seed": seed, "progress": progress}
+
+    def dealt(part: data_room.Part, varied: Augment, salt: int, size: int) -> data_room.Batches:
+        how = replace(options, batch_size=size)
+        return _batches(data, part, how, varied, device, workers, seed + salt)
+
+    size = options.batch_size
+
+    supernet: Supernet | SharedNet
+    if isinstance(options, SearchOptions):
+        supernet = Supernet(space, unit=unit)
+        task = training.Search(supernet, options, float(limit))
+        halves = training.Paired(dealt(weights, varied, 0, size), dealt(logits, varied, 1, size))
+        history = training.fit(task, halves, **where)
+    else:
+        widest = nets.build(space.widest)
+        batches = dealt(weights, varied, 0, size)
+        first = training.fit(
+            training.Classification(widest, options.widest()), batches, phase="widest", **where
         )
-        for i, side in enumerate((split.weights, split.logits))
-    ]
-    history = training.fit(
-        training.Search(supernet, options, float(limit)),
-        training.Paired(*halves),
-        out=out,
-        device=device,
-        seed=seed,
-        progress=progress,
-    )
+        supernet = SharedNet(space, widest)
+        supernet.sort_channels()
+        generator = torch.Generator().manual_seed(seed)
+        near = options.low, options.high
+        states = states_near(space, limit, unit, *near, POOL, generator)
+        held_out = dealt(logits, Augment(padding=0, flip=False), 1, PICTURES)
+        shrinking = training.Shrinking(supernet, widest, states, held_out, options)
+        second = training.fit(shrinking, batches, **where)
+        history = History(second.phase, (*first.epochs, *second.epochs))
     with torch.no_grad():
         probabilities = supernet.probabilities()
     shape = choose(space, *probabilities, limit, unit, f"searched on {data.name}, seed {seed}")
     return Found(shape, limit, unit, history, supernet)
+
+
+def search_space(
+    net: str | ResNet | Space,
+    data: Data,
+    *,
+    what: str = "both",
+    residual: str | None = None,
+    ratios: tuple[float, ...] | None = None,
+    options: ShrinkOptions | SearchOptions,
+) -> Space:
+    """The space that ``search`` searches; the arguments are the same."""
+    if isinstance(net, Space):
+        return net
+    paper = isinstance(options, SearchOptions)
+    return resnet_space(
+        _unpruned(net, data),
+        what=what,
+        residual=residual or ("free" if paper else "tied"),
+        ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
+    )
 
 
 def train(
@@ -262,7 +310,7 @@ def _check_fits(shape: Shape, data: Data, name: str) -> None:
 def _batches(
     data: Data,
     part: data_room.Part,
-    options: TrainOptions | SearchOptions,
+    options: TrainOptions | SearchOptions | ShrinkOptions,
     augment: Augment,
     device: str,
     workers: int | None,

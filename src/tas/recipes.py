@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from .data import Augment
 from .errors import InputError, one_of
-from .training import SearchOptions, TrainOptions
+from .training import SearchOptions, ShrinkOptions, TrainOptions
 
-__all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "quick", "recipe"]
+__all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Recipe:
 
     Attributes:
         teacher: training of the unpruned net on labels.
-        search: training of the supernet.
+        search: how the space is searched: ``ShrinkOptions``, or the paper's ``SearchOptions``.
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
         fraction: of the training pictures, for the search's weights; the rest is for its logits.
     """
 
     teacher: TrainOptions
-    search: SearchOptions
+    search: SearchOptions | ShrinkOptions
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
@@ -32,20 +32,38 @@ class Recipe:
 def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2)
-    # A short search learns its logits faster, and lets tau fall to where the draws are sharp.
-    search = SearchOptions(epochs=40, warmup_epochs=2, batch_size=64, lr=0.1, logit_lr=1e-2)
-    return Recipe(plain, search, plain)
+    search = ShrinkOptions(epochs=16, shrink_epochs=4, warmup_epochs=2, batch_size=64, lr=0.1)
+    return Recipe(plain, search, plain, fraction=0.8)
 
 
 def cifar() -> Recipe:
-    """The released code's settings for CIFAR: 600 epochs of search, 5 + 300 of training."""
-    plain = TrainOptions(epochs=305, warmup_epochs=5, batch_size=256, lr=0.1, weight_decay=5e-4)
-    return Recipe(plain, SearchOptions(epochs=600, batch_size=256), plain)
+    """Full-length training on CIFAR, as released; a search of a tenth of it."""
+    return Recipe(_cifar(), ShrinkOptions(epochs=24, shrink_epochs=6), _cifar(), fraction=0.8)
 
 
 def imagenet() -> Recipe:
-    """The released code's settings for ImageNet: 5 + 115 epochs of search, 5 + 120 of training."""
-    plain = TrainOptions(
+    """Full-length training on ImageNet, as released; a search of a fifth of it."""
+    search = ShrinkOptions(epochs=20, shrink_epochs=4, weight_decay=1e-4)
+    return Recipe(_imagenet(), search, _imagenet(), fraction=0.9)
+
+
+def paper() -> Recipe:
+    """The paper's search, the released code's settings for CIFAR: 600 epochs, training 5 + 300."""
+    return Recipe(_cifar(), SearchOptions(epochs=600, batch_size=256), _cifar())
+
+
+def paper_imagenet() -> Recipe:
+    """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120."""
+    search = SearchOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
+    return Recipe(_imagenet(), search, _imagenet())
+
+
+def _cifar() -> TrainOptions:
+    return TrainOptions(epochs=305, warmup_epochs=5, batch_size=256, lr=0.1, weight_decay=5e-4)
+
+
+def _imagenet() -> TrainOptions:
+    return TrainOptions(
         epochs=125,
         warmup_epochs=5,
         batch_size=256,
@@ -53,11 +71,15 @@ def imagenet() -> Recipe:
         weight_decay=1e-4,
         label_smoothing=0.1,
     )
-    search = SearchOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
-    return Recipe(plain, search, plain)
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"quick": quick, "cifar": cifar, "imagenet": imagenet}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "quick": quick,
+    "cifar": cifar,
+    "imagenet": imagenet,
+    "paper": paper,
+    "paper-imagenet": paper_imagenet,
+}
 
 
 def recipe(name: str) -> Recipe:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import vmap
 
 from .errors import InfeasibleBudgetError, InputError, one_of
 from .macs import readable
@@ -144,6 +146,17 @@ class Space:
             widths.append(index(choice.candidates, (given or choice.candidates)[0], choice.name))
         return widths, [index(d.candidates, shape.depths[d.name], d.name) for d in self.depths]
 
+    def groups(self) -> list[int]:
+        """The group of every width choice, then of every depth choice, numbered from 0.
+
+        Width choices with the same candidates belong together: in most nets they are those of a
+        stage. A depth choice stands alone.
+        """
+        kinds: list[object] = [c.candidates for c in self.widths]
+        kinds += [c.name for c in self.depths]
+        numbers = {kind: i for i, kind in enumerate(dict.fromkeys(kinds))}
+        return [numbers[kind] for kind in kinds]
+
     def full_cost(self, unit: str = "macs") -> int:
         """Cost of the unpruned net."""
         cost = {"macs": self.unpruned.macs, "params": self.unpruned.params}.get(unit)
@@ -238,6 +251,8 @@ class ExpectedCost(nn.Module):
         constants = sorted({s for s in sides if isinstance(s, int)})
         rows = [c.candidates for c in space.widths] + [(c,) for c in constants]
         columns = max((len(row) for row in rows), default=1)
+        self.choices = len(space.widths)
+        self.columns = (columns, max((len(d.candidates) for d in space.depths), default=1))
         values = torch.zeros(len(rows), columns, dtype=dtype)
         for row, candidates in enumerate(rows):
             values[row, : len(candidates)] = torch.tensor(candidates, dtype=dtype)
@@ -256,8 +271,7 @@ class ExpectedCost(nn.Module):
         conditions = sorted(
             {t.when for t in space.terms if t.when}, key=lambda w: (w[0], *sorted(w[1]))
         )
-        deepest = max((len(d.candidates) for d in space.depths), default=1)
-        masks = torch.zeros(len(conditions), len(depths), deepest, dtype=dtype)
+        masks = torch.zeros(len(conditions), len(depths), self.columns[1], dtype=dtype)
         for i, (name, allowed) in enumerate(conditions):
             for k, depth in enumerate(space.depths[depths[name]].candidates):
                 masks[i, depths[name], k] = depth in allowed
@@ -309,3 +323,15 @@ class ExpectedCost(nn.Module):
                 cost = cost - pair * (both * self.distinct).sum(1) - single * both.sum(1)
             total = total + (cost * present[when]).sum()
         return total
+
+    def of_states(self, states: Tensor) -> Tensor:
+        """Exact costs [B] of states [B, choices]: a candidate index per width, then per depth."""
+        costs: Tensor = vmap(self, chunk_size=1024)(*self.one_hot(states))
+        return costs.round()
+
+    def one_hot(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities of states [B, choices]: one-hot widths [B, L, K] and depths [B, D, K_d]."""
+        widths, depths = states[:, : self.choices], states[:, self.choices :]
+        k, k_d = self.columns
+        to = self.values.dtype
+        return F.one_hot(widths, k).to(to), F.one_hot(depths, k_d).to(to)

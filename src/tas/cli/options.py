@@ -57,10 +57,10 @@ class _Compute:
 class _Training(_Compute):
     """How nets are trained; what is not given is the preset's."""
 
-    preset: Literal["quick", "cifar", "imagenet"] = option(
+    preset: Literal["quick", "cifar", "imagenet", "paper", "paper-imagenet"] = option(
         "quick",
-        "hyper-parameters that belong together: quick (minutes), or the released code's for cifar "
-        "and imagenet",
+        "hyper-parameters that belong together: quick (minutes), full-length training for cifar "
+        "and imagenet, or the paper's search with the released code's settings",
     )
     epochs: int | None = option(None, "epochs of each training")
     warmup_epochs: int | None = option(None, "epochs over which the learning rate rises")
@@ -96,21 +96,27 @@ class _Searching:
     )
     unit: Literal["macs", "params"] = option("macs", "what the budget counts")
     what: Literal["width", "depth", "both"] = option("both", "what is searched")
-    residual: Literal["free", "tied"] = option(
-        "free",
-        "free: every convolution has its own width (the paper's); tied: what is added together "
-        "shares one, and no projection is ever added",
+    residual: Literal["free", "tied"] | None = option(
+        None,
+        "tied: what is added together shares one width, and no projection is added; free: every "
+        "convolution has its own (default: tied; free with --preset paper)",
     )
     ratios: list[float] | None = option(
-        None, "candidate widths, as ratios (default: [0.3, 0.4, ... 1.0])"
+        None,
+        "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1.5; 0.3 to 1 with "
+        "--preset paper)",
     )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
-    logit_lr: float | None = option(None, "learning rate of Adam on the logits")
-    logit_decay: float | None = option(None, "weight decay of Adam on the logits")
-    tau_start: float | None = option(None, "temperature of the Gumbel-softmax at the start")
-    tau_end: float | None = option(None, "and at the end")
-    cost_weight: float | None = option(None, "weight of the budget in the logits' loss")
-    tolerance: float | None = option(None, "how far below the budget is not punished")
+    shrink_epochs: int | None = option(None, "epochs of training shapes near the budget")
+    low: float | None = option(None, "what these cost at least, as a ratio of the budget")
+    high: float | None = option(None, "and at most")
+    measurements: int | None = option(None, "of their losses, each on a batch of held-out pictures")
+    logit_lr: float | None = option(None, "paper: learning rate of Adam on the logits")
+    logit_decay: float | None = option(None, "paper: weight decay of Adam on the logits")
+    tau_start: float | None = option(None, "paper: temperature of the Gumbel-softmax at the start")
+    tau_end: float | None = option(None, "paper: and at the end")
+    cost_weight: float | None = option(None, "paper: weight of the budget in the logits' loss")
+    tolerance: float | None = option(None, "paper: how far below the budget is not punished")
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,9 @@ class RunOptions(_Distilling, _Searching, _Training, _Data):
     teacher: str | None = option(
         None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
     )
-    search_epochs: int | None = option(None, "epochs of the search (default: the preset's)")
+    search_epochs: int | None = option(
+        None, "epochs of the search's net before it is shrunk; paper: of the search"
+    )
     inherit: bool = option(False, "start the derived net from the supernet's weights")
     baseline: bool = option(True, "train equal widths as well, for comparison")
 

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .. import nets
 from ..data import Data, Split, read_split
-from ..jobs import Found, search
+from ..jobs import Found, search, search_space
 from ..recipes import Recipe
 from ..shape import Shape
 from ..space import Space
-from ..spaces import RATIOS, resnet_space
 from . import runs
 
 __all__ = ["Plan"]
@@ -31,14 +29,12 @@ class Plan:
     def of(cls, options: Any) -> "Plan":
         """The plan of a verb's options, or the error that they deserve."""
         data = runs.load_data(options)
-        full = nets.full_shape(options.net, data.classes, data.input)
-        space = resnet_space(
-            full, residual=options.residual, what=options.what, ratios=_ratios(options)
-        )
+        recipe = runs.chosen_recipe(options)
+        space = search_space(options.net, data, options=recipe.search, **_chosen(options))
         return cls(
             options=options,
             data=data,
-            recipe=runs.chosen_recipe(options),
+            recipe=recipe,
             full=space.unpruned,
             space=space,
             budget=space.budget(options.budget, options.unit),
@@ -52,9 +48,7 @@ class Plan:
             self.data,
             self.options.budget,
             unit=self.options.unit,
-            what=self.options.what,
-            residual=self.options.residual,
-            ratios=_ratios(self.options),
+            **_chosen(self.options),
             options=self.recipe.search,
             fraction=self.recipe.fraction,
             split=self.split,
@@ -83,5 +77,7 @@ class Plan:
         }
 
 
-def _ratios(options: Any) -> tuple[float, ...]:
-    return tuple(options.ratios) if options.ratios else RATIOS
+def _chosen(options: Any) -> dict[str, Any]:
+    """What is searched, as ``tas.search`` takes it."""
+    ratios = tuple(options.ratios) if options.ratios else None
+    return {"what": options.what, "residual": options.residual, "ratios": ratios}

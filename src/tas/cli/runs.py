@@ -26,7 +26,7 @@ from ..jobs import Trained, evaluate
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
-from ..training import RunDir, SearchOptions, TrainOptions
+from ..training import RunDir, SearchOptions, ShrinkOptions, TrainOptions
 
 __all__ = [
     "Run",
@@ -45,7 +45,7 @@ __all__ = [
 NOT_OF_THE_RUN = ("out", "device", "workers", "download", "data_dir")
 
 console = Console()
-OptionsT = TypeVar("OptionsT", TrainOptions, SearchOptions)
+OptionsT = TypeVar("OptionsT", TrainOptions, SearchOptions, ShrinkOptions)
 
 
 @dataclass
@@ -157,6 +157,7 @@ def chosen_seed(seed: int) -> int:
 def chosen_recipe(options: Any) -> Recipe:
     """The preset with every option that was given in its place."""
     base = recipe(options.preset)
+    _check_method(options, base.search)
     shared = _given(options, base.student)
     search = _given(options, base.search)
     if getattr(options, "search_epochs", None) is not None:
@@ -171,7 +172,22 @@ def chosen_recipe(options: Any) -> Recipe:
     )
 
 
-def _given(options: Any, target: TrainOptions | SearchOptions) -> dict[str, Any]:
+def _check_method(options: Any, search: SearchOptions | ShrinkOptions) -> None:
+    """An option of the search that the preset does not use is a mistake, not to be passed over."""
+    paper = isinstance(search, SearchOptions)
+    used, other = (SearchOptions, ShrinkOptions) if paper else (ShrinkOptions, SearchOptions)
+    unused = {f.name for f in fields(other)} - {f.name for f in fields(used)}
+    unused -= {f.name for f in fields(TrainOptions)}  # of the trainings, whatever the search
+    for name in sorted(unused):
+        if getattr(options, name, None) is not None:
+            presets = ["quick", "cifar", "imagenet"] if paper else ["paper", "paper-imagenet"]
+            raise InputError(
+                f"--{name.replace('_', '-')} is no option of the search of --preset "
+                f"{options.preset}: leave it out, or choose --preset {' or '.join(presets)}"
+            )
+
+
+def _given(options: Any, target: TrainOptions | SearchOptions | ShrinkOptions) -> dict[str, Any]:
     """The options that were given and that ``target`` has."""
     names = (f.name for f in fields(target))
     return {n: v for n in names if (v := getattr(options, n, None)) is not None}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Line = Mapping[str, Any]
 
-_PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
+_PHASES = {"teacher": GREY, "widest": PINK, "search": ORANGE, "equal": GREEN, "student": BLUE}
 
 
 def history_figure(
@@ -107,7 +107,7 @@ def _doubt(axes: "Axes", search: Sequence[Line]) -> None:
 
 
 def _colors(runs: Mapping[str, Any]) -> dict[str, str]:
-    others = cycle((PINK, VERMILLION, SKY, INK))
+    others = cycle((VERMILLION, SKY, INK))
     return {phase: _PHASES.get(phase) or next(others) for phase in runs}
 
 

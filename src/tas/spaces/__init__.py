@@ -1,5 +1,5 @@
 """Spaces: what can be searched in a net."""
 
-from .resnet import RATIOS, WHAT, depth_candidates, resnet_space, width_candidates
+from .resnet import RATIOS, WHAT, WIDE_RATIOS, depth_candidates, resnet_space, width_candidates
 
-__all__ = ["RATIOS", "WHAT", "depth_candidates", "resnet_space", "width_candidates"]
+__all__ = ["RATIOS", "WHAT", "WIDE_RATIOS", "depth_candidates", "resnet_space", "width_candidates"]

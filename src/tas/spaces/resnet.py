@@ -16,9 +16,10 @@ from ..nets import build as build_net
 from ..shape import Shape
 from ..space import DepthChoice, Side, Space, Term, WidthChoice
 
-__all__ = ["RATIOS", "WHAT", "depth_candidates", "resnet_space", "width_candidates"]
+__all__ = ["RATIOS", "WHAT", "WIDE_RATIOS", "depth_candidates", "resnet_space", "width_candidates"]
 
-RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # the paper's
+WIDE_RATIOS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5)
 WHAT = ("width", "depth", "both")
 
 

@@ -3,8 +3,9 @@
 from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import accelerator, pick_precision
 from .loop import History, fit
-from .options import SearchOptions, TrainOptions
+from .options import SearchOptions, ShrinkOptions, TrainOptions
 from .rundir import RunDir
+from .shrink import Shrinking
 from .tasks import Batches, Classification, Distillation, Paired, Search, Task
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "RunDir",
     "Search",
     "SearchOptions",
+    "ShrinkOptions",
+    "Shrinking",
     "Task",
     "TrainOptions",
     "accelerator",

@@ -1,0 +1,173 @@
+"""The shape bench: a space that is small enough to train every shape of it.
+
+ResNet-14 on CIFAR-10 at 16 pixels. One width per stage (the stem goes with the first), each with
+four candidates up to 1.5 times the unpruned one, and one or both blocks in the first and in the
+last stage: 256 shapes, of 0.17 to 2.24 times the multiply-adds of the unpruned net.
+
+Of the 50,000 training pictures 10,000 train and 5,000 validate; a search may see these. Another
+10,000 of them and the 10,000 of the test part measure: so many, that the sampling of pictures adds
+little to the noise between seeds.
+"""
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from tas import data as data_room
+from tas import nets, training
+from tas.data import Augment, Data, Images
+from tas.shape import Shape
+from tas.space import Side, Space, WidthChoice
+from tas.spaces import resnet_space
+from tas.training import TrainOptions
+
+NET = "resnet14"  # shallower than any of the paper's nets, so that it is made here
+nets.ARCHITECTURES[NET] = replace(
+    nets.architecture("resnet20"), name=NET, blocks=(2, 2, 2), widths=((16, 16), (32, 32), (64, 64))
+)
+RATIOS = (0.5, 0.75, 1.0, 1.5)
+STAGES = 3
+DEPTHS = {"stages.0": (1, 2), "stages.2": (1, 2)}  # the middle stage keeps its two blocks
+SIDE = 16
+TRAIN, VALIDATION = 10_000, 5_000
+MEASURED = 10_000  # of the training pictures, beside the test part
+BUDGETS = (0.35, 0.5, 0.65)
+
+# A training of about 20 seconds on one core.
+OPTIONS = TrainOptions(epochs=8, warmup_epochs=1, batch_size=64, lr=0.1, precision="bf16")
+
+TABLE = Path(__file__).with_name("table.csv")
+Key = tuple[int, ...]  # widths of the three stages, blocks of the three stages
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The bench's pictures: ``data`` holds what trains, and what measures as its test part."""
+
+    data: Data
+    validation: Images
+
+
+def space() -> Space:
+    """The space of ResNet-20 with the widths of every stage made one choice."""
+    full = resnet_space(
+        nets.full_shape(NET, 10, (3, SIDE, SIDE)), residual="tied", ratios=RATIOS, what="both"
+    )
+    groups: dict[int, list[WidthChoice]] = defaultdict(list)
+    for choice in full.widths:
+        groups[_stage(choice.name)].append(choice)
+    name = {c.name: group[0].name for group in groups.values() for c in group}
+
+    def renamed(side: Side) -> Side:
+        return name[side] if isinstance(side, str) else side
+
+    widths = tuple(
+        WidthChoice(
+            group[0].name,
+            group[0].candidates,
+            tuple(key for c in group for key in c.keys),
+            tuple(site for c in group for site in c.sites),
+        )
+        for group in groups.values()
+    )
+    depths = tuple(
+        replace(
+            d,
+            candidates=DEPTHS[d.name],
+            streams=tuple(tuple(dict.fromkeys(map(renamed, s))) for s in d.streams),
+        )
+        for d in full.depths
+        if d.name in DEPTHS
+    )
+    terms = tuple(
+        replace(
+            t,
+            source=renamed(t.source),
+            target=renamed(t.target),
+            when=t.when if t.when and t.when[0] in DEPTHS else None,
+        )
+        for t in full.terms
+        # A stage that keeps all its blocks hands on the width of its last.
+        if not (t.when and t.when[0] not in DEPTHS and 2 not in t.when[1])
+    )
+    return Space(full.unpruned, full.widest, widths, depths, terms)
+
+
+def shapes(of: Space) -> list[Shape]:
+    """All shapes, in the order of their multiply-adds."""
+    widths = product(*(range(len(c.candidates)) for c in of.widths))
+    depths = list(product(*(range(len(c.candidates)) for c in of.depths)))
+    found = [of.shape(w, d, "shape bench") for w in widths for d in depths]
+    return sorted(found, key=lambda s: (s.macs, key(s)))
+
+
+def key(shape: Shape) -> Key:
+    """A shape as six numbers, the columns of the table."""
+    widths = [shape.widths[f"stages.{s}.0.conv1"] for s in range(STAGES)]
+    return (*widths, *(shape.depths[f"stages.{s}"] for s in range(STAGES)))
+
+
+def pictures(folder: str | Path) -> Pictures:
+    """CIFAR-10, from a folder that ``tas`` reads, at half its side and in the bench's parts."""
+    data = data_room.load(folder)
+    if not isinstance(data.train, Images) or len(data.train) != 50_000:
+        raise SystemExit(f"'{folder}' does not hold the 50,000 training pictures of CIFAR-10")
+    small = Images(_halved(data.train.pixels), data.train.labels)
+    seen, rest = data_room.stratified_split(small.labels, (TRAIN + VALIDATION) / 50_000, 0)
+    train, validation = data_room.stratified_split(
+        small.labels[seen], TRAIN / (TRAIN + VALIDATION), 0
+    )
+    rest = rest[data_room.stratified_split(small.labels[rest], MEASURED / len(rest), 0)[0]]
+    measured = [small.take(rest), Images(_halved(data.test.pixels), data.test.labels)]
+    test = Images(*(torch.cat([getattr(m, f) for m in measured]) for f in ("pixels", "labels")))
+    bench = replace(data, input=(3, SIDE, SIDE), train=small.take(seen[train]), test=test)
+    return Pictures(bench, small.take(seen[validation]))
+
+
+def train(shape: Shape, of: Pictures, seed: int, options: TrainOptions = OPTIONS) -> float:
+    """Accuracy in percent on the pictures that measure, after one training from scratch."""
+    torch.manual_seed(seed)
+    net = nets.build(shape)
+    batches = data_room.batches(
+        of.data,
+        of.data.train,
+        options.batch_size,
+        augment=Augment(),
+        device="cpu",
+        seed=seed,
+        shuffle=True,
+        drop_last=True,
+    )
+    test = data_room.batches(of.data, of.data.test, 500, augment=None, device="cpu", shuffle=False)
+    task = training.Classification(net, options)
+    history = training.fit(
+        task, batches, evaluate_on=test, evaluate_every=0, device="cpu", seed=seed, progress=False
+    )
+    return float(history.last["test_accuracy"])
+
+
+def read_table(path: Path = TABLE) -> dict[Key, dict[int, float]]:
+    """Accuracies in percent by shape and seed."""
+    rows: dict[Key, dict[int, float]] = defaultdict(dict)
+    if path.exists():
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                place = tuple(int(row[c]) for c in COLUMNS[:6])
+                rows[place][int(row["seed"])] = float(row["accuracy"])
+    return dict(rows)
+
+
+COLUMNS = ("w1", "w2", "w3", "d1", "d2", "d3", "macs", "params", "seed", "accuracy", "seconds")
+
+
+def _stage(choice: str) -> int:
+    return 0 if choice == "stem" else int(choice.split(".")[1])
+
+
+def _halved(pixels: torch.Tensor) -> torch.Tensor:  # uint8 [N, C, H, W] -> [N, C, H / 2, W / 2]
+    return torch.cat([F.avg_pool2d(p.float(), 2).round().byte() for p in pixels.split(5000)])

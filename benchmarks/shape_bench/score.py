@@ -1,0 +1,193 @@
+"""How good is the search? Its shapes on the bench, where the best shape at every budget is known.
+
+    python benchmarks/shape_bench/score.py --data CIFAR10_FOLDER [--json]
+
+For every budget and seed a search returns a shape, whose true accuracy stands in the table. The
+regret is what it lies below the best shape within the budget, in points of accuracy. Beside it:
+the mean over all shapes within the budget (what a random one is worth), the most expensive one that
+fits, and equal widths. Nothing that measures is seen by a search.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import bench
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import kendalltau
+
+import tas
+from tas.data import Images, Split
+from tas.jobs import Found, equal_widths
+from tas.space import Space
+from tas.training import SearchOptions, ShrinkOptions
+
+METHODS: dict[str, SearchOptions | ShrinkOptions] = {
+    "shrink": ShrinkOptions(epochs=8, shrink_epochs=2, warmup_epochs=1, batch_size=64),
+    # The released settings need hundreds of epochs; these are for a short search.
+    "paper": SearchOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
+}
+Truth = Mapping[bench.Key, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help="CIFAR-10 as a folder that tas reads; without: no search")
+    parser.add_argument("--method", choices=METHODS, default="shrink")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--budgets", type=float, nargs="+", default=list(bench.BUDGETS))
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of the search"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object, not a table")
+    options = parser.parse_args()
+
+    space, table = bench.space(), bench.read_table()
+    truth = {key: statistics.mean(seeds.values()) for key, seeds in table.items()}
+    result: dict[str, Any] = {"noise": noise(table, space), "budgets": {}}
+    for budget in options.budgets:
+        result["budgets"][budget] = baselines(space, truth, budget)
+    if options.data:
+        result["method"], result["set"] = options.method, options.set
+        how = changed(METHODS[options.method], options.set)
+        searches = search_all(space, truth, how, options)
+        for budget, found in searches.items():
+            result["budgets"][budget]["search"] = summary(found)
+            result["budgets"][budget]["searches"] = found
+    result["mean_regret"] = {
+        name: statistics.mean(of[name]["regret"] for of in result["budgets"].values())
+        for name in ("search", "equal", "random", "dearest")
+        if name in next(iter(result["budgets"].values()))
+    }
+    print(json.dumps(result)) if options.json else show(result)
+
+
+def noise(table: Mapping[bench.Key, Mapping[int, float]], space: Space) -> dict[str, float]:
+    """How far the table can be trusted, from the shapes of the space with two seeds or more."""
+    grid = {bench.key(s) for s in bench.shapes(space)}
+    pairs = [(s[0], s[1]) for k, s in table.items() if k in grid and 0 in s and 1 in s]
+    differences = [a - b for a, b in pairs]
+    return {
+        "shapes": len(pairs),
+        "seed_sd": statistics.pstdev(differences) / 2**0.5,
+        "kendall_tau_between_seeds": float(kendalltau(*zip(*pairs, strict=True))[0]),
+    }
+
+
+def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
+    """The best shape within a budget, and what needs no search."""
+    limit = int(budget * space.full_cost())
+    known = [(s, truth[bench.key(s)]) for s in bench.shapes(space) if bench.key(s) in truth]
+    fitting = [(s, accuracy) for s, accuracy in known if (s.macs or 0) <= limit]
+    shape, best = max(fitting, key=lambda pair: pair[1])
+    equal = equal_widths(space, limit)
+
+    def worth(accuracy: float, **more: Any) -> dict[str, Any]:
+        return {"accuracy": accuracy, "regret": best - accuracy, **more}
+
+    dearest = max(fitting, key=lambda pair: pair[0].macs or 0)
+    return {
+        "shapes": len(fitting),
+        "best": worth(best, shape=bench.key(shape)),
+        "equal": worth(truth[bench.key(equal)], shape=bench.key(equal)),
+        "random": worth(statistics.mean(accuracy for _, accuracy in fitting)),
+        "dearest": worth(dearest[1], shape=bench.key(dearest[0])),
+    }
+
+
+def search_all(
+    space: Space,
+    truth: Truth,
+    how: SearchOptions | ShrinkOptions,
+    options: argparse.Namespace,
+) -> dict[float, list[dict[str, Any]]]:
+    pictures = bench.pictures(options.data)
+    # A search sees the pictures that train and those that validate, and no others.
+    seen = Images(
+        *(
+            torch.cat([getattr(part, field) for part in (pictures.data.train, pictures.validation)])
+            for field in ("pixels", "labels")
+        )
+    )
+    data = replace(pictures.data, train=seen, test=pictures.validation)
+    numbers = torch.arange(len(seen))
+    sides = numbers[: bench.TRAIN], numbers[bench.TRAIN :]
+    split = Split(data.name, 0, bench.TRAIN / len(seen), len(seen), *sides)
+    found: dict[float, list[dict[str, Any]]] = {}
+    for seed in options.seeds:
+        for budget in options.budgets:
+            started = time.perf_counter()
+            result = tas.search(
+                space, data, budget, options=how, split=split, seed=seed, progress=False
+            )
+            seconds = time.perf_counter() - started
+            line = judged(result, space, truth, budget) | {"seed": seed, "seconds": seconds}
+            print(f"{budget}: {line}", file=sys.stderr, flush=True)
+            found.setdefault(budget, []).append(line)
+    return found
+
+
+def judged(result: Found, space: Space, truth: Truth, budget: float) -> dict[str, Any]:
+    """What a found shape is worth, and how what the search believes agrees with the truth."""
+    key = bench.key(result.shape)
+    best = baselines(space, truth, budget)["best"]["accuracy"]
+    with torch.no_grad():
+        logs = [p.clamp_min(1e-30).log() for p in result.supernet.probabilities()]
+    near, believed = [], []
+    for shape in bench.shapes(space):
+        if bench.key(shape) in truth and 0.7 * result.budget <= (shape.macs or 0) <= result.budget:
+            widths, depths = space.indices(shape)
+            rows = [row[i] for part, at in zip(logs, (widths, depths)) for row, i in zip(part, at)]
+            near.append(truth[bench.key(shape)])
+            believed.append(float(sum(rows)))
+    return {
+        "shape": key,
+        "ratio": (result.shape.macs or 0) / space.full_cost(),
+        "accuracy": truth[key],
+        "regret": best - truth[key],
+        "kendall_tau": float(kendalltau(believed, near)[0]),
+    }
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean over the seeds, and the spread of the regret."""
+    mean = {k: statistics.mean(f[k] for f in found) for k in ("accuracy", "regret", "seconds")}
+    taus = [f["kendall_tau"] for f in found]
+    spread = statistics.pstdev(f["regret"] for f in found)
+    return {**mean, "regret_sd": spread, "kendall_tau": statistics.mean(taus)}
+
+
+def changed(how: SearchOptions | ShrinkOptions, settings: list[str]) -> Any:
+    """The options of a search with some of them set, as in ``epochs=4``."""
+    values = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        values[name] = type(getattr(how, name))(value)
+    return replace(how, **values)
+
+
+def show(result: dict[str, Any]) -> None:
+    console = Console()
+    table = Table("budget", "best", "search", "equal", "random", "dearest", "tau", box=SIMPLE_HEAD)
+    for budget, of in result["budgets"].items():
+        cells = [f"{of['best']['accuracy']:.2f}"]
+        for name in ("search", "equal", "random", "dearest"):
+            cells.append(f"-{of[name]['regret']:.2f}" if name in of else "")
+        tau = f"{of['search']['kendall_tau']:.2f}" if "search" in of else ""
+        table.add_row(str(budget), *cells, tau)
+    mean = [f"-{result['mean_regret'].get(n, float('nan')):.2f}" for n in ("search", "equal", "random", "dearest")]
+    table.add_row("mean", "", *mean, "")
+    console.print(table)
+    console.print(result["noise"])
+
+
+if __name__ == "__main__":
+    main()

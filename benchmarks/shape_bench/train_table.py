@@ -1,0 +1,92 @@
+"""Train every shape of the bench, from scratch, and write its accuracy into the table.
+
+    python benchmarks/shape_bench/train_table.py --data CIFAR10_FOLDER --seeds 0 1
+
+Every row is written when it is known; started again, it trains what is missing. Cheap shapes come
+first: those up to 0.7 of the unpruned net's multiply-adds, among which the budgets lie.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import os
+import random
+import time
+from typing import Any
+
+import bench
+import torch
+
+from tas.jobs import equal_widths
+from tas.shape import Shape
+
+Job = tuple[Shape, int]
+_pictures: bench.Pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="CIFAR-10 as a folder that tas reads")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--most", type=float, default=9, help="leave dearer shapes out (a ratio)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+
+    todo = jobs(options.seeds, options.most)
+    print(f"{len(todo)} trainings to do, in {options.processes} processes", flush=True)
+    started = time.perf_counter()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.processes, _start, [options.data]) as pool:
+        for done, row in enumerate(pool.imap_unordered(_train, todo), start=1):
+            write(row)
+            left = (time.perf_counter() - started) / done * (len(todo) - done)
+            print(f"{done}/{len(todo)} {row} {left / 60:.0f} min left", flush=True)
+
+
+def jobs(seeds: list[int], most: float) -> list[Job]:
+    """What the table lacks: the baselines, then a seed after another, cheap shapes first."""
+    space, known = bench.space(), bench.read_table()
+    full = space.full_cost()
+    grid = [s for s in bench.shapes(space) if s.macs and s.macs <= most * full]
+    random.Random(0).shuffle(grid)  # so that an unfinished table is a fair sample
+    equal = [equal_widths(space, int(b * full)) for b in bench.BUDGETS]
+    groups = [equal, [s for s in grid if _cheap(s, full)], [s for s in grid if not _cheap(s, full)]]
+    return [
+        (shape, seed)
+        for group in groups
+        for seed in seeds
+        for shape in group
+        if seed not in known.get(bench.key(shape), {})
+    ]
+
+
+def write(row: dict[str, Any]) -> None:
+    new = not bench.TABLE.exists()
+    with bench.TABLE.open("a", newline="") as file:
+        writer = csv.DictWriter(file, bench.COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _cheap(shape: Shape, full: int) -> bool:
+    return (shape.macs or 0) <= 0.7 * full
+
+
+def _start(folder: str) -> None:
+    global _pictures
+    torch.set_num_threads(1)
+    _pictures = bench.pictures(folder)
+
+
+def _train(job: Job) -> dict[str, Any]:
+    shape, seed = job
+    started = time.perf_counter()
+    accuracy = bench.train(shape, _pictures, seed)
+    seconds = round(time.perf_counter() - started, 1)
+    numbers = (*bench.key(shape), shape.macs, shape.params, seed, round(accuracy, 3), seconds)
+    return dict(zip(bench.COLUMNS, numbers, strict=True))
+
+
+if __name__ == "__main__":
+    main()
