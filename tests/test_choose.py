@@ -61,8 +61,7 @@ def test_small_spaces_are_solved_exactly() -> None:
         probs = random_probs(space, seed, 2.0)
         shapes = [space.shape([], list(d)) for d in itertools.product(range(3), repeat=3)]
         fitting = [s for s in shapes if space.cost(s) <= budget]
-        window = [s for s in fitting if space.cost(s) >= 0.99 * budget]
-        best = max(score(space, s, probs) for s in window or fitting)
+        best = max(score(space, s, probs) for s in fitting)  # 27 shapes: no window of 1 %
         assert score(space, choose(space, *probs, budget), probs) == pytest.approx(best)
 
 

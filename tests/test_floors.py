@@ -16,7 +16,7 @@ PACKAGE = Path(tas.errors.__file__).parent
 FLOORS = (
     ("paper", "shape", "macs", "errors", "weights"),
     ("space", "nets"),
-    ("spaces", "supernet", "derive", "choose"),
+    ("spaces", "supernet", "derive", "choose", "sampling", "response"),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another
     ("recipes",),
     ("jobs",),

@@ -1,24 +1,56 @@
 """The jobs of the library."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import tas
-from tas import data, recipes
+from tas import data, nets, recipes
 from tas.errors import InputError
 from tas.macs import count
+from tas.spaces import resnet_space
+from tas.training import RunDir
 
 
 def test_a_budget_counts_the_pictures_that_are_there() -> None:
     """A net built for another image size is searched, and paid for, at the size of the data."""
     digits = data.load("digits", image_size=16)
     net = tas.nets.build("resnet20", 10, (1, 32, 32))
-    options = replace(recipes.quick().search, epochs=1, warmup_epochs=0, batch_size=512)
+    options = replace(recipes.paper().search, epochs=1, warmup_epochs=0, batch_size=512)
     found = tas.search(net, digits, budget=0.5, options=options, progress=False)
     assert found.shape.input == (1, 16, 16)
     assert found.budget == int(0.5 * count(net, (1, 16, 16)).macs)
     assert count(found.derive(), digits.input).macs == found.shape.macs <= found.budget
+
+
+def test_a_search_by_probes(tmp_path: Path) -> None:
+    """It trains the probes, meets the budget, can be repeated and read back, and has no weights."""
+    options = replace(recipes.quick().search, epochs=1, probes=8, batch_size=256)
+
+    def search(out: RunDir | None = None) -> tas.Found:
+        return tas.search("resnet20", "digits", 0.5, options=options, out=out, progress=False)
+
+    directory = RunDir.open(tmp_path / "run", {"verb": "search"})
+    found = search(directory)
+    assert 0.99 * found.budget <= (found.shape.macs or 0) <= found.budget
+    assert found.shape.residual == "tied"
+    assert len({line["phase"] for line in directory.log_lines}) == 8
+    assert found.history.seconds == sum(line["seconds"] for line in directory.log_lines)
+    again = search(directory)  # read from its checkpoints
+    assert (again.shape, again.history) == (found.shape, found.history)
+    afresh = search()
+    assert afresh.shape == found.shape
+    with pytest.raises(InputError, match="no weights to inherit"):
+        found.derive(inherit=True)
+
+
+def test_a_space_of_ones_own_can_be_searched() -> None:
+    space = resnet_space(nets.full_shape("resnet20", 10, (1, 8, 8)), what="depth")
+    options = replace(recipes.quick().search, epochs=1, probes=2, batch_size=512)
+    found = tas.search(space, "digits", 0.6, options=options, progress=False)
+    assert dict(found.shape.widths).items() <= dict(space.unpruned.widths).items()
+    assert (found.shape.macs or 0) <= found.budget
 
 
 def test_a_net_of_other_classes_or_channels_is_refused() -> None:

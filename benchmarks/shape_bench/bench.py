@@ -22,7 +22,7 @@ from tas import data as data_room
 from tas import nets, training
 from tas.data import Augment, Data, Images
 from tas.shape import Shape
-from tas.space import Side, Space, WidthChoice
+from tas.space import Space
 from tas.spaces import resnet_space
 from tas.training import TrainOptions
 
@@ -54,48 +54,20 @@ class Pictures:
 
 
 def space() -> Space:
-    """The space of ResNet-20 with the widths of every stage made one choice."""
+    """The space of the net, with one width per stage."""
     full = resnet_space(
-        nets.full_shape(NET, 10, (3, SIDE, SIDE)), residual="tied", ratios=RATIOS, what="both"
-    )
-    groups: dict[int, list[WidthChoice]] = defaultdict(list)
-    for choice in full.widths:
-        groups[_stage(choice.name)].append(choice)
-    name = {c.name: group[0].name for group in groups.values() for c in group}
-
-    def renamed(side: Side) -> Side:
-        return name[side] if isinstance(side, str) else side
-
-    widths = tuple(
-        WidthChoice(
-            group[0].name,
-            group[0].candidates,
-            tuple(key for c in group for key in c.keys),
-            tuple(site for c in group for site in c.sites),
-        )
-        for group in groups.values()
-    )
-    depths = tuple(
-        replace(
-            d,
-            candidates=DEPTHS[d.name],
-            streams=tuple(tuple(dict.fromkeys(map(renamed, s))) for s in d.streams),
-        )
-        for d in full.depths
-        if d.name in DEPTHS
-    )
-    terms = tuple(
-        replace(
-            t,
-            source=renamed(t.source),
-            target=renamed(t.target),
-            when=t.when if t.when and t.when[0] in DEPTHS else None,
-        )
-        for t in full.terms
-        # A stage that keeps all its blocks hands on the width of its last.
-        if not (t.when and t.when[0] not in DEPTHS and 2 not in t.when[1])
-    )
-    return Space(full.unpruned, full.widest, widths, depths, terms)
+        nets.full_shape(NET, 10, (3, SIDE, SIDE)), residual="tied", ratios=RATIOS
+    ).grouped()
+    depths = [replace(d, candidates=DEPTHS[d.name]) for d in full.depths if d.name in DEPTHS]
+    fixed = {d.name: d.candidates[-1] for d in full.depths if d.name not in DEPTHS}
+    terms = []
+    for term in full.terms:
+        stage, kept = term.when or ("", frozenset())
+        if stage not in fixed:
+            terms.append(term)
+        elif fixed[stage] in kept:  # what depends on a depth that is fixed is there, or is not
+            terms.append(replace(term, when=None))
+    return replace(full, depths=tuple(depths), terms=tuple(terms))
 
 
 def shapes(of: Space) -> list[Shape]:
@@ -163,10 +135,6 @@ def read_table(path: Path = TABLE) -> dict[Key, dict[int, float]]:
 
 
 COLUMNS = ("w1", "w2", "w3", "d1", "d2", "d3", "macs", "params", "seed", "accuracy", "seconds")
-
-
-def _stage(choice: str) -> int:
-    return 0 if choice == "stem" else int(choice.split(".")[1])
 
 
 def _halved(pixels: torch.Tensor) -> torch.Tensor:  # uint8 [N, C, H, W] -> [N, C, H / 2, W / 2]

@@ -28,10 +28,10 @@ import tas
 from tas.data import Images, Split
 from tas.jobs import Found, equal_widths
 from tas.space import Space
-from tas.training import SearchOptions, ShrinkOptions
+from tas.training import ProbeOptions, SearchOptions
 
-METHODS: dict[str, SearchOptions | ShrinkOptions] = {
-    "shrink": ShrinkOptions(epochs=8, shrink_epochs=2, warmup_epochs=1, batch_size=64),
+METHODS: dict[str, SearchOptions | ProbeOptions] = {
+    "probes": ProbeOptions(probes=16, epochs=4, batch_size=64, lr=0.1),
     # The released settings need hundreds of epochs; these are for a short search.
     "paper": SearchOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
 }
@@ -41,7 +41,7 @@ Truth = Mapping[bench.Key, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="CIFAR-10 as a folder that tas reads; without: no search")
-    parser.add_argument("--method", choices=METHODS, default="shrink")
+    parser.add_argument("--method", choices=METHODS, default="probes")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--budgets", type=float, nargs="+", default=list(bench.BUDGETS))
     parser.add_argument(
@@ -106,7 +106,7 @@ def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
 def search_all(
     space: Space,
     truth: Truth,
-    how: SearchOptions | ShrinkOptions,
+    how: SearchOptions | ProbeOptions,
     options: argparse.Namespace,
 ) -> dict[float, list[dict[str, Any]]]:
     pictures = bench.pictures(options.data)
@@ -139,13 +139,16 @@ def judged(result: Found, space: Space, truth: Truth, budget: float) -> dict[str
     """What a found shape is worth, and how what the search believes agrees with the truth."""
     key = bench.key(result.shape)
     best = baselines(space, truth, budget)["best"]["accuracy"]
-    with torch.no_grad():
-        logs = [p.clamp_min(1e-30).log() for p in result.supernet.probabilities()]
+    logs = [p.clamp_min(1e-30).log() for p in result.probabilities]
     near, believed = [], []
     for shape in bench.shapes(space):
         if bench.key(shape) in truth and 0.7 * result.budget <= (shape.macs or 0) <= result.budget:
             widths, depths = space.indices(shape)
-            rows = [row[i] for part, at in zip(logs, (widths, depths)) for row, i in zip(part, at)]
+            rows = [
+                p[i]
+                for part, at in ((logs[0], widths), (logs[1], depths))
+                for p, i in zip(part, at, strict=True)
+            ]
             near.append(truth[bench.key(shape)])
             believed.append(float(sum(rows)))
     return {
@@ -165,7 +168,7 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {**mean, "regret_sd": spread, "kendall_tau": statistics.mean(taus)}
 
 
-def changed(how: SearchOptions | ShrinkOptions, settings: list[str]) -> Any:
+def changed(how: SearchOptions | ProbeOptions, settings: list[str]) -> Any:
     """The options of a search with some of them set, as in ``epochs=4``."""
     values = {}
     for setting in settings:
@@ -183,7 +186,10 @@ def show(result: dict[str, Any]) -> None:
             cells.append(f"-{of[name]['regret']:.2f}" if name in of else "")
         tau = f"{of['search']['kendall_tau']:.2f}" if "search" in of else ""
         table.add_row(str(budget), *cells, tau)
-    mean = [f"-{result['mean_regret'].get(n, float('nan')):.2f}" for n in ("search", "equal", "random", "dearest")]
+    mean = [
+        f"-{result['mean_regret'].get(n, float('nan')):.2f}"
+        for n in ("search", "equal", "random", "dearest")
+    ]
     table.add_row("mean", "", *mean, "")
     console.print(table)
     console.print(result["noise"])

@@ -1,11 +1,12 @@
 """The jobs of the library: search, train, evaluate. The command line is made of these."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import data as data_room
 from . import nets, training
@@ -16,18 +17,17 @@ from .errors import InputError
 from .macs import count
 from .nets import ResNet
 from .recipes import quick
+from .response import design, fit_logits
 from .sampling import states_near
 from .shape import Shape
-from .shared import SharedNet
 from .space import Space
 from .spaces import RATIOS, WIDE_RATIOS, resnet_space
 from .supernet import Supernet
-from .training import History, RunDir, SearchOptions, ShrinkOptions, TrainOptions
+from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
 
 __all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
 
-POOL = 4096  # different shapes near the budget, to be trained and measured
-PICTURES = 512  # in a batch on which losses are measured, whatever the batch size of training
+POOL = 4096  # shapes near the budget, out of which the probes are taken
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,27 @@ class Found:
         shape: the most likely shape within the budget.
         budget: what it may cost, in ``unit``.
         unit: ``"macs"`` or ``"params"``.
+        probabilities: of the candidate widths [L, K] and depths [D, K_d]; ``choose`` goes by them.
         history: a line per epoch of the search.
-        supernet: what was searched; its ``space`` holds the choices, its ``net`` the weights.
+        supernet: of the paper's search; None where probes were trained.
     """
 
     shape: Shape
     budget: int
     unit: str
+    probabilities: tuple[Tensor, Tensor]
     history: History
-    supernet: Supernet | SharedNet
+    supernet: Supernet | None
 
     def derive(self, inherit: bool = False) -> ResNet:
-        """The plain net of the shape: fresh weights, as in the paper, or the supernet's."""
-        return derive(self.shape, self.supernet.net if inherit else None)
+        """The plain net of the shape: fresh weights, or the supernet's.
+
+        Raises:
+            InputError: the search had no supernet.
+        """
+        if inherit and self.supernet is None:
+            raise InputError("a search by probes leaves no weights to inherit; the paper's does")
+        return derive(self.shape, self.supernet.net if inherit and self.supernet else None)
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def search(
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
-    options: ShrinkOptions | SearchOptions | None = None,
+    options: ProbeOptions | SearchOptions | None = None,
     augment: Augment | None = None,
     fraction: float = 0.5,
     split: data_room.Split | None = None,
@@ -92,9 +100,9 @@ def search(
 ) -> Found:
     """Search widths and depths of a net within a budget.
 
-    With ``ShrinkOptions`` the widest net of the space is trained and shrunk; see
-    ``docs/search.md``. With ``SearchOptions`` it is the paper's search. Both start from fresh
-    weights; those of ``net`` are not used.
+    With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and the logits
+    of the choices are those that explain their losses (``docs/search.md``). With ``SearchOptions``
+    it is the paper's search. Both start from fresh weights; those of ``net`` are not used.
 
     Args:
         net: one of our ResNets, unpruned, or its name; or a space of your own, to which ``what``,
@@ -124,43 +132,48 @@ def search(
     limit = space.budget(budget, unit)
     if not space.widths and not space.depths:
         raise InputError("there is nothing to search: every choice has one candidate")
-    torch.manual_seed(seed)
     split = split or data_room.search_split(data, fraction, seed)
-    weights, logits = data.train.take(split.weights), data.train.take(split.logits)
-    varied = augment or Augment()
-    where: dict[str, Any] = {"out": out, "device": device, "seed": seed, "progress": progress}
+    sides = data.train.take(split.weights), data.train.take(split.logits)
 
-    def dealt(part: data_room.Part, varied: Augment, salt: int, size: int) -> data_room.Batches:
-        how = replace(options, batch_size=size)
-        return _batches(data, part, how, varied, device, workers, seed + salt)
+    def batches(part: data_room.Part, seed: int) -> data_room.Batches:
+        return _batches(data, part, options, augment or Augment(), device, workers, seed)
 
-    size = options.batch_size
-
-    supernet: Supernet | SharedNet
+    fit = partial(training.fit, out=out, device=device, progress=progress)
+    supernet = None
     if isinstance(options, SearchOptions):
+        torch.manual_seed(seed)
         supernet = Supernet(space, unit=unit)
         task = training.Search(supernet, options, float(limit))
-        halves = training.Paired(dealt(weights, varied, 0, size), dealt(logits, varied, 1, size))
-        history = training.fit(task, halves, **where)
+        halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
+        history = fit(task, halves, seed=seed)
+        with torch.no_grad():
+            probabilities = supernet.probabilities()
     else:
-        widest = nets.build(space.widest)
-        batches = dealt(weights, varied, 0, size)
-        first = training.fit(
-            training.Classification(widest, options.widest()), batches, phase="widest", **where
-        )
-        supernet = SharedNet(space, widest)
-        supernet.sort_channels()
         generator = torch.Generator().manual_seed(seed)
-        near = options.low, options.high
-        states = states_near(space, limit, unit, *near, POOL, generator)
-        held_out = dealt(logits, Augment(padding=0, flip=False), 1, PICTURES)
-        shrinking = training.Shrinking(supernet, widest, states, held_out, options)
-        second = training.fit(shrinking, batches, **where)
-        history = History(second.phase, (*first.epochs, *second.epochs))
-    with torch.no_grad():
-        probabilities = supernet.probabilities()
+        near = states_near(space, limit, unit, options.low, options.high, POOL, generator)
+        probes = design(space, near, options.probes)
+        held_out = _unvaried(data, sides[1], options.batch_size, device, options.precision, workers)
+        lines: list[dict[str, Any]] = []
+        losses: list[float] = []
+        for number, state in enumerate(probes.tolist(), start=1):
+            own = seed * 1000 + number  # every probe is another sample of all that is random
+            torch.manual_seed(own)
+            widths, depths = state[: len(space.widths)], state[len(space.widths) :]
+            done = fit(
+                training.Classification(nets.build(space.shape(widths, depths)), options),
+                batches(sides[0], own),
+                phase=f"probe-{number:02d}-of-{len(probes):02d}",
+                evaluate_on=held_out,
+                evaluate_every=0,
+                seed=own,
+            )
+            lines += done.epochs
+            losses.append(done.last["loss"] + done.last["test_loss"])
+        history = History("search", tuple(lines))
+        logits = fit_logits(space, probes, torch.tensor(losses))
+        probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
     shape = choose(space, *probabilities, limit, unit, f"searched on {data.name}, seed {seed}")
-    return Found(shape, limit, unit, history, supernet)
+    return Found(shape, limit, unit, probabilities, history, supernet)
 
 
 def search_space(
@@ -170,18 +183,19 @@ def search_space(
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
-    options: ShrinkOptions | SearchOptions,
+    options: ProbeOptions | SearchOptions,
 ) -> Space:
     """The space that ``search`` searches; the arguments are the same."""
-    if isinstance(net, Space):
-        return net
     paper = isinstance(options, SearchOptions)
-    return resnet_space(
+    if isinstance(net, Space):
+        return net if paper else net.grouped()
+    space = resnet_space(
         _unpruned(net, data),
         what=what,
         residual=residual or ("free" if paper else "tied"),
         ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
     )
+    return space if paper else space.grouped()  # a dozen probes cannot tell layers apart
 
 
 def train(
@@ -229,7 +243,9 @@ def train(
         _batches(data, data.train, options, augment or Augment(), device, workers, seed),
         phase=phase,
         out=out,
-        evaluate_on=_test_batches(data, options.batch_size, device, options.precision, workers),
+        evaluate_on=_unvaried(
+            data, data.test, options.batch_size, device, options.precision, workers
+        ),
         device=device,
         seed=seed,
         progress=progress,
@@ -252,7 +268,7 @@ def evaluate(
     data = _data(data, workers, progress)
     if isinstance(net, ResNet):
         _check_fits(net.shape, data, "net")
-    batches = _test_batches(data, batch_size, device, precision, workers)
+    batches = _unvaried(data, data.test, batch_size, device, precision, workers)
     return training.evaluate(net, batches, device=device, precision=precision)
 
 
@@ -310,7 +326,7 @@ def _check_fits(shape: Shape, data: Data, name: str) -> None:
 def _batches(
     data: Data,
     part: data_room.Part,
-    options: TrainOptions | SearchOptions | ShrinkOptions,
+    options: TrainOptions | SearchOptions,
     augment: Augment,
     device: str,
     workers: int | None,
@@ -333,13 +349,19 @@ def _batches(
     )
 
 
-def _test_batches(
-    data: Data, batch_size: int, device: str, precision: str, workers: int | None
+def _unvaried(
+    data: Data,
+    part: data_room.Part,
+    batch_size: int,
+    device: str,
+    precision: str,
+    workers: int | None,
 ) -> data_room.Batches:
+    """Batches to measure on."""
     where = training.accelerator(device, precision)
     return data_room.batches(
         data,
-        data.test,
+        part,
         batch_size,
         augment=None,
         device=where.device,

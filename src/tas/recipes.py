@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from .data import Augment
 from .errors import InputError, one_of
-from .training import SearchOptions, ShrinkOptions, TrainOptions
+from .training import ProbeOptions, SearchOptions, TrainOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
@@ -16,14 +16,14 @@ class Recipe:
 
     Attributes:
         teacher: training of the unpruned net on labels.
-        search: how the space is searched: ``ShrinkOptions``, or the paper's ``SearchOptions``.
+        search: how the space is searched: ``ProbeOptions``, or the paper's ``SearchOptions``.
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
         fraction: of the training pictures, for the search's weights; the rest is for its logits.
     """
 
     teacher: TrainOptions
-    search: SearchOptions | ShrinkOptions
+    search: SearchOptions | ProbeOptions
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
@@ -32,18 +32,18 @@ class Recipe:
 def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2)
-    search = ShrinkOptions(epochs=16, shrink_epochs=4, warmup_epochs=2, batch_size=64, lr=0.1)
+    search = ProbeOptions(epochs=8, batch_size=64, lr=0.1)
     return Recipe(plain, search, plain, fraction=0.8)
 
 
 def cifar() -> Recipe:
-    """Full-length training on CIFAR, as released; a search of a tenth of it."""
-    return Recipe(_cifar(), ShrinkOptions(epochs=24, shrink_epochs=6), _cifar(), fraction=0.8)
+    """Full-length training on CIFAR, as released; probes of 12 epochs each."""
+    return Recipe(_cifar(), ProbeOptions(epochs=12, batch_size=256, lr=0.1), _cifar(), fraction=0.8)
 
 
 def imagenet() -> Recipe:
-    """Full-length training on ImageNet, as released; a search of a fifth of it."""
-    search = ShrinkOptions(epochs=20, shrink_epochs=4, weight_decay=1e-4)
+    """Full-length training on ImageNet, as released; probes of 5 epochs each."""
+    search = ProbeOptions(probes=20, epochs=5, batch_size=256, lr=0.1, weight_decay=1e-4)
     return Recipe(_imagenet(), search, _imagenet(), fraction=0.9)
 
 

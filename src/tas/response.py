@@ -1,23 +1,44 @@
-"""How a net's loss depends on its choices: the logits that explain measured losses best.
+"""What a doubling is worth: how the loss of a trained shape depends on its widths and depths.
 
-The loss of a shape is modelled as a sum with one term per choice. A few hundred measured shapes
-know little of each single candidate, so the terms are estimated in three tiers by one ridge
-regression: what doubling the width does in all choices with the same candidates (a stage), in one
-choice, and what a candidate has beyond that; the finer the tier, the more it is shrunk to zero.
+The loss is modelled as linear in the logarithms of the widths and depths, with one slope for every
+choice. A dozen trained shapes tell half a dozen slopes, so the space is to have few choices
+(``Space.grouped``). Which shapes to train is chosen so that the slopes come out as certain as they
+can (a D-optimal design; Fedorov, *Theory of Optimal Experiments*, 1972).
 """
 
-import math
-
 import torch
-from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from .space import Space
+from .space import DepthChoice, Space, WidthChoice
 
-__all__ = ["fit_logits"]
+__all__ = ["design", "fit_logits"]
 
-CHOICE, CANDIDATE = 0.5, 0.25  # prior scales of the finer tiers, relative to the coarsest
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
+PRIOR = 0.1  # pseudo-observations of the slope 0 at one doubling
+
+
+def design(space: Space, states: Tensor, count: int) -> Tensor:
+    """The ``count`` states, out of [many, choices], whose losses tell most of the slopes.
+
+    Returns:
+        [count, choices]: greedily, each maximises the determinant of the information so far. It
+        repeats states only where there are fewer than ``count``.
+    """
+    x = _features(space, states)
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)  # the mean is to be learnt, too
+    covariance = torch.eye(x.shape[1], dtype=x.dtype) / PRIOR
+    left = torch.ones(len(x), dtype=torch.bool)
+    chosen: list[int] = []
+    for _ in range(count):
+        if not left.any():
+            left[:] = True
+        gain = torch.einsum("nf,fg,ng->n", x, covariance, x)
+        best = int(torch.where(left, gain, -torch.inf).argmax())
+        chosen.append(best)
+        left[best] = False
+        moved = covariance @ x[best]  # Sherman and Morrison: one observation more
+        covariance = covariance - torch.outer(moved, moved) / (1 + x[best] @ moved)
+    return states[chosen]
 
 
 def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,54 +47,40 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
     The sum of a shape's logits is, but for a constant, -1 / ``UNIT`` times its modelled loss.
 
     Args:
-        states: [groups, shapes, choices] candidate indices.
-        losses: [groups, shapes]; each group measured on pictures of its own, so that only
-            differences within a group count.
+        states: [shapes, choices] candidate indices.
+        losses: [shapes].
     """
-    table = _Table(space)
-    x = table.features(states)  # [groups, shapes, features]
-    x = (x - x.mean(1, keepdim=True)).flatten(0, 1)
-    y = (losses - losses.mean(1, keepdim=True)).flatten()
-    # The strength of the shrinkage is chosen by leave-one-out errors.
-    ridge = RidgeCV(alphas=[10.0**k for k in range(-4, 5)], fit_intercept=False)
-    ridge.fit(x.double().numpy(), y.double().numpy())
-    return table.logits(torch.from_numpy(ridge.coef_) / -UNIT)
+    x = _features(space, states)
+    x = x - x.mean(0)
+    y = losses.double() - losses.double().mean()
+    prior = PRIOR * torch.eye(x.shape[1], dtype=x.dtype)
+    slopes = torch.linalg.solve(x.T @ x + prior, x.T @ y)  # nats per doubling, [choices]
+    rows = [
+        slope * _doublings(choice.candidates) / -UNIT
+        for slope, choice in zip(slopes, _choices(space), strict=True)
+    ]
+    return _table(rows[: len(space.widths)]), _table(rows[len(space.widths) :])
 
 
-class _Table:
-    """Features of every candidate of every choice."""
+def _choices(space: Space) -> list[WidthChoice | DepthChoice]:
+    return [*space.widths, *space.depths]
 
-    def __init__(self, space: Space) -> None:
-        self.widths = len(space.widths)
-        choices = (*space.widths, *space.depths)
-        self.sizes = [len(c.candidates) for c in choices]
-        kinds = space.groups()
-        groups = max(kinds) + 1
-        rows = []  # [choices, K, features]
-        total = sum(self.sizes)
-        for i, (choice, group) in enumerate(zip(choices, kinds, strict=True)):
-            first = groups + len(choices) + sum(self.sizes[:i])
-            features = torch.zeros(max(self.sizes), groups + len(choices) + total)
-            for k, value in enumerate(choice.candidates):
-                doublings = math.log2(value / choice.candidates[-1])
-                features[k, group] = doublings
-                features[k, groups + i] = CHOICE * doublings
-                features[k, first + k] = CANDIDATE
-            rows.append(features)
-        self.rows = torch.stack(rows)
 
-    def features(self, states: Tensor) -> Tensor:
-        """[..., features] of states [..., choices]."""
-        return self.rows[torch.arange(len(self.sizes)), states].sum(-2)
+def _features(space: Space, states: Tensor) -> Tensor:
+    """[shapes, choices]: log2(candidate / largest)."""
+    table = _table([_doublings(choice.candidates) for choice in _choices(space)])
+    return table[torch.arange(states.shape[1]), states].double()
 
-    def logits(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """What the coefficients give each candidate."""
-        scores = (self.rows.double() @ coefficients).float()  # [choices, K]
-        for row, size in zip(scores, self.sizes, strict=True):
-            row[size:] = -torch.inf
-        parts = scores[: self.widths], scores[self.widths :]
-        sizes = self.sizes[: self.widths], self.sizes[self.widths :]
-        widths, depths = (
-            part[:, : max(s, default=1)] for part, s in zip(parts, sizes, strict=True)
-        )
-        return widths, depths
+
+def _doublings(candidates: tuple[int, ...]) -> Tensor:
+    values = torch.tensor(candidates, dtype=torch.float64)
+    return (values / values[-1]).log2()
+
+
+def _table(rows: list[Tensor]) -> Tensor:
+    """Rows of different lengths as one table [rows, K], padded with -inf."""
+    columns = max(map(len, rows), default=1)
+    table = torch.full((len(rows), columns), -torch.inf)
+    for line, row in zip(table, rows, strict=True):
+        line[: len(row)] = row
+    return table

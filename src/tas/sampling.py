@@ -23,9 +23,8 @@ def states_near(
 ) -> Tensor:
     """Different random states [at most count, choices] that cost low to high times the budget.
 
-    Were every layer drawn on its own, all shapes of a deep net would look alike: its stages would
-    all have their mean width. So a draw first tilts every group of choices with the same
-    candidates (a stage's, in most nets) towards wide or narrow, and then draws the choices.
+    A draw first tilts every choice towards wide or narrow, and then draws its candidate: the
+    corners of the space, which tell most, come out as often as its middle.
 
     Returns:
         candidate indices; where no draw falls between low and high, whatever fits the budget.
@@ -34,7 +33,6 @@ def states_near(
         InfeasibleBudgetError: none of the draws fits.
     """
     candidates = [c.candidates for c in space.widths] + [c.candidates for c in space.depths]
-    group = torch.tensor(space.groups())
     size = torch.full((len(candidates), max(map(len, candidates))), -torch.inf)  # of the largest
     for row, values in zip(size, candidates, strict=True):
         row[: len(values)] = torch.tensor(values) / values[-1]
@@ -43,20 +41,20 @@ def states_near(
     near, fitting, found = torch.empty(0, len(candidates), dtype=torch.long), [], 0
     for _ in range(ROUNDS):
         common = (2 * torch.rand(DRAWS, 1, generator=generator) - 1) * 2 * SPREAD
-        own = SPREAD * torch.randn(DRAWS, int(group.max()) + 1, generator=generator)
-        tilt = (common + own)[:, group, None]  # [draws, choices, 1]
+        own = SPREAD * torch.randn(DRAWS, len(candidates), generator=generator)
+        tilt = (common + own)[:, :, None]  # [draws, choices, 1]
         gumbel = -torch.empty(DRAWS, *size.shape).exponential_(generator=generator).log()
         scores = torch.where(size.isfinite(), tilt * size + gumbel, -torch.inf)
         states = scores.argmax(-1)
         costs = model.of_states(states)
         inside = (costs >= low * budget) & (costs <= high * budget)
-        near = torch.cat([near, states[inside]]).unique(dim=0)
+        near = torch.unique(torch.cat([near, states[inside]]), dim=0)
         fitting.append(states[costs <= budget])
         if len(near) >= count or (len(near) == found and len(near) > 0):
             break
         found = len(near)
     if len(near) == 0:
-        near = torch.cat(fitting).unique(dim=0)
+        near = torch.unique(torch.cat(fitting), dim=0)
     if len(near) == 0:
         lowest, highest = space.range(unit)
         raise InfeasibleBudgetError(f"no shape fits {budget} {unit}", lowest, highest)

@@ -6,7 +6,7 @@ independent probabilities of the candidates.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +32,15 @@ class WidthChoice:
         candidates: channel counts, ascending; at least two.
         keys: entries of a shape's ``widths`` that this choice sets.
         sites: paths of the modules whose output channels it narrows.
+        group: shared by the choices that ``Space.grouped`` makes one: those of a stage that are
+            equally wide; a choice without it stays alone.
     """
 
     name: str
     candidates: tuple[int, ...]
     keys: tuple[str, ...]
     sites: tuple[str, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,16 +149,32 @@ class Space:
             widths.append(index(choice.candidates, (given or choice.candidates)[0], choice.name))
         return widths, [index(d.candidates, shape.depths[d.name], d.name) for d in self.depths]
 
-    def groups(self) -> list[int]:
-        """The group of every width choice, then of every depth choice, numbered from 0.
+    def grouped(self) -> "Space":
+        """This space with the width choices of every group made one."""
+        groups: dict[str, list[WidthChoice]] = {}
+        for choice in self.widths:
+            groups.setdefault(choice.group or choice.name, []).append(choice)
+        name = {choice.name: of[0].name for of in groups.values() for choice in of}
 
-        Width choices with the same candidates belong together: in most nets they are those of a
-        stage. A depth choice stands alone.
-        """
-        kinds: list[object] = [c.candidates for c in self.widths]
-        kinds += [c.name for c in self.depths]
-        numbers = {kind: i for i, kind in enumerate(dict.fromkeys(kinds))}
-        return [numbers[kind] for kind in kinds]
+        def renamed(side: Side) -> Side:
+            return name[side] if isinstance(side, str) else side
+
+        widths = tuple(
+            replace(
+                of[0],
+                keys=tuple(key for choice in of for key in choice.keys),
+                sites=tuple(site for choice in of for site in choice.sites),
+            )
+            for of in groups.values()
+        )
+        depths = tuple(
+            replace(d, streams=tuple(tuple(dict.fromkeys(map(renamed, s))) for s in d.streams))
+            for d in self.depths
+        )
+        terms = tuple(
+            replace(t, source=renamed(t.source), target=renamed(t.target)) for t in self.terms
+        )
+        return replace(self, widths=widths, depths=depths, terms=terms)
 
     def full_cost(self, unit: str = "macs") -> int:
         """Cost of the unpruned net."""

@@ -173,3 +173,19 @@ def one_hot(space: Space, *indices: list[int]) -> list[torch.Tensor]:
         table[torch.arange(len(choices)), index] = 1
         hot.append(table)
     return hot
+
+
+@pytest.mark.parametrize("net", ["resnet20", "resnet164", "resnet50"])
+@pytest.mark.parametrize("residual", ["free", "tied"])
+def test_a_grouped_space_has_one_width_per_stage_and_the_same_costs(
+    net: str, residual: str
+) -> None:
+    space = resnet_space(net, residual=residual)
+    grouped = space.grouped()
+    kinds = {(c.candidates, c.group) for c in space.widths}
+    assert len(grouped.widths) == len(kinds) < len(space.widths)
+    for seed in range(5):
+        shape = random_shape(grouped, seed)
+        counted = nets.measured(shape.replace(macs=None, params=None))
+        assert (shape.macs, shape.params) == (counted.macs, counted.params)
+        assert (space.cost(shape), space.cost(shape, "params")) == (counted.macs, counted.params)

@@ -107,10 +107,9 @@ class _Searching:
         "--preset paper)",
     )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
-    shrink_epochs: int | None = option(None, "epochs of training shapes near the budget")
+    probes: int | None = option(None, "shapes that are trained for a short time, to learn from")
     low: float | None = option(None, "what these cost at least, as a ratio of the budget")
     high: float | None = option(None, "and at most")
-    measurements: int | None = option(None, "of their losses, each on a batch of held-out pictures")
     logit_lr: float | None = option(None, "paper: learning rate of Adam on the logits")
     logit_decay: float | None = option(None, "paper: weight decay of Adam on the logits")
     tau_start: float | None = option(None, "paper: temperature of the Gumbel-softmax at the start")
@@ -133,9 +132,9 @@ class RunOptions(_Distilling, _Searching, _Training, _Data):
         None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
     )
     search_epochs: int | None = option(
-        None, "epochs of the search's net before it is shrunk; paper: of the search"
+        None, "epochs of each probe, or of the paper's search (default: the preset's)"
     )
-    inherit: bool = option(False, "start the derived net from the supernet's weights")
+    inherit: bool = option(False, "paper: start the derived net from the supernet's weights")
     baseline: bool = option(True, "train equal widths as well, for comparison")
 
 

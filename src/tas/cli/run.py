@@ -5,8 +5,10 @@ from typing import Any
 from torch import nn
 
 from .. import nets
+from ..errors import InputError
 from ..jobs import Trained, equal_widths, train
 from ..shape import Shape
+from ..training import SearchOptions
 from ..weights import save_weights
 from . import runs
 from .options import RunOptions
@@ -23,6 +25,11 @@ NOTE = (
 def main(options: RunOptions) -> None:
     plan = Plan.of(options)
     data, recipe = plan.data, plan.recipe
+    if options.inherit and not isinstance(recipe.search, SearchOptions):
+        raise InputError(
+            f"--inherit: the search of --preset {options.preset} leaves no weights to inherit; "
+            "choose --preset paper, or leave it out"
+        )
     given = nets.load(plan.full, options.teacher) if options.teacher else None
 
     run = runs.Run.open("run", options, options.net)

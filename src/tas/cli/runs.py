@@ -26,7 +26,7 @@ from ..jobs import Trained, evaluate
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
-from ..training import RunDir, SearchOptions, ShrinkOptions, TrainOptions
+from ..training import ProbeOptions, RunDir, SearchOptions, TrainOptions
 
 __all__ = [
     "Run",
@@ -45,7 +45,7 @@ __all__ = [
 NOT_OF_THE_RUN = ("out", "device", "workers", "download", "data_dir")
 
 console = Console()
-OptionsT = TypeVar("OptionsT", TrainOptions, SearchOptions, ShrinkOptions)
+OptionsT = TypeVar("OptionsT", bound=TrainOptions | SearchOptions)
 
 
 @dataclass
@@ -172,10 +172,10 @@ def chosen_recipe(options: Any) -> Recipe:
     )
 
 
-def _check_method(options: Any, search: SearchOptions | ShrinkOptions) -> None:
+def _check_method(options: Any, search: SearchOptions | ProbeOptions) -> None:
     """An option of the search that the preset does not use is a mistake, not to be passed over."""
     paper = isinstance(search, SearchOptions)
-    used, other = (SearchOptions, ShrinkOptions) if paper else (ShrinkOptions, SearchOptions)
+    used, other = (SearchOptions, ProbeOptions) if paper else (ProbeOptions, SearchOptions)
     unused = {f.name for f in fields(other)} - {f.name for f in fields(used)}
     unused -= {f.name for f in fields(TrainOptions)}  # of the trainings, whatever the search
     for name in sorted(unused):
@@ -187,7 +187,7 @@ def _check_method(options: Any, search: SearchOptions | ShrinkOptions) -> None:
             )
 
 
-def _given(options: Any, target: TrainOptions | SearchOptions | ShrinkOptions) -> dict[str, Any]:
+def _given(options: Any, target: TrainOptions | SearchOptions) -> dict[str, Any]:
     """The options that were given and that ``target`` has."""
     names = (f.name for f in fields(target))
     return {n: v for n in names if (v := getattr(options, n, None)) is not None}

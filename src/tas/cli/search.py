@@ -1,4 +1,4 @@
-"""``tas search``: the shape within a budget, and the net of it with the supernet's weights."""
+"""``tas search``: the shape within a budget; of the paper's search, with the supernet's weights."""
 
 from .. import training
 from ..data import batches
@@ -7,6 +7,8 @@ from .options import SearchVerbOptions
 from .plan import Plan
 
 __all__ = ["main"]
+
+NOTE = "The weights are the supernet's, not trained on their own: train the shape next."
 
 
 def main(options: SearchVerbOptions) -> None:
@@ -17,14 +19,17 @@ def main(options: SearchVerbOptions) -> None:
         return
     with run.interruptible():
         found = plan.search(run)
-        small = found.derive(inherit=True)
-        # The supernet's norms saw other mixtures of channels; these are taken on its own.
-        size = plan.recipe.search.batch_size
-        pictures = batches(
-            plan.data, plan.data.train, size, augment=None, device="cpu", shuffle=False
-        )
-        training.recompute_norm_statistics(small, pictures, device=options.device)
-        run.directory.save_model(small)
+        notes = [*plan.data.notes]
+        if found.supernet is not None:
+            small = found.derive(inherit=True)
+            # The supernet's norms saw other mixtures of channels; these are taken on its own.
+            size = plan.recipe.search.batch_size
+            pictures = batches(
+                plan.data, plan.data.train, size, augment=None, device="cpu", shuffle=False
+            )
+            training.recompute_norm_statistics(small, pictures, device=options.device)
+            run.directory.save_model(small)
+            notes.append(NOTE)
         rows = [
             runs.row("unpruned", macs=plan.full.macs, params=plan.full.params),
             runs.row(
@@ -34,7 +39,6 @@ def main(options: SearchVerbOptions) -> None:
                 seconds=found.history.seconds,
             ),
         ]
-        note = "The weights are the supernet's, not trained on their own: train the shape next."
-        run.finish({**plan.facts(), "rows": rows, "notes": [*plan.data.notes, note]})
+        run.finish({**plan.facts(), "rows": rows, "notes": notes})
         run.show()
         runs.say(f"train it: tas train --data {options.data} --shape {run.directory.shape}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Line = Mapping[str, Any]
 
-_PHASES = {"teacher": GREY, "widest": PINK, "search": ORANGE, "equal": GREEN, "student": BLUE}
+_PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
 
 
 def history_figure(
@@ -68,17 +68,17 @@ def history_figure(
 
 
 def _accuracy(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
-    for phase, color in _colors(runs).items():
+    for phase, (color, label) in _looks(runs).items():
         tested, trained = (_points(runs[phase], key) for key in ("test_accuracy", "accuracy"))
-        name = None if tested[0] else phase  # one entry in the legend for both lines
+        name = None if tested[0] else label  # one entry in the legend for both lines
         _plot(axes, *trained, color=color, ls=(0, (4, 2)), lw=1.0, label=name)
-        _plot(axes, *tested, color=color, label=phase)
+        _plot(axes, *tested, color=color, label=label)
     axes.set_title("accuracy (%): test, and training (dashed)")
 
 
 def _loss(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
-    for phase, color in _colors(runs).items():
-        _plot(axes, *_points(runs[phase], "loss"), color=color, label=phase)
+    for phase, (color, label) in _looks(runs).items():
+        _plot(axes, *_points(runs[phase], "loss"), color=color, label=label)
     axes.set_title("training loss (each phase has its own)")
 
 
@@ -106,9 +106,17 @@ def _doubt(axes: "Axes", search: Sequence[Line]) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _colors(runs: Mapping[str, Any]) -> dict[str, str]:
-    others = cycle((VERMILLION, SKY, INK))
-    return {phase: _PHASES.get(phase) or next(others) for phase in runs}
+def _looks(runs: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """Colour and legend entry of every phase; the probes of a search share one."""
+    others = cycle((PINK, VERMILLION, INK))
+    looks: dict[str, tuple[str, str | None]] = {}
+    for phase in runs:
+        if phase.startswith("probe-"):
+            known = any(name.startswith("probe-") for name in looks)
+            looks[phase] = SKY, None if known else "probes"
+        else:
+            looks[phase] = _PHASES.get(phase) or next(others), phase
+    return looks
 
 
 def _points(lines: Sequence[Line], key: str) -> tuple[list[int], list[Any]]:

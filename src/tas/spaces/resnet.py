@@ -97,7 +97,12 @@ def resnet_space(
             widest[key] = candidates[-1]
         if len(candidates) > 1:
             sites = [s for key in group for s in (key, projected.get(key)) if s]
-            widths.append(WidthChoice(group[0], candidates, tuple(group), tuple(sites)))
+            stage = "stages.0" if group[0] == "stem" else ".".join(group[0].split(".")[:2])
+            widths.append(
+                WidthChoice(
+                    group[0], candidates, tuple(group), tuple(sites), f"{stage} of {full} channels"
+                )
+            )
 
     depths = []
     if what != "width":

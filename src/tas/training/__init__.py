@@ -3,9 +3,8 @@
 from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import accelerator, pick_precision
 from .loop import History, fit
-from .options import SearchOptions, ShrinkOptions, TrainOptions
+from .options import ProbeOptions, SearchOptions, TrainOptions
 from .rundir import RunDir
-from .shrink import Shrinking
 from .tasks import Batches, Classification, Distillation, Paired, Search, Task
 
 __all__ = [
@@ -14,11 +13,10 @@ __all__ = [
     "Distillation",
     "History",
     "Paired",
+    "ProbeOptions",
     "RunDir",
     "Search",
     "SearchOptions",
-    "ShrinkOptions",
-    "Shrinking",
     "Task",
     "TrainOptions",
     "accelerator",

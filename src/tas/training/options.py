@@ -4,11 +4,11 @@ The defaults are those of the paper's CIFAR experiments, so far as it states the
 with ``dataclasses.replace``.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from ..errors import InputError, one_of
 
-__all__ = ["PRECISIONS", "SearchOptions", "ShrinkOptions", "TrainOptions"]
+__all__ = ["PRECISIONS", "ProbeOptions", "SearchOptions", "TrainOptions"]
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -53,54 +53,29 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class ShrinkOptions:
-    """How a space is searched by shrinking its widest net.
+class ProbeOptions(TrainOptions):
+    """How a space is searched by short trainings of a few of its shapes.
 
     Attributes:
-        epochs ... weight_decay, precision: of training the widest net; as in ``TrainOptions``.
-        shrink_epochs: of training random shapes near the budget, which share the widest net's
-            weights and learn from its answers; the learning rate starts at half of ``lr``.
-        kd_alpha, kd_temperature: how they learn from it; as in ``TrainOptions``.
-        low, high: what those shapes may cost, as ratios of the budget.
-        measurements: of the loss of such shapes, each on one held-out batch, at the end.
+        epochs ... precision: of the training of each of these shapes, the probes.
+        probes: how many; more than there are doublings and depths to learn of.
+        low, high: what a probe may cost, as ratios of the budget.
 
     Raises:
         InputError: a value is out of range.
     """
 
-    epochs: int = 40
-    shrink_epochs: int = 10
-    warmup_epochs: int = 2
-    batch_size: int = 256
-    lr: float = 0.1
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 5e-4
-    kd_alpha: float = 0.9
-    kd_temperature: float = 4.0
-    low: float = 0.5
+    epochs: int = 8
+    warmup_epochs: int = 0
+    probes: int = 16
+    low: float = 0.3
     high: float = 1.15
-    measurements: int = 1024
-    precision: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_common(self)
-        _at_least("shrink_epochs", self.shrink_epochs, 1)
-        _between("kd_alpha", self.kd_alpha, 0, 1)
-        _above_zero("kd_temperature", self.kd_temperature)
+        super().__post_init__()
+        _at_least("probes", self.probes, 2)
         _between("low", self.low, 0, 1)
         _at_least("high", self.high, 1)
-        _at_least("measurements", self.measurements, 8)
-
-    def widest(self) -> TrainOptions:
-        """How the widest net is trained."""
-        return TrainOptions(
-            **{f.name: getattr(self, f.name) for f in fields(TrainOptions) if hasattr(self, f.name)}
-        )
-
-    def shrinking(self) -> TrainOptions:
-        """How the shapes that share its weights are trained."""
-        return replace(self.widest(), epochs=self.shrink_epochs, warmup_epochs=0, lr=self.lr / 2)
 
 
 @dataclass(frozen=True)
@@ -146,7 +121,7 @@ class SearchOptions:
         _between("tolerance", self.tolerance, 0, 1)
 
 
-def _check_common(options: TrainOptions | SearchOptions | ShrinkOptions) -> None:
+def _check_common(options: TrainOptions | SearchOptions) -> None:
     _at_least("epochs", options.epochs, 1)
     _at_least("warmup_epochs", options.warmup_epochs, 0)
     _at_least("batch_size", options.batch_size, 1)

@@ -22,7 +22,7 @@ from .hardware import place, place_module, prepare, release
 from .options import SearchOptions, TrainOptions
 from .schedule import learning_rate
 
-__all__ = ["Batch", "Batches", "Classification", "Distillation", "Paired", "Search", "Task"]
+__all__ = ["Batches", "Classification", "Distillation", "Paired", "Search", "Task"]
 
 Batch = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
 T = TypeVar("T", covariant=True)
@@ -73,12 +73,12 @@ class Task(Protocol):
         ...
 
 
-class Learner:
+class _Learner:
     """What all tasks share: where they compute, the learning rate, evaluation."""
 
     module: nn.Module
     accelerator: Accelerator
-    rate: "Rate"
+    rate: "_Rate"
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         return measure(self.module, batches, self.accelerator)
@@ -86,24 +86,13 @@ class Learner:
     def stop(self) -> None:
         release(self.accelerator, self.module)
 
-    def placed(self, batch: Batch) -> Batch:
+    def _placed(self, batch: Batch) -> Batch:
         images, labels = batch
         device = self.accelerator.device
         return place(images, device), labels.to(device, non_blocking=True)
 
-    def average_gradients(self, optimizer: Optimizer, *_: object) -> None:
-        parameters = (p for group in optimizer.param_groups for p in group["params"])
-        self.average([p.grad for p in parameters if p.grad is not None])
 
-    def average(self, tensors: list[Tensor]) -> None:
-        """Replace tensors by their means over the processes, in one exchange."""
-        flat = torch.cat([t.flatten() for t in tensors])
-        flat = self.accelerator.reduce(flat, reduction="mean")
-        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
-
-
-class Classification(Learner):
+class Classification(_Learner):
     """Cross-entropy on labels; SGD, warm-up, cosine."""
 
     name = "train"
@@ -114,13 +103,13 @@ class Classification(Learner):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         self.accelerator = accelerator
-        self.rate = Rate(self.options, steps)
+        self.rate = _Rate(self.options, steps)
         self.model = prepare(accelerator, self.module)
-        self.optimizer = sgd(self.module.parameters(), self.options)
-        keep(accelerator, self.optimizer)
+        self.optimizer = _sgd(self.module.parameters(), self.options)
+        _keep(accelerator, self.optimizer)
 
     def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
-        images, labels = self.placed(batch)
+        images, labels = self._placed(batch)
         self.rate.set(self.optimizer, step)
         logits = self.model(images)  # [N, classes], float32
         loss = self.loss(images, logits, labels)
@@ -169,7 +158,7 @@ class Distillation(Classification):
         )
 
 
-class Search(Learner):
+class Search(_Learner):
     """A supernet's weights by SGD on the first batch of a pair, its logits by Adam on the second.
 
     Args:
@@ -189,11 +178,11 @@ class Search(Learner):
         self.accelerator = accelerator
         self.steps = steps
         self.seed = seed
-        self.rate = Rate(options, steps)
+        self.rate = _Rate(options, steps)
         # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
         # processes average the gradients that an optimizer is about to use instead.
         prepare(accelerator, supernet, wrap=False)
-        self.weight_optimizer = sgd(supernet.weight_parameters(), options)
+        self.weight_optimizer = _sgd(supernet.weight_parameters(), options)
         self.logit_optimizer = torch.optim.Adam(
             supernet.logit_parameters(),
             lr=options.logit_lr,
@@ -201,13 +190,13 @@ class Search(Learner):
             weight_decay=options.logit_decay,
         )
         for optimizer in (self.weight_optimizer, self.logit_optimizer):
-            keep(accelerator, optimizer)
+            _keep(accelerator, optimizer)
             if accelerator.num_processes > 1:
-                optimizer.register_step_pre_hook(self.average_gradients)
+                optimizer.register_step_pre_hook(self._average_gradients)
         self.generator = torch.Generator(accelerator.device)
 
     def step(self, batch: tuple[Batch, Batch], step: int) -> tuple[int, dict[str, Tensor]]:
-        weight_batch, logit_batch = (self.placed(half) for half in batch)
+        weight_batch, logit_batch = (self._placed(half) for half in batch)
         self.rate.set(self.weight_optimizer, step)
         # Seeded by the step: a resumed search draws what it would have drawn, and so does every
         # process.
@@ -235,7 +224,7 @@ class Search(Learner):
     def end_epoch(self) -> dict[str, float]:
         """Costs as they are now, tau, and the mean entropy of the choices, in nats."""
         if self.accelerator.num_processes > 1:  # each has its own running statistics of the norms
-            self.average([b for b in self.module.buffers() if b.is_floating_point()])
+            self._average([b for b in self.module.buffers() if b.is_floating_point()])
         supernet = self.module
         with torch.no_grad():
             entropies = [torch.special.entr(p).sum(-1) for p in supernet.probabilities()]
@@ -246,6 +235,17 @@ class Search(Learner):
                 "expected_cost": float(supernet.expected_cost()),
                 "likely_cost": float(supernet.likely_cost()),
             }
+
+    def _average_gradients(self, optimizer: Optimizer, *_: object) -> None:
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        self._average([p.grad for p in parameters if p.grad is not None])
+
+    def _average(self, tensors: list[Tensor]) -> None:
+        """Replace tensors by their means over the processes, in one exchange."""
+        flat = torch.cat([t.flatten() for t in tensors])
+        flat = self.accelerator.reduce(flat, reduction="mean")
+        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
 
 class Paired(Generic[T]):
@@ -266,7 +266,7 @@ class Paired(Generic[T]):
         self.second.set_epoch(epoch)
 
 
-class Rate:
+class _Rate:
     """Sets the learning rate of every step, and remembers it for the log."""
 
     def __init__(self, options: TrainOptions | SearchOptions, steps: int) -> None:
@@ -281,7 +281,7 @@ class Rate:
             group["lr"] = self.last
 
 
-def sgd(
+def _sgd(
     parameters: Iterable[nn.Parameter], options: TrainOptions | SearchOptions
 ) -> torch.optim.SGD:
     return torch.optim.SGD(
@@ -293,7 +293,7 @@ def sgd(
     )
 
 
-def keep(accelerator: Accelerator, optimizer: Optimizer) -> None:
+def _keep(accelerator: Accelerator, optimizer: Optimizer) -> None:
     """Have checkpoints hold an optimizer's state.
 
     The wrapper that Accelerate makes for it is left aside: without a loss scale its ``step`` adds

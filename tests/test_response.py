@@ -1,0 +1,84 @@
+"""What is learnt of a space from the losses of a few shapes."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tas.choose import choose
+from tas.response import design, fit_logits
+from tas.sampling import states_near
+from tas.space import Space
+from tas.spaces import resnet_space
+
+SLOPES = torch.tensor([0.10, 0.15, 0.05, 0.02, 0.01, 0.03])  # nats per doubling, by choice
+
+
+def pool(space: Space, budget: float = 0.5) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return states_near(space, space.budget(budget), "macs", 0.3, 1.15, 2000, generator)
+
+
+def losses(space: Space, states: Tensor) -> Tensor:
+    """Losses that follow the model: every choice's doublings, at its slope."""
+    return 2.0 - _doublings(space, states) @ SLOPES
+
+
+def test_slopes_are_recovered_from_a_dozen_losses() -> None:
+    space = resnet_space("resnet20", residual="tied").grouped()
+    states = design(space, pool(space), 16)
+    widths, depths = fit_logits(space, states, losses(space, states))
+    choices = [*space.widths, *space.depths]
+    for row, choice, slope in zip([*widths, *depths], choices, SLOPES, strict=True):
+        ends = torch.tensor([choice.candidates[0], choice.candidates[-1]]).log2()
+        expected = 100 * float(slope * (ends[1] - ends[0]))
+        gain = float(row[len(choice.candidates) - 1] - row[0])
+        # The prior takes a tenth of an observation's weight from each slope.
+        assert gain == pytest.approx(expected, rel=0.05, abs=0.3)
+
+
+def test_the_shape_chosen_has_the_lowest_modelled_loss() -> None:
+    space = resnet_space("resnet20", residual="tied").grouped()
+    states = design(space, pool(space), 16)
+    logits = fit_logits(space, states, losses(space, states))
+    budget = space.budget(0.5)
+    shape = choose(space, *(part.softmax(-1) for part in logits), budget)
+    rivals = pool(space)
+    fitting = rivals[[space.cost(_shape(space, s)) <= budget for s in rivals.tolist()]]
+    widths, depths = space.indices(shape)
+    found = losses(space, torch.tensor([[*widths, *depths]]))
+    assert found < losses(space, fitting).min()
+
+
+def test_a_design_tells_more_than_random_shapes() -> None:
+    space = resnet_space("resnet20", residual="tied").grouped()
+    states = pool(space)
+    chosen = design(space, states, 16)
+    assert len(torch.unique(chosen, dim=0)) == 16
+    assert _information(space, chosen) > max(
+        _information(space, states[16 * i : 16 * (i + 1)]) for i in range(20)
+    )
+
+
+def test_a_space_with_fewer_shapes_than_probes_repeats_them() -> None:
+    space = resnet_space("resnet20", residual="tied", what="depth")
+    states = pool(space)
+    chosen = design(space, states, len(states) + 3)
+    counts = torch.unique(chosen, dim=0, return_counts=True)[1]
+    assert len(counts) == len(states)
+    assert set(counts.tolist()) == {1, 2}
+
+
+def _shape(space: Space, state: list[int]):  # type: ignore[no-untyped-def]
+    return space.shape(state[: len(space.widths)], state[len(space.widths) :])
+
+
+def _doublings(space: Space, states: Tensor) -> Tensor:  # [shapes, choices]
+    choices = [*space.widths, *space.depths]
+    columns = [torch.tensor(c.candidates).log2()[k] for c, k in zip(choices, states.T, strict=True)]
+    return torch.stack(columns, 1)
+
+
+def _information(space: Space, states: Tensor) -> float:
+    x = _doublings(space, states).double()
+    x = x - x.mean(0)
+    return float(torch.linalg.slogdet(x.T @ x + 0.01 * torch.eye(x.shape[1])).logabsdet)
