@@ -14,7 +14,7 @@ from tas.weights import save_weights
 
 PROGRAM = """
 import sys
-for name in ("paper", "supernet", "space", "spaces", "choose", "training", "data"):
+for name in ("paper", "supernet", "space", "spaces", "choose", "response", "training", "data"):
     sys.modules[f"tas.{name}"] = None  # importing it is an error
 import torch, tas
 net = tas.load("shape.json", "model.safetensors").eval()

@@ -168,6 +168,7 @@ def search(
                 seed=own,
             )
             lines += done.epochs
+            # Both losses tell of the shape; each has noise of its own.
             losses.append(done.last["loss"] + done.last["test_loss"])
         history = History("search", tuple(lines))
         logits = fit_logits(space, probes, torch.tensor(losses))

@@ -1,4 +1,4 @@
-"""Random shapes near a budget: what a shared net is trained on, and what is compared with it."""
+"""Random shapes near a budget, out of which a search takes its probes."""
 
 import torch
 from torch import Generator, Tensor
@@ -9,7 +9,7 @@ from .space import ExpectedCost, Space
 __all__ = ["states_near"]
 
 ROUNDS, DRAWS = 64, 4096  # at most so many batches of so many draws
-SPREAD = 4.0  # standard deviation of a tilt: half of it makes the widest e^2 times the likeliest
+SPREAD = 4.0  # standard deviation of a tilt; at this one, all is e^2 times as likely as half
 
 
 def states_near(

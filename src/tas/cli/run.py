@@ -18,7 +18,8 @@ __all__ = ["main"]
 
 NOTE = (
     "Accuracy: percent of the test pictures after the last epoch; nothing was chosen by it. "
-    "Time of the searched net: search and training together."
+    "Time of the searched net: search and training together. Probes of the search are tested on "
+    "training pictures that they were not trained on."
 )
 
 
