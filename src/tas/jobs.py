@@ -90,7 +90,7 @@ def search(
     ratios: tuple[float, ...] | None = None,
     options: ProbeOptions | SearchOptions | None = None,
     augment: Augment | None = None,
-    fraction: float = 0.5,
+    fraction: float | None = None,
     split: data_room.Split | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -117,7 +117,8 @@ def search(
             1 in the paper's search.
         options: how; default: those of ``recipes.quick()``.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
-        fraction: of the training pictures, to train the weights; the rest trains the logits.
+        fraction: of the training pictures, to train the weights; the rest is for the logits.
+            Default: 0.8, and 0.5 in the paper's search.
         split: these two parts instead of fresh ones.
         seed: of weights, draws and split.
         out: a run directory to log, to keep checkpoints in, and to continue from.
@@ -132,6 +133,7 @@ def search(
     limit = space.budget(budget, unit)
     if not space.widths and not space.depths:
         raise InputError("there is nothing to search: every choice has one candidate")
+    fraction = fraction or (0.5 if isinstance(options, SearchOptions) else 0.8)
     split = split or data_room.search_split(data, fraction, seed)
     sides = data.train.take(split.weights), data.train.take(split.logits)
 

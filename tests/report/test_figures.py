@@ -142,6 +142,12 @@ def test_a_phase_of_one_epoch_can_be_seen(tmp_path: Path) -> None:
     assert one > pixels(tmp_path / "history.png", BLUE) + 300
 
 
+def test_probes_share_one_entry_of_the_legend(tmp_path: Path) -> None:
+    probes = draw_log(tmp_path, log("probe-01-of-02", "probe-02-of-02"))
+    assert probes == draw_log(tmp_path, log("probe-1", "probe-of-quite-another-name"))
+    assert probes != draw_log(tmp_path, log("first", "second"))
+
+
 def test_an_empty_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="empty"):
         draw_log(tmp_path, [])
