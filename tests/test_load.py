@@ -14,7 +14,9 @@ from tas.weights import save_weights
 
 PROGRAM = """
 import sys
-for name in ("paper", "supernet", "space", "spaces", "choose", "response", "training", "data"):
+for name in ("paper", "supernet", "space", "spaces", "choose", "sampling", "response"):
+    sys.modules[f"tas.{name}"] = None  # importing it is an error
+for name in ("training", "data"):
     sys.modules[f"tas.{name}"] = None  # importing it is an error
 import torch, tas
 net = tas.load("shape.json", "model.safetensors").eval()

@@ -1,8 +1,8 @@
 """From probabilities and a budget to a ``Shape``.
 
 The shape returned maximises the sum of the log-probabilities of its candidates among the shapes
-whose cost is within the budget and at most 1 % below, or among the 32 most expensive that fit
-where the choices are too coarse for as many in that window. Small spaces are tried out whole. In
+whose cost is within the budget and, wherever the choices allow it, at most 1 % below. Small spaces
+are tried out whole. In
 larger ones this is a knapsack whose items interact (the cost of a layer is the product of two
 widths): the most likely shape is repaired towards the budget, once by trading probability against
 cost at one price for all choices and once greedily, and then improved by exchanging one or two
@@ -25,7 +25,6 @@ __all__ = ["choose"]
 EXHAUSTIVE = 50_000  # as many shapes are tried one by one
 KICKS = 4000  # of the walk, divided by the number of candidates: few choices are the hard case
 WINDOW = 0.01  # the part of the budget that may stay unused
-ENOUGH = 32  # shapes to choose among; where fewer lie in the window, it is widened
 PAIRS = 64  # exchanges of two candidates that are priced exactly, of the most promising ones
 
 
@@ -36,6 +35,7 @@ def choose(
     budget: int,
     unit: str = "macs",
     origin: str = "",
+    enough: int = 0,
 ) -> Shape:
     """The most likely shape within the budget.
 
@@ -44,6 +44,8 @@ def choose(
         depth_probs: likewise [D, K_d] of the depth choices.
         budget: the most that the shape may cost.
         unit: ``"macs"`` or ``"params"``.
+        enough: shapes to choose among, in a space small enough to be tried whole: where fewer lie
+            at most 1 % below the budget, so many of the most expensive that fit are taken.
 
     Raises:
         InfeasibleBudgetError: no shape fits.
@@ -53,7 +55,8 @@ def choose(
     if prod(problem.sizes) <= EXHAUSTIVE:
         states = torch.cartesian_prod(*map(torch.arange, problem.sizes))
         states = states.reshape(-1, len(problem.sizes))
-        problem.widen(states)
+        if enough:
+            problem.widen(states, enough)
     else:
         states = torch.stack(problem.walks())
     best = states[problem.best(states)]
@@ -72,8 +75,7 @@ class _Problem:
         self.budget = budget
         self.floor = budget * (1 - WINDOW)
         self.model = ExpectedCost(space, unit, torch.float64)
-        self.n_widths = len(space.widths)
-        self.columns = widths.shape[1], depths.shape[1]
+        self.n_widths, self.columns = self.model.choices, self.model.columns
         self.sizes = [len(c.candidates) for c in space.widths] + [
             len(c.candidates) for c in space.depths
         ]
@@ -89,11 +91,11 @@ class _Problem:
         """Costs [B] of states [B, choices]."""
         return self.model.of_states(states)
 
-    def widen(self, states: Tensor) -> None:
-        """Lower the window's floor until ``ENOUGH`` of all states lie in it, or all that fit."""
+    def widen(self, states: Tensor, enough: int) -> None:
+        """Lower the window's floor until ``enough`` of all states lie in it, or all that fit."""
         costs = self.costs(states)
         fitting = costs[costs <= self.budget].sort(descending=True).values
-        self.floor = min(self.floor, float(fitting[:ENOUGH][-1]))
+        self.floor = min(self.floor, float(fitting[:enough][-1]))
 
     def scores(self, states: Tensor) -> Tensor:
         """Sums of log-probabilities [B] of states [B, choices]."""
