@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..data import Data, Split, read_split
+from ..errors import InputError
 from ..jobs import Found, search, search_space
 from ..recipes import Recipe
 from ..shape import Shape
@@ -28,6 +29,8 @@ class Plan:
     @classmethod
     def of(cls, options: Any) -> "Plan":
         """The plan of a verb's options, or the error that they deserve."""
+        if options.split and options.subset is not None:
+            raise InputError("--split names the pictures: give --subset to `tas split` instead")
         data = runs.load_data(options)
         recipe = runs.chosen_recipe(options)
         space = search_space(options.net, data, options=recipe.search, **_chosen(options))
@@ -52,9 +55,10 @@ class Plan:
             options=self.recipe.search,
             fraction=self.recipe.fraction,
             split=self.split,
+            subset=self.options.subset,
             **run.common(self.options),
         )
-        found.shape.save(run.directory.shape)
+        run.directory.save_shape(found.shape)
         cost = found.shape.macs if found.unit == "macs" else found.shape.params
         assert cost is not None
         depths = " + ".join(str(depth) for depth in found.shape.depths.values())

@@ -14,7 +14,7 @@ def main(options: SplitOptions) -> None:
     data = runs.load_data(options)
     seed = runs.chosen_seed(options.seed)
     path = Path(options.out or f"split-{Path(options.data).name}.json")
-    split = search_split(data, options.fraction, seed)
+    split = search_split(data, options.fraction, seed, options.subset)
     if path.exists():
         same = read_split(path, data)
         if same.weights.equal(split.weights) and same.logits.equal(split.logits):
