@@ -40,6 +40,9 @@ class _Data:
     )
     download: bool = option(False, "fetch the official files into --data-dir first")
     image_size: int | None = option(None, "scale pictures to this height and width, in pixels")
+    in_memory: bool | None = option(
+        None, "decode a folder once and keep it in memory (default: where it fits)"
+    )
     workers: int | None = option(
         None, "threads or processes that decode, for each process (default: one per core)"
     )

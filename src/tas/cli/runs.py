@@ -166,6 +166,7 @@ def load_data(options: Any) -> Data:
         download=options.download,
         image_size=options.image_size,
         workers=options.workers,
+        in_memory=options.in_memory,
     )
     for note in data.notes:
         say(f"note: {note}")
