@@ -64,7 +64,7 @@ EXAMPLES = {
 }
 
 
-OTHERS_WAIT_SECONDS = 2.0
+OTHERS_WAIT_SECONDS = 5.0
 
 
 class Parser(ArgumentParser):

@@ -98,7 +98,7 @@ class Run:
         The exit status is 130, 143 and 1.
         """
         try:
-            with ending.on_sigterm(lambda: self._last_words("told to stop")):
+            with ending.on_sigterm(lambda: self._last_words("told to stop (SIGTERM)")):
                 yield
         except KeyboardInterrupt:
             if processes.is_first():
@@ -117,6 +117,8 @@ class Run:
         if "-1" in arguments:
             arguments[arguments.index("-1")] = str(self.seed)
         many = processes.count() > 1
+        if many and what.endswith("(SIGTERM)"):
+            what += ", by a batch system or by the launcher when another process has ended"
         who = f"process {processes.rank()}: " if many else ""
         where = ", on as many processes as you like," if many else ""
         command = shlex.join(["tas", *arguments])

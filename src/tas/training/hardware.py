@@ -10,6 +10,7 @@ NCHW; median of 3).
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -126,7 +127,9 @@ def prepare(accelerator: Accelerator, module: nn.Module, *, wrap: bool = True) -
     if not wrap and accelerator.num_processes > 1:  # all start as the first does
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.data.copy_(broadcast(tensor.data.contiguous()))
-    prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not wrap)
+    with warnings.catch_warnings():  # a new name for broadcast_buffers, which old PyTorch lacks
+        warnings.simplefilter("ignore", FutureWarning)
+        prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not wrap)
     return prepared
 
 

@@ -5,10 +5,11 @@ stays the object that it is (its hooks, parameters and buffers) and changes its 
 of a training.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
@@ -48,6 +49,20 @@ def separate(before: dict[nn.Module, type[nn.Module]]) -> None:
         del norm.__dict__["process_group"]
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; every process's gradient is the sum of all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _Sum.forward(ctx, grad)
+
+
 class _HostSyncBatchNorm(_BatchNorm):
     """The same on the CPU."""
 
@@ -62,7 +77,7 @@ class _HostSyncBatchNorm(_BatchNorm):
         # Each process fills its own row of the sum: variances are not to be told from means.
         world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
         rows = own * torch.eye(world, dtype=own.dtype)[rank][:, None]  # [processes, 2 C]
-        table: Tensor = all_reduce(rows)  # type: ignore[no-untyped-call]
+        table: Tensor = _Sum.apply(rows)
         variances, means = table.chunk(2, 1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
