@@ -6,7 +6,7 @@ from typing import TypeVar
 from .. import processes
 from .hardware import alone
 
-__all__ = ["side_by_side"]
+__all__ = ["dealt_out", "side_by_side"]
 
 T = TypeVar("T")
 
@@ -15,22 +15,26 @@ def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> lis
     """What each job returns, in their order, on every process.
 
     Each is done by one process, alone: with the same seeds it comes out as it would without the
-    others. The dearest are dealt out first, each to the process that has least to do.
+    others.
 
     Args:
         jobs: trainings that start from their own seeds; their results can be pickled.
         costs: of each, in any unit.
     """
-    loads = [0.0] * processes.count()
-    mine: list[int] = []
-    for number in sorted(range(len(jobs)), key=lambda n: -costs[n]):
-        least = loads.index(min(loads))
-        loads[least] += costs[number]
-        if least == processes.rank():
-            mine.append(number)
+    mine = dealt_out(costs, processes.count())[processes.rank()]
     with alone():
-        done = {number: jobs[number]() for number in sorted(mine)}
+        done = {number: jobs[number]() for number in mine}
     results = {
         number: result for each in processes.gathered(done) for number, result in each.items()
     }
     return [results[number] for number in range(len(jobs))]
+
+
+def dealt_out(costs: Sequence[float], hands: int) -> list[list[int]]:
+    """Which jobs each of so many processes does: the dearest first, to whom has least to do."""
+    loads, dealt = [0.0] * hands, [list[int]() for _ in range(hands)]
+    for number in sorted(range(len(costs)), key=lambda n: -costs[n]):
+        least = loads.index(min(loads))
+        loads[least] += costs[number]
+        dealt[least].append(number)
+    return [sorted(numbers) for numbers in dealt]
