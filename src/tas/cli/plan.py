@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from .. import processes
 from ..data import Data, Split, read_split
 from ..errors import InputError
 from ..jobs import Found, search, search_space
 from ..recipes import Recipe
 from ..shape import Shape
 from ..space import Space
+from ..training import SearchOptions
 from . import runs
 
 __all__ = ["Plan"]
@@ -65,6 +67,16 @@ class Plan:
         used = f"{100 * cost / found.budget:.1f} % of the budget"
         runs.say(f"found a net of {depths} blocks and {cost:,} {found.unit}, {used}")
         return found
+
+    def notes(self) -> list[str]:
+        """What a reader of the result must know of the data and of the search."""
+        notes = [*self.data.notes]
+        if processes.count() > 1 and not isinstance(self.recipe.search, SearchOptions):
+            notes.append(
+                f"Probes were trained on {processes.count()} processes at the same time; the time "
+                "of the search is the sum of theirs."
+            )
+        return notes
 
     def facts(self) -> dict[str, Any]:
         """What a result says of the search that led to it."""

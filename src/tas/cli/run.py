@@ -58,7 +58,7 @@ def main(options: RunOptions) -> None:
         row = runs.row("searched, distilled", small)
         row["seconds"] += found.history.seconds
         run.directory.save_model(small.net)
-        run.finish({**plan.facts(), "rows": [*rows, row], "notes": [*data.notes, NOTE]})
+        run.finish({**plan.facts(), "rows": [*rows, row], "notes": [*plan.notes(), NOTE]})
         run.show()
 
 

@@ -19,7 +19,7 @@ def main(options: SearchVerbOptions) -> None:
         return
     with run.interruptible():
         found = plan.search(run)
-        notes = [*plan.data.notes]
+        notes = plan.notes()
         if found.supernet is not None:
             small = found.derive(inherit=True)
             # The supernet's norms saw other mixtures of channels; these are taken on its own.
