@@ -60,6 +60,19 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
     assert {"module", "optimizer"} <= states.keys()
 
 
+def test_sigterm_is_answered_even_while_a_library_waits() -> None:
+    program = (
+        "import ctypes, os, signal, threading\n"
+        "from tas.cli.ending import on_sigterm\n"
+        "with on_sigterm(lambda: print('saved', flush=True)):\n"
+        "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "    ctypes.CDLL(None).system(b'sleep 5')  # Python comes to no instruction of its own\n"
+        "    print('never')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (143, "saved\n")
+
+
 def test_only_what_another_process_leaves_behind_counts_as_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
