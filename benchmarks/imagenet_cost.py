@@ -35,7 +35,8 @@ def main() -> None:
         default=2470,
         help="pictures per second that one GPU trains ResNet-50 on (default: NVIDIA's for an A100)",
     )
-    parser.add_argument("--budget", default="0.55", help="of the search (default 0.55)")
+    parser.add_argument("--budget", type=float, default=0.55, help="a ratio (default 0.55)")
+    parser.add_argument("--probes", type=int, default=16, help="of the search (default 16)")
     parser.add_argument(
         "--step-ratio",
         type=float,
@@ -43,10 +44,10 @@ def main() -> None:
         help="a step of the paper's search in plain steps (default 2.3, see performance.md)",
     )
     options = parser.parse_args()
-    table = Table("", *(f"{g} GPU{'s' * (g > 1)} (h)" for g in GPUS), "GPU hours on 1")
+    table = Table("net", "phase", *(f"hours on {g} GPU{'s' * (g > 1)}" for g in GPUS))
     for name in ("resnet18", "resnet50"):
         for what, hours in phases(name, options).items():
-            table.add_row(f"{name}, {what}", *(f"{h:.1f}" for h in hours), f"{hours[0]:.0f}")
+            table.add_row(name, what, *(f"{h:.1f}" if h >= 1 else f"{h:.2f}" for h in hours))
     Console().print(table)
 
 
@@ -61,12 +62,13 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
         return [epochs * epoch / (gpus * KEPT[gpus]) for gpus in GPUS]
 
     recipe, paper = recipes.imagenet(), recipes.paper_imagenet()
-    ratio = float(options.budget)
-    student = ratio + 1 / 3  # the teacher's answers: a forward pass, a third of a training step
+    student = (
+        options.budget + 1 / 3
+    )  # the teacher's answers: a forward pass, a third of a training step
     # A step trains on one batch of each half of the pictures.
     paper_search = paper.search.epochs * 0.5 * options.step_ratio
 
-    probes = probe_costs(name, options.budget)
+    probes = probe_costs(name, options.budget, options.probes)
     each = [recipe.search.epochs * recipe.fraction * cost * epoch for cost in probes]
     return {
         f"search by {len(probes)} probes": [
@@ -78,7 +80,7 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
     }
 
 
-def probe_costs(name: str, budget: str) -> list[float]:
+def probe_costs(name: str, budget: float, count: int) -> list[float]:
     """What each probe costs, as a ratio of the unpruned net."""
     none = Images(torch.empty(0, 3, 224, 224, dtype=torch.uint8), torch.empty(0, dtype=torch.long))
     names = tuple(str(i) for i in range(1000))
@@ -88,7 +90,7 @@ def probe_costs(name: str, budget: str) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     limit = space.budget(budget, "macs")
     near = states_near(space, limit, "macs", options.low, options.high, POOL, generator)
-    chosen = design(space, near, options.probes)
+    chosen = design(space, near, count)
     costs = ExpectedCost(space, "macs", torch.float64).of_states(chosen)
     return (costs / space.full_cost("macs")).tolist()
 

@@ -66,7 +66,7 @@ def test_sigterm_is_answered_even_while_a_library_waits() -> None:
         "from tas.cli.ending import on_sigterm\n"
         "with on_sigterm(lambda: print('saved', flush=True)):\n"
         "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
-        "    ctypes.CDLL(None).system(b'sleep 5')  # Python comes to no instruction of its own\n"
+        "    ctypes.CDLL(None).system(b'sleep 0.7')  # Python comes to no instruction of its own\n"
         "    print('never')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

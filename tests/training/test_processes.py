@@ -21,7 +21,7 @@ from tas.nets import build
 from tas.spaces.resnet import resnet_space
 from tas.supernet import Draw, Supernet
 from tas.training import Classification, Paired, RunDir, Search, SearchOptions, accelerator, fit
-from tiny_training import TinyBatches, state_of, tiny_net, tiny_options
+from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
 
 Share = dict[str, int]  # rank, world
 pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo")
@@ -35,9 +35,9 @@ def net_without_dropout() -> nn.Module:
 
 
 def train(path: Path, share: Share, break_at: tuple[int, int] | None = None) -> dict[str, Tensor]:
-    """A net with batch norms, whose gradients come in pieces, or broken off."""
+    """A net with synchronised norms, and the mean of its weights; or broken off."""
     net = net_without_dropout()
-    options = tiny_options(epochs=3, sync_norms=True, accumulate=1, ema=0.5)
+    options = tiny_options(epochs=3, sync_norms=True, ema=0.5)
     out = RunDir.open(path, {})
     try:
         fit(Classification(net, options), TinyBatches(break_at=break_at, **share), out=out)
@@ -74,8 +74,8 @@ def search(path: Path, share: Share) -> dict[str, Tensor]:
     return {"seen": seen, **state_of(supernet)}
 
 
-def frozen_norms(path: Path, share: Share) -> dict[str, Tensor]:
-    """A net in pieces and with norms that learn no statistics."""
+def in_pieces(path: Path, share: Share) -> dict[str, Tensor]:
+    """A net whose batches come in pieces, with norms that need no other picture."""
     net = net_without_dropout()
     net[1] = nn.GroupNorm(1, 8)
     options = tiny_options(epochs=1, accumulate=2)
@@ -121,12 +121,14 @@ def work(rank: int, world: int, port: int, path: Path) -> None:
     share = {"rank": rank, "world": world}
     said = {**agreement(rank), **probe()}
     torch.set_default_dtype(torch.float64)
-    train(path / "two-then-one", share, break_at=(3, 0))
+    for name in ("two-then-one", "two-then-two"):
+        train(path / name, share, break_at=(3, 0))
     states = {
         "train": train(path / "two", share),
+        "again": train(path / "two-then-two", share),
         "continued": train(path / "one-then-two", share),
         "search": search(path / "search", share),
-        "frozen": frozen_norms(path / "frozen", share),
+        "pieces": in_pieces(path / "pieces", share),
     }
     torch.save({"states": states, "said": said}, path / f"{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -181,7 +183,12 @@ def test_two_processes_train_like_one(path: Path, tmp_path: Path) -> None:
 
 def test_batches_in_pieces_on_two_processes_train_like_whole_ones(path, tmp_path) -> None:
     first, second = of_both(path, "states")
-    check(frozen_norms(tmp_path, ALONE), first["frozen"], second["frozen"])
+    check(in_pieces(tmp_path, ALONE), first["pieces"], second["pieces"])
+
+
+def test_an_interrupted_run_of_two_ends_bit_for_bit_like_an_uninterrupted_one(path: Path) -> None:
+    for states in of_both(path, "states"):
+        assert_same_bits(states["again"], states["train"])
 
 
 def test_a_run_of_one_process_continues_on_two_and_the_other_way_round(path, tmp_path) -> None:
