@@ -73,8 +73,8 @@ class Plan:
         notes = [*self.data.notes]
         if processes.count() > 1 and not isinstance(self.recipe.search, SearchOptions):
             notes.append(
-                f"Probes were trained on {processes.count()} processes at the same time; the time "
-                "of the search is the sum of theirs."
+                "Processes train different probes at the same time; the time of the search is the "
+                "sum of theirs."
             )
         return notes
 
