@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 
 from .errors import TasError
 
-__all__ = ["agreed", "by_first", "count", "gathered", "is_first", "on_this_machine", "rank"]
+__all__ = [
+    "agreed",
+    "by_first",
+    "count",
+    "gathered",
+    "is_first",
+    "launched",
+    "leave",
+    "on_this_machine",
+    "rank",
+]
 
 # Tensors are exchanged in step: who waits for longer than this waits for a process that is gone.
 TENSORS_WAIT = timedelta(minutes=10)
@@ -23,9 +33,14 @@ WORDS_WAIT = timedelta(days=30)
 T = TypeVar("T")
 
 
+def launched() -> int:
+    """How many processes the launcher says there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def rank() -> int:
     """The number of this process, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ.get("RANK", "0")) if launched() > 1 else 0
 
 
 def is_first() -> bool:
@@ -77,13 +92,23 @@ def by_first(do: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
+def leave() -> None:
+    """Take leave of the others, after the work is done."""
+    if _connected():
+        _distributed().destroy_process_group()
+
+
 def _connected() -> bool:
-    return "WORLD_SIZE" in os.environ and bool(_distributed().is_initialized())
+    return launched() > 1 and bool(_distributed().is_initialized())
+
+
+def _host_group() -> Any:
+    """The way of words: on the host, and patient."""
+    return _new_host_group(_distributed().group.WORLD)
 
 
 @cache
-def _host_group() -> Any:
-    """The way of words: on the host, and patient."""
+def _new_host_group(of: object) -> Any:
     return _distributed().new_group(backend="gloo", timeout=WORDS_WAIT)
 
 

@@ -88,6 +88,7 @@ def test_the_first_process_speaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: int
 ) -> None:
     monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr("tas.cli.main.OTHERS_WAIT_SECONDS", 0.0)
     main.main(["macs", "resnet20"])
     runs.say("hello")

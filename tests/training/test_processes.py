@@ -43,6 +43,8 @@ def train(path: Path, share: Share, break_at: tuple[int, int] | None = None) -> 
         fit(Classification(net, options), TinyBatches(break_at=break_at, **share), out=out)
     except KeyboardInterrupt:
         assert break_at is not None
+    assert type(net[1]) is nn.BatchNorm2d  # as it was
+    assert "process_group" not in vars(net[1])
     return state_of(net)
 
 

@@ -149,6 +149,7 @@ def test_a_directory_in_use_is_refused(tmp_path, monkeypatch):
 def test_the_first_of_several_processes_writes_alone(tmp_path, monkeypatch):
     first = RunDir.open(tmp_path, CONFIG)
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     other = RunDir.open(tmp_path, CONFIG)
     other.log({"phase": "teacher", "epoch": 1})
     other.keep_log("teacher", [{"phase": "teacher", "epoch": 1}])

@@ -120,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     with nullcontext() if processes.is_first() else redirect_stdout(io.StringIO()):
         _main(given)
+    processes.leave()
 
 
 def _main(given: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import processes
-from ..data import Data, Split, read_split
+from ..data import Data, Split, read_split, search_split
 from ..errors import InputError
 from ..jobs import Found, search, search_space
 from ..recipes import Recipe
@@ -35,6 +35,8 @@ class Plan:
             raise InputError("--split names the pictures: give --subset to `tas split` instead")
         data = runs.load_data(options)
         recipe = runs.chosen_recipe(options)
+        if options.subset is not None:  # drawn by the run's seed, later; here it is tried
+            search_split(data, recipe.fraction, subset=options.subset)
         space = search_space(options.net, data, options=recipe.search, **_chosen(options))
         return cls(
             options=options,

@@ -208,7 +208,8 @@ def _check_method(options: Any, search: SearchOptions | ProbeOptions) -> None:
     paper = isinstance(search, SearchOptions)
     used, other = (SearchOptions, ProbeOptions) if paper else (ProbeOptions, SearchOptions)
     unused = {f.name for f in fields(other)} - {f.name for f in fields(used)}
-    unused -= {f.name for f in fields(TrainOptions)}  # of the trainings, whatever the search
+    if hasattr(options, "search_epochs"):  # the trainings that come with it take these
+        unused -= {f.name for f in fields(TrainOptions)}
     for name in sorted(unused):
         if getattr(options, name, None) is not None:
             presets = ["quick", "cifar", "imagenet"] if paper else ["paper", "paper-imagenet"]

@@ -31,7 +31,7 @@ def main(options: SearchVerbOptions) -> None:
                 size,
                 augment=None,
                 device=where.device,
-                shuffle=False,
+                shuffle=True,  # a batch of one class has the statistics of none
                 drop_last=len(plan.data.train) >= size,  # every process is to have some
                 workers=options.workers,
                 rank=where.process_index,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .. import processes
 from ..data import read_split, search_split, write_split
 from ..errors import InputError
 from . import runs
@@ -11,6 +12,8 @@ __all__ = ["main"]
 
 
 def main(options: SplitOptions) -> None:
+    if not processes.is_first():
+        return
     data = runs.load_data(options)
     seed = runs.chosen_seed(options.seed)
     path = Path(options.out or f"split-{Path(options.data).name}.json")

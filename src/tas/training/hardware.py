@@ -61,6 +61,11 @@ def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
     cpu = device == "cpu" or (device == "auto" and _only_cpu())
     with _chosen(device):
         state = PartialState(cpu=cpu, timeout=processes.TENSORS_WAIT)
+    if processes.launched() > 1 and not torch.distributed.is_initialized():
+        raise InputError(
+            f"{processes.launched()} processes were launched (WORLD_SIZE) and cannot be connected "
+            f"on {state.device}: start them with torchrun, on CUDA devices or with --device cpu"
+        )
     bf16 = pick_precision(precision, state.device) == "bf16"
     # Runs repeat bit for bit, on CUDA as well: no algorithm that adds in random order.
     torch.backends.cudnn.deterministic = True
