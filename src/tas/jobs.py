@@ -12,7 +12,7 @@ from . import nets, training
 from .choose import choose
 from .data import Augment, Data
 from .derive import derive
-from .errors import InputError
+from .errors import InputError, one_of
 from .macs import count
 from .nets import ResNet
 from .recipes import quick
@@ -26,6 +26,7 @@ from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
 
 __all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
 
+WIDTHS_PER = ("layer", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
 
 
@@ -87,6 +88,7 @@ def search(
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
+    widths_per: str | None = None,
     options: ProbeOptions | SearchOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
@@ -109,7 +111,7 @@ def search(
 
     Args:
         net: one of our ResNets, unpruned, or its name; or a space of your own, to which ``what``,
-            ``residual`` and ``ratios`` do not apply.
+            ``residual``, ``ratios`` and ``widths_per`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
         unit: what the budget counts, ``"macs"`` or ``"params"``.
@@ -118,6 +120,8 @@ def search(
             free in the paper's search.
         ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, and 0.3 to
             1 in the paper's search.
+        widths_per: ``"layer"``, or ``"stage"``: the layers of a stage share one width; default: per
+            stage, and per layer in the paper's search.
         options: how; default: those of ``recipes.quick()``.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train the weights; the rest is for the logits.
@@ -133,7 +137,15 @@ def search(
     """
     data = _data(data, device, workers, progress)
     options = options or quick().search
-    space = search_space(net, data, what=what, residual=residual, ratios=ratios, options=options)
+    space = search_space(
+        net,
+        data,
+        what=what,
+        residual=residual,
+        ratios=ratios,
+        widths_per=widths_per,
+        options=options,
+    )
     limit = space.budget(budget, unit)
     if not space.widths and not space.depths:
         raise InputError("there is nothing to search: every choice has one candidate")
@@ -199,19 +211,23 @@ def search_space(
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
+    widths_per: str | None = None,
     options: ProbeOptions | SearchOptions,
 ) -> Space:
     """The space that ``search`` searches; the arguments are the same."""
-    paper = isinstance(options, SearchOptions)
     if isinstance(net, Space):
-        return net if paper else net.grouped()
+        return net
+    paper = isinstance(options, SearchOptions)
+    widths_per = widths_per or ("layer" if paper else "stage")
+    if widths_per not in WIDTHS_PER:
+        raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
     space = resnet_space(
         _unpruned(net, data),
         what=what,
         residual=residual or ("free" if paper else "tied"),
         ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
     )
-    return space if paper else space.grouped()  # a dozen probes cannot tell layers apart
+    return space.grouped() if widths_per == "stage" else space
 
 
 def train(

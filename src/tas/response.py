@@ -3,7 +3,9 @@
 The loss is modelled as linear in the logarithms of the widths and depths, with one slope for every
 choice. A dozen trained shapes tell half a dozen slopes, so the space is to have few choices
 (``Space.grouped``). Which shapes to train is chosen so that the slopes come out as certain as they
-can (a D-optimal design; Fedorov, *Theory of Optimal Experiments*, 1972).
+can (a D-optimal design; Fedorov, *Theory of Optimal Experiments*, 1972). The slopes are expected to
+be much the same for all widths, and for all depths, until the losses say otherwise (a hierarchical
+prior; Gelman et al., *Bayesian Data Analysis*, chapter 5).
 """
 
 import torch
@@ -14,7 +16,9 @@ from .space import DepthChoice, Space, WidthChoice
 __all__ = ["design", "fit_logits"]
 
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
-PRIOR = 0.1  # pseudo-observations of the slope 0 at one doubling
+# Variances of the slopes before anything was trained, in those of a loss that repeats a training.
+COMMON = 10.0  # of what a doubling is worth on average: little is known
+OWN = 1.0  # of what one choice differs by from the others of its kind
 
 
 def design(space: Space, states: Tensor, count: int) -> Tensor:
@@ -26,7 +30,7 @@ def design(space: Space, states: Tensor, count: int) -> Tensor:
     """
     x = _features(space, states)
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)  # the mean is to be learnt, too
-    covariance = torch.eye(x.shape[1], dtype=x.dtype) / PRIOR
+    covariance = torch.eye(x.shape[1], dtype=x.dtype) * COMMON
     left = torch.ones(len(x), dtype=torch.bool)
     chosen: list[int] = []
     for _ in range(count):
@@ -53,8 +57,11 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
     x = _features(space, states)
     x = x - x.mean(0)
     y = losses.double() - losses.double().mean()
-    prior = PRIOR * torch.eye(x.shape[1], dtype=x.dtype)
-    slopes = torch.linalg.solve(x.T @ x + prior, x.T @ y)  # nats per doubling, [choices]
+    kinds = torch.tensor([isinstance(choice, DepthChoice) for choice in _choices(space)])
+    prior = COMMON * (kinds[:, None] == kinds).double() + OWN * torch.eye(len(kinds))
+    noise = torch.eye(len(x), dtype=x.dtype)
+    # The posterior mean of the slopes, in nats per doubling, [choices].
+    slopes = prior @ x.T @ torch.linalg.solve(x @ prior @ x.T + noise, y)
     rows = [
         slope * _doublings(choice.candidates) / -UNIT
         for slope, choice in zip(slopes, _choices(space), strict=True)

@@ -121,6 +121,11 @@ class _Searching:
         "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1.5; 0.3 to 1 with "
         "--preset paper)",
     )
+    widths_per: Literal["layer", "stage"] | None = option(
+        None,
+        "what has a width of its own: every layer, or every stage (default: stage; layer with "
+        "--preset paper)",
+    )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
     subset: int | None = option(
         None, "search on so many pictures of every class, as a proxy (default: on all)"

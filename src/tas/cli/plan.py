@@ -98,4 +98,9 @@ class Plan:
 def _chosen(options: Any) -> dict[str, Any]:
     """What is searched, as ``tas.search`` takes it."""
     ratios = tuple(options.ratios) if options.ratios else None
-    return {"what": options.what, "residual": options.residual, "ratios": ratios}
+    return {
+        "what": options.what,
+        "residual": options.residual,
+        "ratios": ratios,
+        "widths_per": options.widths_per,
+    }
