@@ -14,7 +14,7 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("paper", "shape", "macs", "errors", "weights"),
+    ("paper", "shape", "macs", "errors", "weights", "processes"),
     ("space", "nets"),
     ("spaces", "supernet", "derive", "choose", "sampling", "response"),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another

@@ -1,4 +1,4 @@
-"""What the README shows works as it is written there."""
+"""What the README and docs/scale.md show works as it is written there."""
 
 import re
 import shlex
@@ -10,13 +10,19 @@ import pytest
 from tas import jobs, nets, recipes
 from tas.cli.main import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README, re.MULTILINE)))
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCALE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8").replace("\\\n", " ")
+COMMANDS = sorted(
+    set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README, re.MULTILINE))
+    | set(re.findall(r"(?:^| -m )(tas [a-z]+ --[^`\n>;&]*)", SCALE, re.MULTILINE))
+)
 
 
 def test_its_commands_are_found() -> None:
     assert "tas run" in COMMANDS
     assert sum("--preset" in command for command in COMMANDS) >= 6
+    assert sum("/data/imagenet" in command for command in COMMANDS) >= 8
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if " --" in c and "--help" not in c])

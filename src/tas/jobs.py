@@ -1,9 +1,8 @@
 """The jobs of the library: search, train, evaluate. The command line is made of these."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from .recipes import quick
 from .response import design, fit_logits
 from .sampling import states_near
 from .shape import Shape
-from .space import Space
+from .space import ExpectedCost, Space
 from .spaces import RATIOS, WIDE_RATIOS, resnet_space
 from .supernet import Supernet
 from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
@@ -94,6 +93,7 @@ def search(
     augment: Augment | None = None,
     fraction: float | None = None,
     split: data_room.Split | None = None,
+    subset: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int | None = None,
@@ -105,6 +105,9 @@ def search(
     With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and the logits
     of the choices are those that explain their losses (``docs/search.md``). With ``SearchOptions``
     it is the paper's search. Both start from fresh weights; those of ``net`` are not used.
+
+    Several processes train different probes at the same time, each as one process would, and find
+    what one would; of the paper's search each computes its share of every batch.
 
     Args:
         net: one of our ResNets, unpruned, or its name; or a space of your own, to which ``what``,
@@ -124,6 +127,7 @@ def search(
         fraction: of the training pictures, to train the weights; the rest is for the logits.
             Default: 0.8, and 0.5 in the paper's search.
         split: these two parts instead of fresh ones.
+        subset: a proxy search, on that many training pictures of every class.
         seed: of weights, draws and split.
         out: a run directory to log, to keep checkpoints in, and to continue from.
 
@@ -131,7 +135,7 @@ def search(
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
-    data = _data(data, workers, progress)
+    data = _data(data, device, workers, progress)
     options = options or quick().search
     space = search_space(
         net,
@@ -146,7 +150,7 @@ def search(
     if not space.widths and not space.depths:
         raise InputError("there is nothing to search: every choice has one candidate")
     fraction = fraction or (0.5 if isinstance(options, SearchOptions) else 0.8)
-    split = split or data_room.search_split(data, fraction, seed)
+    split = split or data_room.search_split(data, fraction, seed, subset)
     sides = data.train.take(split.weights), data.train.take(split.logits)
 
     def batches(part: data_room.Part, seed: int) -> data_room.Batches:
@@ -166,24 +170,33 @@ def search(
         generator = torch.Generator().manual_seed(seed)
         near = states_near(space, limit, unit, options.low, options.high, POOL, generator)
         probes = design(space, near, options.probes)
-        held_out = _unvaried(data, sides[1], options.batch_size, device, options.precision, workers)
-        lines: list[dict[str, Any]] = []
-        losses: list[float] = []
-        for number, state in enumerate(probes.tolist(), start=1):
+        numbered = list(enumerate(probes.tolist(), start=1))
+
+        @cache
+        def held_out() -> data_room.Batches:
+            return _unvaried(data, sides[1], options, device, workers)
+
+        def train_probe(number: int, state: list[int]) -> History:
             own = seed * 1000 + number  # every probe is another sample of all that is random
             torch.manual_seed(own)
             widths, depths = state[: len(space.widths)], state[len(space.widths) :]
-            done = fit(
+            return fit(
                 training.Classification(nets.build(space.shape(widths, depths)), options),
                 batches(sides[0], own),
                 phase=f"probe-{number:02d}-of-{len(probes):02d}",
-                evaluate_on=held_out,
+                evaluate_on=held_out(),
                 evaluate_every=0,
                 seed=own,
             )
-            lines += done.epochs
-            # Both losses tell of the shape; each has noise of its own.
-            losses.append(done.last["loss"] + done.last["test_loss"])
+
+        costs = ExpectedCost(space, "macs").of_states(probes).tolist()
+        histories = training.side_by_side([partial(train_probe, *each) for each in numbered], costs)
+        if out:
+            for each in histories:  # the other processes' probes as well, in their order
+                out.keep_log(each.phase, list(each.epochs))
+        lines = [line for each in histories for line in each.epochs]
+        # Both losses tell of the shape; each has noise of its own.
+        losses = [each.last["loss"] + each.last["test_loss"] for each in histories]
         history = History("search", tuple(lines))
         logits = fit_logits(space, probes, torch.tensor(losses))
         probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
@@ -245,7 +258,7 @@ def train(
         InputError: an argument cannot be used.
         DivergedError: the loss became NaN or infinite.
     """
-    data = _data(data, workers, progress)
+    data = _data(data, device, workers, progress)
     options = options or quick().student
     if not isinstance(net, nn.Module):
         torch.manual_seed(seed)
@@ -262,9 +275,7 @@ def train(
         _batches(data, data.train, options, augment or Augment(), device, workers, seed),
         phase=phase,
         out=out,
-        evaluate_on=_unvaried(
-            data, data.test, options.batch_size, device, options.precision, workers
-        ),
+        evaluate_on=_unvaried(data, data.test, options, device, workers),
         device=device,
         seed=seed,
         progress=progress,
@@ -284,10 +295,11 @@ def evaluate(
     progress: bool = True,
 ) -> dict[str, float]:
     """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
-    data = _data(data, workers, progress)
+    data = _data(data, device, workers, progress)
     if isinstance(net, ResNet):
         _check_fits(net.shape, data, "net")
-    batches = _unvaried(data, data.test, batch_size, device, precision, workers)
+    options = TrainOptions(batch_size=batch_size, precision=precision)
+    batches = _unvaried(data, data.test, options, device, workers)
     return training.evaluate(net, batches, device=device, precision=precision)
 
 
@@ -316,7 +328,8 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
     return thinned(ratios[low])
 
 
-def _data(data: str | Path | Data, workers: int | None, progress: bool) -> Data:
+def _data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
+    training.accelerator(device)  # connects the processes, which are to load the same
     if isinstance(data, Data):
         return data
     return data_room.load(data, workers=workers, progress=progress)
@@ -352,11 +365,12 @@ def _batches(
     seed: int,
 ) -> data_room.Batches:
     where = training.accelerator(device, options.precision)
+    # A set smaller than a batch is one batch, as far as the processes can share it.
+    most = max(len(part) // where.num_processes, 1) * where.num_processes
     return data_room.batches(
         data,
         part,
-        # A set smaller than a batch is one batch.
-        min(options.batch_size, len(part)),
+        min(options.batch_size, most),
         augment=augment,
         device=where.device,
         seed=seed,
@@ -371,17 +385,16 @@ def _batches(
 def _unvaried(
     data: Data,
     part: data_room.Part,
-    batch_size: int,
+    options: TrainOptions,
     device: str,
-    precision: str,
     workers: int | None,
 ) -> data_room.Batches:
     """Batches to measure on."""
-    where = training.accelerator(device, precision)
+    where = training.accelerator(device, options.precision)
     return data_room.batches(
         data,
         part,
-        batch_size,
+        options.batch_size,
         augment=None,
         device=where.device,
         shuffle=False,

@@ -170,7 +170,8 @@ def test_a_batch_size_that_does_not_fit_is_refused(data: Data) -> None:
     with pytest.raises(InputError, match=f"batch size 1000 is more than the {count} pictures"):
         cut(data, 1000, drop_last=True)
     with pytest.raises(InputError, match=r"batch size 9 .* 2 process.* multiple of 2"):
-        cut(data, 9, world=2)
+        cut(data, 9, drop_last=True, world=2)
+    assert len(cut(data, 9, world=2)) == -(-count // 9)  # to measure, shares may differ
     with pytest.raises(InputError, match="batch size 0"):
         cut(data, 0)
 
@@ -304,6 +305,32 @@ def test_a_broken_picture_shrinks_its_batch_and_is_named(
     caplog.clear()
     assert sum(len(labels) for _, labels in made) == 35
     assert caplog.text == ""  # once is enough
+
+
+def test_while_training_the_next_picture_takes_the_place_of_a_broken_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every process has as many pictures at every step, whichever of them are broken."""
+    data = load(folder(tmp_path, each=12), in_memory=False)
+    for name in ("one/0.png", "one/1.png", "two/9.png"):  # the last one of all
+        (tmp_path / "train" / name).write_text("a text")
+    sizes, labels = [], []
+    for rank in range(2):
+        made = list(cut(data, 12, Augment(), drop_last=True, rank=rank, world=2))
+        sizes += [len(batch[1]) for batch in made]
+        labels += [batch[1] for batch in made]
+    assert sizes == [6] * 6
+    assert torch.cat(labels).bincount().tolist() == [13, 12, 11]
+    assert "two/9.png (not a picture)" in caplog.text
+
+
+@pytest.mark.parametrize("off", [{"crop": False, "jitter": 0, "flip": False}])
+def test_variation_on_disk_can_be_left_out(on_disk: Data, off: dict[str, object]) -> None:
+    plain = whole(cut(on_disk, shuffle=False))[0]
+    assert torch.equal(whole(cut(on_disk, augment=Augment(**off), shuffle=False))[0], plain)
+    for name in off:
+        varied = cut(on_disk, augment=Augment(**{**off, name: Augment(flip=True).__dict__[name]}))
+        assert not torch.equal(whole(varied)[0].sort(0).values, plain.sort(0).values), name
 
 
 def test_too_many_broken_pictures_stop(tmp_path: Path) -> None:

@@ -54,6 +54,25 @@ def test_a_single_picture_cannot_be_split() -> None:
         stratified_split(torch.tensor([0, 0, 1, 1, 2]), 0.5, seed=0)
 
 
+def test_a_subset_has_as_many_of_every_class() -> None:
+    count = len(LABELS)
+    pixels = torch.zeros(count, 1, 1, 1, dtype=torch.uint8)
+    part = Images(pixels, LABELS[torch.randperm(count)])
+    data = Data("p", ("a", "b", "c"), (1, 1, 1), (0.0,), (1.0,), part, part, flip=True)
+    split = search_split(data, 0.5, seed=0, subset=24)
+    assert split.count == count  # it names pictures of the whole
+    both = torch.cat([split.weights, split.logits])
+    assert part.labels[both].bincount().tolist() == [24, 24, 20]  # one class has no more
+    assert part.labels[split.weights].bincount().tolist() == [12, 12, 10]
+    assert len(both.unique()) == len(both)
+    assert torch.equal(split.weights, search_split(data, 0.5, seed=0, subset=24).weights)
+    assert not torch.equal(split.weights, search_split(data, 0.5, seed=1, subset=24).weights)
+    whole = search_split(data, 0.5, seed=0, subset=1000)
+    assert torch.cat([whole.weights, whole.logits]).sort().values.tolist() == list(range(count))
+    with pytest.raises(DataError, match=r"--subset 1: .* at least 2 pictures of every class"):
+        search_split(data, subset=1)
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, 2.0])
 def test_a_fraction_is_between_0_and_1(fraction: float) -> None:
     with pytest.raises(DataError, match=f"fraction {fraction}"):

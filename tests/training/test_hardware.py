@@ -5,6 +5,7 @@ import torch
 
 from tas.errors import InputError
 from tas.training import accelerator, pick_precision
+from tas.training.norms import synchronise
 
 
 def test_precisions_may_change_within_a_process():
@@ -33,3 +34,20 @@ def test_an_unknown_device_is_refused(device):
 def test_a_missing_device_is_refused(device):
     with pytest.raises(InputError, match=f"--device {device}: PyTorch finds no CUDA devices here"):
         accelerator(device)
+
+
+def test_processes_that_were_launched_and_are_not_connected_are_refused(monkeypatch):
+    """Each would do the whole work by itself."""
+    monkeypatch.setattr("tas.processes.launched", lambda: 4)
+    with pytest.raises(InputError, match=r"4 processes were launched .* start them with torchrun"):
+        accelerator("cpu")
+
+
+def test_a_norm_of_its_own_kind_cannot_be_synchronised():
+    class Own(torch.nn.BatchNorm2d):
+        pass
+
+    net = torch.nn.Sequential(torch.nn.BatchNorm2d(2), Own(2))
+    with pytest.raises(InputError, match="--sync-norms: '1' is a Own"):
+        synchronise(net, torch.device("cpu"))
+    assert type(net[0]) is torch.nn.BatchNorm2d

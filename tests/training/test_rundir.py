@@ -1,6 +1,8 @@
 """Laws of a run directory: one run only, which is continued, never overwritten."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -118,4 +120,40 @@ def test_the_model_goes_in_and_comes_out(tmp_path):
     other = tiny_net(seed=3)
     load_weights(other, out.model)
     assert_same_bits(state_of(net), state_of(other))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "model.safetensors"]
+    names = [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")]
+    assert sorted(names) == ["config.yaml", "model.safetensors"]
+
+
+def test_a_directory_in_use_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tas.training.rundir.LOCK_WAIT_SECONDS", 0.1)
+    RunDir.open(tmp_path, CONFIG)
+    program = (
+        "import filelock, sys, time\n"
+        "with filelock.FileLock(sys.argv[1] + '/.lock', timeout=0):\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(60)"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"  # nobody has it: the run directory is gone
+        with pytest.raises(InputError, match=f"--out {tmp_path} is in use by another process"):
+            RunDir.open(tmp_path, CONFIG)
+        other.kill()
+        other.wait()
+        mine = RunDir.open(tmp_path, CONFIG)
+        assert RunDir.open(tmp_path, CONFIG).config == mine.config  # the same process may
+    refused = subprocess.run(words, capture_output=True, text=True)
+    assert "Timeout" in refused.stderr
+
+
+def test_the_first_of_several_processes_writes_alone(tmp_path, monkeypatch):
+    first = RunDir.open(tmp_path, CONFIG)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    other = RunDir.open(tmp_path, CONFIG)
+    other.log({"phase": "teacher", "epoch": 1})
+    other.keep_log("teacher", [{"phase": "teacher", "epoch": 1}])
+    other.save_model(tiny_net())
+    other.finish({"rows": [1]})
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["config.yaml"]
+    assert not first.finished

@@ -11,7 +11,16 @@ from tas.errors import InputError
 from tas.nets import build
 from tas.spaces.resnet import resnet_space
 from tas.supernet import Supernet
-from tas.training import Classification, Distillation, Paired, Search, SearchOptions, fit
+from tas.training import (
+    Classification,
+    Distillation,
+    Paired,
+    RunDir,
+    Search,
+    SearchOptions,
+    evaluate,
+    fit,
+)
 from tas.training.hardware import accelerator
 from tas.training.schedule import learning_rate
 from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
@@ -51,6 +60,57 @@ def test_one_epoch_equals_a_loop_written_by_hand():
     for name, value in state_of(by_hand).items():
         torch.testing.assert_close(task.module.state_dict()[name], value)
     assert history.last["loss"] == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+def test_the_mean_of_the_weights_is_what_is_tested_and_kept(tmp_path):
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Watched(Classification):
+        def step(self, batch, step):
+            done = super().step(batch, step)
+            seen.append(state_of(self.module))
+            return done
+
+    def trained(task, out=None, **break_at):
+        return fit(
+            task,
+            TinyBatches(**break_at),
+            out=RunDir.open(out, {}) if out else None,
+            evaluate_on=TinyBatches(seed=9),
+            progress=False,
+        )
+
+    options = tiny_options(epochs=2, ema=0.9)
+    task = Watched(tiny_net(), options)
+    history = trained(task)
+    expected = seen[0]
+    for state in seen[1:]:
+        for name, value in state.items():
+            if value.is_floating_point():
+                expected[name] = 0.9 * expected[name] + 0.1 * value
+    for name, value in expected.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(task.module.state_dict()[name], value)
+    assert not torch.equal(task.module.state_dict()["6.weight"], seen[-1]["6.weight"])
+    found = evaluate(task.module, TinyBatches(seed=9), precision="fp32")
+    assert found["loss"] == pytest.approx(history.last["test_loss"])
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(Classification(tiny_net(), options), tmp_path, break_at=(2, 1))
+    again = Classification(tiny_net(seed=5), options)
+    trained(again, tmp_path)
+    assert_same_bits(state_of(again.module), state_of(task.module))
+
+
+@pytest.mark.parametrize("pieces", [2, 3, 100])
+def test_a_batch_in_pieces_is_one_batch(pieces):
+    whole, cut = tiny_net(), tiny_net()
+    for net, accumulate in ((whole, 1), (cut, pieces)):
+        net[1], net[3] = nn.GroupNorm(1, 8), nn.Identity()
+        options = tiny_options(epochs=1, accumulate=accumulate)
+        fit(Classification(net, options), TinyBatches(), progress=False)
+    for name, value in state_of(whole).items():
+        torch.testing.assert_close(cut.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -5,16 +5,19 @@ imported when it runs.
 """
 
 import inspect
+import io
 import re
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import MISSING, fields
 from importlib import import_module
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from .. import __version__
+from .. import __version__, processes
 from ..errors import TasError, nearest, one_of
 from . import options as verb_options
 
@@ -59,6 +62,9 @@ EXAMPLES = {
     "split": ["tas split --data cifar10", "tas split --data PATH --seed 3 --out split.json"],
     "report": ["tas report runs/mine"],
 }
+
+
+OTHERS_WAIT_SECONDS = 5.0
 
 
 class Parser(ArgumentParser):
@@ -112,6 +118,12 @@ class Parser(ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    with nullcontext() if processes.is_first() else redirect_stdout(io.StringIO()):
+        _main(given)
+    processes.leave()
+
+
+def _main(given: Sequence[str]) -> None:
     parser, Parser.given = _parser(), given
     if not given:
         parser.print_help()
@@ -133,7 +145,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Say what was wrong in one line, and exit with status 2."""
+    """Say what was wrong in one line, and exit with status 2.
+
+    Most mistakes all processes meet: the first says it, and its launcher ends the others.
+    """
+    if not processes.is_first():
+        time.sleep(OTHERS_WAIT_SECONDS)
+        message = f"process {processes.rank()}: {message}"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 

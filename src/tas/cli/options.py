@@ -40,7 +40,12 @@ class _Data:
     )
     download: bool = option(False, "fetch the official files into --data-dir first")
     image_size: int | None = option(None, "scale pictures to this height and width, in pixels")
-    workers: int | None = option(None, "threads or processes that decode (default: one per core)")
+    in_memory: bool | None = option(
+        None, "decode a folder once and keep it in memory (default: where it fits)"
+    )
+    workers: int | None = option(
+        None, "threads or processes that decode, for each process (default: one per core)"
+    )
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,19 @@ class _Training(_Compute):
     momentum: float | None = option(None, "of SGD")
     nesterov: bool | None = option(None, "of SGD")
     weight_decay: float | None = option(None, "of SGD")
-    augment: bool = option(True, "vary training pictures: pad, crop, mirror")
+    sync_norms: bool | None = option(
+        None, "BatchNorms measure the pictures of all processes, not each its own"
+    )
+    accumulate: int | None = option(
+        None, "compute a batch in so many pieces, to save memory (not in the paper's search)"
+    )
+    ema: float | None = option(
+        None, "test and keep a running mean of the weights, of this decay per step, e.g. 0.9999"
+    )
+    augment: bool = option(True, "vary training pictures: pad or resize, crop, mirror, colours")
     padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
     flip: bool | None = option(None, "mirror pictures (default: where it keeps the class)")
+    jitter: float = option(0.4, "how far colours of pictures on disk are changed, as a ratio")
     seed: int = option(0, "random seed; -1 draws one and prints it")
     out: str | None = option(
         None, "run directory; the same command continues there (default: runs/VERB-NET-DATA-TIME)"
@@ -112,6 +127,9 @@ class _Searching:
         "--preset paper)",
     )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
+    subset: int | None = option(
+        None, "search on so many pictures of every class, as a proxy (default: on all)"
+    )
     probes: int | None = option(None, "shapes that are trained for a short time, to learn from")
     low: float | None = option(None, "what these cost at least, as a ratio of the budget")
     high: float | None = option(None, "and at most")
@@ -203,6 +221,7 @@ class SplitOptions(_Data):
     """Write the split of a data set for a search: stratified by class, seeded."""
 
     fraction: float = option(0.5, "of the training pictures, to train the weights")
+    subset: int | None = option(None, "take so many pictures of every class alone")
     seed: int = option(0, "random seed; -1 draws one and prints it")
     out: str | None = option(None, "the file to write (default: split-DATA.json)")
 

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..data import Data, Split, read_split
+from .. import processes
+from ..data import Data, Split, read_split, search_split
+from ..errors import InputError
 from ..jobs import Found, search, search_space
 from ..recipes import Recipe
 from ..shape import Shape
 from ..space import Space
+from ..training import SearchOptions
 from . import runs
 
 __all__ = ["Plan"]
@@ -28,8 +31,12 @@ class Plan:
     @classmethod
     def of(cls, options: Any) -> "Plan":
         """The plan of a verb's options, or the error that they deserve."""
+        if options.split and options.subset is not None:
+            raise InputError("--split names the pictures: give --subset to `tas split` instead")
         data = runs.load_data(options)
         recipe = runs.chosen_recipe(options)
+        if options.subset is not None:  # drawn by the run's seed, later; here it is tried
+            search_split(data, recipe.fraction, subset=options.subset)
         space = search_space(options.net, data, options=recipe.search, **_chosen(options))
         return cls(
             options=options,
@@ -52,15 +59,26 @@ class Plan:
             options=self.recipe.search,
             fraction=self.recipe.fraction,
             split=self.split,
+            subset=self.options.subset,
             **run.common(self.options),
         )
-        found.shape.save(run.directory.shape)
+        run.directory.save_shape(found.shape)
         cost = found.shape.macs if found.unit == "macs" else found.shape.params
         assert cost is not None
         depths = " + ".join(str(depth) for depth in found.shape.depths.values())
         used = f"{100 * cost / found.budget:.1f} % of the budget"
         runs.say(f"found a net of {depths} blocks and {cost:,} {found.unit}, {used}")
         return found
+
+    def notes(self) -> list[str]:
+        """What a reader of the result must know of the data and of the search."""
+        notes = [*self.data.notes]
+        if processes.count() > 1 and not isinstance(self.recipe.search, SearchOptions):
+            notes.append(
+                "Processes train different probes at the same time; the time of the search is the "
+                "sum of theirs."
+            )
+        return notes
 
     def facts(self) -> dict[str, Any]:
         """What a result says of the search that led to it."""

@@ -9,7 +9,6 @@ from ..errors import InputError
 from ..jobs import Trained, equal_widths, train
 from ..shape import Shape
 from ..training import SearchOptions
-from ..weights import save_weights
 from . import runs
 from .options import RunOptions
 from .plan import Plan
@@ -34,7 +33,7 @@ def main(options: RunOptions) -> None:
     given = nets.load(plan.full, options.teacher) if options.teacher else None
 
     run = runs.Run.open("run", options, options.net)
-    if run.directory.finished:
+    if run.finished:
         run.show()
         return
     with run.interruptible():
@@ -45,7 +44,7 @@ def main(options: RunOptions) -> None:
         else:
             trained = train(plan.full, data, options=recipe.teacher, phase="teacher", **common)
             teacher = trained.net
-            save_weights(teacher, run.directory.path / "teacher.safetensors")
+            run.directory.save_weights(teacher, "teacher.safetensors")
             rows = [runs.row("unpruned", trained)]
         found = plan.search(run)
 
@@ -59,7 +58,7 @@ def main(options: RunOptions) -> None:
         row = runs.row("searched, distilled", small)
         row["seconds"] += found.history.seconds
         run.directory.save_model(small.net)
-        run.finish({**plan.facts(), "rows": [*rows, row], "notes": [*data.notes, NOTE]})
+        run.finish({**plan.facts(), "rows": [*rows, row], "notes": [*plan.notes(), NOTE]})
         run.show()
 
 

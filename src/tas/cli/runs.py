@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from .. import __version__, training
+from .. import __version__, processes, training
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
@@ -27,6 +27,7 @@ from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
 from ..training import ProbeOptions, RunDir, SearchOptions, TrainOptions
+from . import ending
 
 __all__ = [
     "Run",
@@ -55,6 +56,7 @@ class Run:
     verb: str
     directory: RunDir
     seed: int
+    finished: bool
 
     @classmethod
     def open(cls, verb: str, options: Any, net: str) -> "Run":
@@ -65,18 +67,19 @@ class Run:
         training.accelerator(options.device, options.precision or "auto")  # or an error, now
         name = Path(str(options.data)).name
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}")
+        path = processes.agreed(Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}"))
         config = {k: v for k, v in asdict(options).items() if k not in NOT_OF_THE_RUN}
-        recorded = RunDir.recorded(path)
+        recorded = processes.by_first(lambda: RunDir.recorded(path))
         if options.seed == -1 and recorded and isinstance(recorded.get("seed"), int):
             config["seed"] = recorded["seed"]
         if "budget" in config:  # a number in a config file, text on the command line
             config["budget"] = str(config["budget"])
-        config = {"verb": verb, **config, "seed": chosen_seed(config["seed"])}
+        config = {"verb": verb, **config, "seed": processes.agreed(chosen_seed(config["seed"]))}
         directory = RunDir.open(path, config)
-        if not directory.finished:
+        finished = processes.agreed(directory.finished)
+        if not finished:
             say(f"{'continuing in' if recorded else 'writing to'} {path}")
-        return cls(verb, directory, config["seed"])
+        return cls(verb, directory, config["seed"], finished)
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""
@@ -90,29 +93,55 @@ class Run:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Ctrl-C says how to go on, and exits with status 130."""
+        """Ctrl-C, SIGTERM and the end of another process say how to go on.
+
+        The exit status is 130, 143 and 1.
+        """
         try:
-            yield
+            with ending.on_sigterm(lambda: self._last_words("told to stop (SIGTERM)")):
+                yield
         except KeyboardInterrupt:
-            arguments = sys.argv[1:]
-            if "--out" not in arguments and not any(a.startswith("--out=") for a in arguments):
-                arguments += ["--out", str(self.directory.path)]
-            if "-1" in arguments:
-                arguments[arguments.index("-1")] = str(self.seed)
-            command = shlex.join(["tas", *arguments])
-            say(f"\ninterrupted: every finished epoch is saved; continue with\n  {command}")
+            if processes.is_first():
+                self._last_words("interrupted")
             sys.exit(130)
+        except Exception as error:
+            if not ending.lost(error):
+                raise
+            self._last_words("another process of this run has ended")
+            ending.at_once(1)
+
+    def _last_words(self, what: str) -> None:
+        arguments = sys.argv[1:]
+        if "--out" not in arguments and not any(a.startswith("--out=") for a in arguments):
+            arguments += ["--out", str(self.directory.path)]
+        if "-1" in arguments:
+            arguments[arguments.index("-1")] = str(self.seed)
+        many = processes.count() > 1
+        if many and what.endswith("(SIGTERM)"):
+            what += ", by a batch system or by the launcher when another process has ended"
+        who = f"process {processes.rank()}: " if many else ""
+        where = ", on as many processes as you like," if many else ""
+        command = shlex.join(["tas", *arguments])
+        print(
+            f"\n{who}{what}: every finished epoch is saved; continue{where} with\n  {command}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def show(self) -> None:
         """Print the result and where it lies; a finished run is only read."""
+        if not processes.is_first():
+            return
         result = self.directory.result
         print_rows(result["rows"])
         report = html(self.directory.path)
         print(f"report: {report}")
 
-    def finish(self, content: Mapping[str, Any]) -> dict[str, Any]:
+    def finish(self, content: Mapping[str, Any]) -> None:
         """Write ``result.json`` with what a reader must know to trust the figures."""
         lines = self.directory.log_lines
+        if processes.count() > 1:
+            content = {**content, "processes": processes.count()}
         result = {
             "verb": self.verb,
             **content,
@@ -127,17 +156,19 @@ class Run:
             "seconds_total": sum(line["seconds"] for line in lines),
         }
         self.directory.finish(result)
-        return result
 
 
 def load_data(options: Any) -> Data:
     """The data set of the options; what its reader must know is printed."""
+    if hasattr(options, "device"):
+        training.accelerator(options.device)  # connects the processes, which are to load the same
     data = data_room.load(
         options.data,
         data_dir=options.data_dir,
         download=options.download,
         image_size=options.image_size,
         workers=options.workers,
+        in_memory=options.in_memory,
     )
     for note in data.notes:
         say(f"note: {note}")
@@ -177,7 +208,8 @@ def _check_method(options: Any, search: SearchOptions | ProbeOptions) -> None:
     paper = isinstance(search, SearchOptions)
     used, other = (SearchOptions, ProbeOptions) if paper else (ProbeOptions, SearchOptions)
     unused = {f.name for f in fields(other)} - {f.name for f in fields(used)}
-    unused -= {f.name for f in fields(TrainOptions)}  # of the trainings, whatever the search
+    if hasattr(options, "search_epochs"):  # the trainings that come with it take these
+        unused -= {f.name for f in fields(TrainOptions)}
     for name in sorted(unused):
         if getattr(options, name, None) is not None:
             presets = ["quick", "cifar", "imagenet"] if paper else ["paper", "paper-imagenet"]
@@ -203,8 +235,8 @@ def _replaced(base: OptionsT, changes: dict[str, Any]) -> OptionsT:
 def chosen_augment(options: Any) -> Augment:
     """How training pictures are varied."""
     if not options.augment:
-        return Augment(padding=0, flip=False)
-    return Augment(padding=options.padding, flip=options.flip)
+        return Augment(padding=0, flip=False, crop=False, jitter=0)
+    return Augment(padding=options.padding, flip=options.flip, jitter=options.jitter)
 
 
 def tested(net: nn.Module, data: Data, options: Any) -> dict[str, float]:
@@ -251,7 +283,8 @@ def print_shapes(shapes: list[tuple[str, Shape]]) -> None:
 
 def say(text: str) -> None:
     """Tell the person at the terminal; what is not a result goes to standard error."""
-    print(text, file=sys.stderr)
+    if processes.is_first():
+        print(text, file=sys.stderr)
 
 
 def hardware() -> str:

@@ -14,18 +14,28 @@ NOTE = "The weights are the supernet's, not trained on their own: train the shap
 def main(options: SearchVerbOptions) -> None:
     plan = Plan.of(options)
     run = runs.Run.open("search", options, options.net)
-    if run.directory.finished:
+    if run.finished:
         run.show()
         return
     with run.interruptible():
         found = plan.search(run)
-        notes = [*plan.data.notes]
+        notes = plan.notes()
         if found.supernet is not None:
             small = found.derive(inherit=True)
             # The supernet's norms saw other mixtures of channels; these are taken on its own.
             size = plan.recipe.search.batch_size
+            where = training.accelerator(options.device)
             pictures = batches(
-                plan.data, plan.data.train, size, augment=None, device="cpu", shuffle=False
+                plan.data,
+                plan.data.train,
+                size,
+                augment=None,
+                device=where.device,
+                shuffle=True,  # a batch of one class has the statistics of none
+                drop_last=len(plan.data.train) >= size,  # every process is to have some
+                workers=options.workers,
+                rank=where.process_index,
+                world=where.num_processes,
             )
             training.recompute_norm_statistics(small, pictures, device=options.device)
             run.directory.save_model(small)

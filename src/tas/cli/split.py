@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .. import processes
 from ..data import read_split, search_split, write_split
 from ..errors import InputError
 from . import runs
@@ -11,10 +12,12 @@ __all__ = ["main"]
 
 
 def main(options: SplitOptions) -> None:
+    if not processes.is_first():
+        return
     data = runs.load_data(options)
     seed = runs.chosen_seed(options.seed)
     path = Path(options.out or f"split-{Path(options.data).name}.json")
-    split = search_split(data, options.fraction, seed)
+    split = search_split(data, options.fraction, seed, options.subset)
     if path.exists():
         same = read_split(path, data)
         if same.weights.equal(split.weights) and same.logits.equal(split.logits):

@@ -33,7 +33,7 @@ def main(options: TrainVerbOptions) -> None:
         start = nets.load(shape, options.weights, data.classes, data.input)
 
     run = runs.Run.open("train", options, name)
-    if run.directory.finished:
+    if run.finished:
         run.show()
         return
     with run.interruptible():
@@ -47,7 +47,7 @@ def main(options: TrainVerbOptions) -> None:
         )
         run.directory.save_model(trained.net)
         as_trained = shape.replace(classes=data.classes, input=data.input)
-        nets.measured(as_trained).save(run.directory.shape)
+        run.directory.save_shape(nets.measured(as_trained))
         how = "distilled" if teacher else "trained"
         full = nets.full_shape(shape.net, data.classes, data.input)
         run.finish(

@@ -3,6 +3,8 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from .parts import Data, Files
 from .pictures import Skipped, read_picture, reason
 from .schedule import Augment, Batch, Batches, Schedule
 
+REPLACEMENTS = 100  # how many pictures in a row are tried
+
 _log = logging.getLogger(__name__)
 
 Item = tuple[int, int]  # which picture, and the seed of its augmentation
@@ -21,10 +25,12 @@ Broken = tuple[str, str]  # path, what is wrong with it
 
 
 class FileBatches(Batches):
-    """``tas.data.batches`` of ``Files``. Broken pictures are left out: their batch is smaller.
+    """``tas.data.batches`` of ``Files``. Broken pictures are left out.
 
-    They are named in a warning of the log after the epoch that met them, and counted in
-    ``skipped``; ``DataError`` stops the epoch where they are more than 5 % (and more than 10).
+    To measure, their batch is smaller. To train, the next picture that can be read takes the place
+    of each: batches stay as large as they are to be, on all processes. They are named in a warning
+    of the log after the epoch that met them, and counted in ``skipped``; ``DataError`` stops the
+    epoch where they are more than 5 % (and more than 10).
     """
 
     def __init__(
@@ -38,10 +44,11 @@ class FileBatches(Batches):
     ) -> None:
         super().__init__(data, schedule, device)
         self.skipped = Skipped(len(part))
-        flip = data.flip if augment is None or augment.flip is None else augment.flip
+        if augment is not None and augment.flip is None:
+            augment = replace(augment, flip=data.flip)
         self._sampler = _Sampler(schedule)
         self._loader = DataLoader(
-            _Pictures(part, data.input, flip=flip, training=augment is not None),
+            _Pictures(part, data.input, augment),
             batch_sampler=self._sampler,
             num_workers=workers,
             collate_fn=_collate,
@@ -86,47 +93,62 @@ class _Sampler(Sampler[list[Item]]):
             yield list(zip(order[share].tolist(), seeds[share].tolist(), strict=True))
 
 
-class _Pictures(Dataset[tuple[Tensor, int] | Broken]):
-    """Decoded and cut to size, uint8; a picture that cannot be read becomes its name."""
+@dataclass(frozen=True)
+class _Read:
+    """What became of a picture: its pixels, uint8, if it or one after it could be read."""
 
-    def __init__(
-        self, part: Files, input: tuple[int, int, int], *, flip: bool, training: bool
-    ) -> None:
+    pixels: Tensor | None  # [C, H, W]
+    label: int
+    broken: list[Broken]
+
+
+class _Pictures(Dataset[_Read]):
+    """Decoded, varied and cut to size in a worker process."""
+
+    def __init__(self, part: Files, input: tuple[int, int, int], augment: Augment | None) -> None:
         # One array instead of a million texts: workers share its memory, and keep it shared.
         self._paths = np.array([os.fsencode(path) for path in part.paths])
         self._labels = part.labels.numpy()
-        self._channels, size = input[0], input[1]
-        if training:
-            self._transform = v2.Compose(
-                [
-                    v2.RandomResizedCrop(size, antialias=True),
-                    v2.RandomHorizontalFlip(0.5 if flip else 0.0),
-                    v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4),
-                ]
-            )
-        else:
-            self._transform = v2.Compose(
-                [v2.Resize(int(size * 256 / 224), antialias=True), v2.CenterCrop(size)]
-            )
+        self._channels = input[0]
+        self._tries = 1 if augment is None else min(REPLACEMENTS, len(part))
+        self._transform = v2.Compose(_transforms(input[1], augment))
 
-    def __getitem__(self, item: Item) -> tuple[Tensor, int] | Broken:
-        index, seed = item
-        path = os.fsdecode(self._paths[index])
-        try:
-            picture = read_picture(path, self._channels)
-        except Exception as error:
-            return path, reason(error)
-        # The caller's own random numbers (dropout, say) must not depend on what is loaded.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            pixels = self._transform(torch.tensor(picture).permute(2, 0, 1))
-        return pixels, int(self._labels[index])
+    def __getitem__(self, item: Item) -> _Read:
+        first, seed = item
+        broken = []
+        for index in range(first, first + self._tries):
+            index %= len(self._paths)
+            path = os.fsdecode(self._paths[index])
+            try:
+                picture = read_picture(path, self._channels)
+            except Exception as error:
+                broken.append((path, reason(error)))
+                continue
+            # The caller's own random numbers (dropout, say) must not depend on what is loaded.
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                pixels = self._transform(torch.tensor(picture).permute(2, 0, 1))
+            return _Read(pixels, int(self._labels[index]), broken)
+        return _Read(None, -1, broken)
 
 
-def _collate(
-    items: Sequence[tuple[Tensor, int] | Broken],
-) -> tuple[Tensor, Tensor, list[Broken]]:
-    good = [item for item in items if isinstance(item[0], Tensor)]
-    broken = [item for item in items if not isinstance(item[0], Tensor)]
+def _transforms(size: int, augment: Augment | None) -> list[Any]:
+    """From a decoded picture to ``size`` x ``size`` pixels."""
+    steps: list[Any] = []
+    if augment is not None and augment.crop:
+        steps += [v2.RandomResizedCrop(size, antialias=True)]
+    else:
+        steps += [v2.Resize(int(size * 256 / 224), antialias=True), v2.CenterCrop(size)]
+    if augment is not None and augment.flip:
+        steps += [v2.RandomHorizontalFlip()]
+    if augment is not None and augment.jitter:
+        change = augment.jitter
+        steps += [v2.ColorJitter(brightness=change, contrast=change, saturation=change)]
+    return steps
+
+
+def _collate(items: Sequence[_Read]) -> tuple[Tensor, Tensor, list[Broken]]:
+    good = [(item.pixels, item.label) for item in items if item.pixels is not None]
+    broken = [named for item in items for named in item.broken]
     pixels = torch.stack([picture for picture, _ in good]) if good else torch.empty(0)
     return pixels, torch.tensor([label for _, label in good], dtype=torch.int64), broken

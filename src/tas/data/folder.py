@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..processes import agreed, on_this_machine
 from .parts import Data, Files, Images, Part, statistics
 from .pictures import SUFFIXES, Skipped, probe, read_pictures
 from .split import stratified_split
@@ -64,7 +65,8 @@ def load(
         size = (image_size, image_size)
     if in_memory is None:
         needed = len(everything) * channels * size[0] * size[1]  # bytes
-        in_memory = needed <= min(_IN_MEMORY_BYTES, psutil.virtual_memory().available // 4)
+        free = min(_IN_MEMORY_BYTES, psutil.virtual_memory().available // 4)
+        in_memory = agreed(needed * on_this_machine() <= free)
 
     def decode(paths: Sequence[str], what: str, skipped: Skipped) -> tuple[Tensor, Tensor]:
         return read_pictures(

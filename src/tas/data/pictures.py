@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from ..errors import DataError
+from ..processes import on_this_machine
 
 Image.init()
 # Pictures are data, never code: Pillow hands EPS to Ghostscript, a programming language. The
@@ -29,10 +30,12 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def cpus() -> int:
-    """The number of CPU cores that this process may use."""
+    """The number of CPU cores that this process may use, its share where several use them."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // on_this_machine())
 
 
 def probe(path: str) -> tuple[bool, tuple[int, int]]:

@@ -25,11 +25,14 @@ class Augment:
 
     Pictures in memory are padded with black by ``padding`` pixels (default: an eighth of the
     height, 4 at 32 pixels), cropped back at random, and mirrored half of the time. Pictures on
-    disk are cropped out at random size, mirrored, and their colours jittered instead.
+    disk are cut out at a random place and size (``crop``), mirrored, and their brightness, contrast
+    and saturation changed by up to the ratio ``jitter``.
     """
 
     padding: int | None = None
     flip: bool | None = None  # default: what the data set says
+    crop: bool = True
+    jitter: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Schedule:
     world: int = 1
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.batch_size % self.world:
+        # To measure, shares may differ; gradients are means over shares of equal size.
+        if self.batch_size < 1 or (self.drop_last and self.batch_size % self.world):
             raise InputError(
                 f"batch size {self.batch_size} cannot be shared among {self.world} process(es): "
                 f"choose a multiple of {self.world}"

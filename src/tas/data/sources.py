@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torchvision.transforms.v2 import functional
 
+from .. import processes
 from ..errors import DataError, one_of
 from . import cifar, digits, fashion, folder
 from .official import default_folder, find, not_found
@@ -38,8 +39,9 @@ def load(
 
     A folder is decoded once, by ``workers`` threads (default: one per CPU core), where it fits in
     memory (in 2 GiB and a quarter of what is free); else its pictures stay on disk. ``in_memory``
-    decides that instead. ``seed`` chooses the test part of a set that has none: leave it alone
-    between runs that are compared. Nothing is ever written beside the data.
+    decides that instead. Several processes, which are all to call this, each hold a copy. ``seed``
+    chooses the test part of a set that has none: leave it alone between runs that are compared.
+    Nothing is ever written beside the data.
 
     Raises ``DataError`` where the data are missing, damaged or not what their name says.
     """
@@ -52,7 +54,7 @@ def load(
         image_size=image_size,
         workers=cpus() if workers is None else workers,
         seed=seed,
-        progress=progress,
+        progress=progress and processes.is_first(),
         in_memory=in_memory,
     )
     if name not in NAMES:

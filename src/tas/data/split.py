@@ -56,10 +56,29 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     return torch.from_numpy(np.sort(first)), torch.from_numpy(np.sort(second))
 
 
-def search_split(data: Data, fraction: float = 0.5, seed: int = 0) -> Split:
-    """Split the training part of ``data`` for a search: ``fraction`` of it trains the weights."""
-    weights, logits = stratified_split(data.train.labels, fraction, seed)
+def search_split(
+    data: Data, fraction: float = 0.5, seed: int = 0, subset: int | None = None
+) -> Split:
+    """Split the training part of ``data`` for a search: ``fraction`` of it trains the weights.
+
+    ``subset`` leaves that many pictures of every class, drawn by ``seed``, and all where a class
+    has fewer: a search on these is a proxy for one on all.
+    """
+    labels = data.train.labels
+    chosen = torch.arange(len(labels)) if subset is None else _of_each(labels, subset, seed)
+    weights, logits = (chosen[side] for side in stratified_split(labels[chosen], fraction, seed))
     return Split(data.name, seed, fraction, len(data.train), weights, logits)
+
+
+def _of_each(labels: Tensor, count: int, seed: int) -> Tensor:
+    """The sorted indices of ``count`` random pictures of every class."""
+    if count < 2:
+        raise DataError(f"--subset {count}: a search needs at least 2 pictures of every class")
+    mixed = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = mixed[labels[mixed].argsort(stable=True)]
+    counts = labels.bincount()
+    place = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[by_class]]
+    return by_class[place < count].sort().values
 
 
 def write_split(path: str | Path, split: Split) -> None:

@@ -4,6 +4,7 @@ from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import accelerator, pick_precision
 from .loop import History, fit
 from .options import ProbeOptions, SearchOptions, TrainOptions
+from .parallel import dealt_out, side_by_side
 from .rundir import RunDir
 from .tasks import Batches, Classification, Distillation, Paired, Search, Task
 
@@ -20,8 +21,10 @@ __all__ = [
     "Task",
     "TrainOptions",
     "accelerator",
+    "dealt_out",
     "evaluate",
     "fit",
     "pick_precision",
     "recompute_norm_statistics",
+    "side_by_side",
 ]

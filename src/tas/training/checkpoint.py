@@ -1,24 +1,29 @@
-"""A checkpoint per epoch: what Accelerate saves, and the history up to there as JSON.
+"""A checkpoint per epoch: the states of what is trained, and the history up to there as JSON.
 
 ``<folder>/epoch-0007`` appears whole by a rename; only then is its predecessor removed. What is
-read back are tensors (safetensors, ``weights_only=True``) and JSON, never code.
+read back are tensors (``weights_only=True``) and JSON, never code. Nothing in it depends on the
+number of processes, so that a training may go on with another: gradients are averages over the
+global batch, and all that is random follows from the seed and the epoch.
 """
 
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from accelerate import Accelerator
 
 from ..errors import InputError
 
-__all__ = ["Plan", "latest", "load", "save"]
+__all__ = ["Plan", "Stateful", "latest", "load", "save"]
 
 FORMAT = "tas-checkpoint/1"
 MANIFEST = "progress.json"
+STATES = "states.pt"
 
 
 @dataclass(frozen=True)
@@ -29,19 +34,28 @@ class Plan:
     epochs: int
     steps_per_epoch: int
     seed: int
-    processes: int
 
 
-def save(accelerator: Accelerator, folder: Path, plan: Plan, history: list[dict[str, Any]]) -> None:
+class Stateful(Protocol):
+    """A module, an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+def save(
+    accelerator: Accelerator,
+    folder: Path,
+    plan: Plan,
+    history: list[dict[str, Any]],
+    parts: Mapping[str, Stateful],
+) -> None:
     """Write the checkpoint of the last epoch of ``history``; called by all processes."""
-    partial = folder / "partial"
     if accelerator.is_main_process:
+        partial = folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
+        torch.save({name: part.state_dict() for name, part in parts.items()}, partial / STATES)
         manifest = {"format": FORMAT, **vars(plan), "history": history}
         (partial / MANIFEST).write_text(json.dumps(manifest))
         before = _numbered(folder)
@@ -56,8 +70,8 @@ def latest(folder: Path) -> Path | None:
     return max(_numbered(folder), key=_number, default=None)
 
 
-def load(accelerator: Accelerator, checkpoint: Path, plan: Plan) -> list[dict[str, Any]]:
-    """Restore what is prepared in the accelerator; the history of the epochs done.
+def load(checkpoint: Path, plan: Plan, parts: Mapping[str, Stateful]) -> list[dict[str, Any]]:
+    """Restore the states of ``parts``; the history of the epochs done.
 
     Raises:
         InputError: the checkpoint cannot be read, or belongs to another training.
@@ -75,8 +89,10 @@ def load(accelerator: Accelerator, checkpoint: Path, plan: Plan) -> list[dict[st
                 f"{found[name]}, not {wanted}: choose another --out, or go on as it was begun"
             )
     try:
-        accelerator.load_state(str(checkpoint))  # reads with weights_only=True
-    except Exception as error:  # whatever safetensors, pickle and load_state_dict may raise
+        states = torch.load(checkpoint / STATES, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(states[name])
+    except Exception as error:  # whatever pickle and load_state_dict may raise
         raise _unreadable(checkpoint, error) from None
     return history
 

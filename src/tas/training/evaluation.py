@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from .hardware import accelerator as open_accelerator
-from .hardware import place, place_module
+from .hardware import average, place, place_module
 
 __all__ = ["evaluate", "measure", "recompute_norm_statistics"]
 
@@ -39,6 +39,8 @@ def measure(model: nn.Module, batches: Batches, accelerator: Accelerator) -> dic
     model.eval()
     with torch.inference_mode(), accelerator.autocast():
         for images, labels in batches:
+            if len(labels) == 0:  # fewer pictures than processes
+                continue
             labels = labels.to(accelerator.device, non_blocking=True)
             logits = model(place(images, accelerator.device)).float()  # [N, classes]
             total[0] += (logits.argmax(1) == labels).sum()
@@ -54,10 +56,12 @@ def recompute_norm_statistics(
 ) -> None:
     """Estimate the running mean and variance of every BatchNorm anew, as a plain average.
 
-    For a net whose weights come from a supernet, where other channels fed these statistics.
+    For a net whose weights come from a supernet, where other channels fed these statistics. Several
+    processes take each its share of the pictures.
     """
     accelerator = open_accelerator(device, precision)
     place_module(model, accelerator.device)
     placed = (place(images, accelerator.device) for images, _ in batches)
     with accelerator.autocast():
         update_bn(placed, model)
+    average(accelerator, (b for b in model.buffers() if b.is_floating_point()))

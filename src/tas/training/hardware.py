@@ -10,19 +10,35 @@ NCHW; median of 3).
 """
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    broadcast,
+    parse_flag_from_env,
+)
 from torch import Tensor, nn
 
+from .. import processes
 from ..errors import InputError, one_of
 from .options import PRECISIONS
 
-__all__ = ["accelerator", "pick_precision", "place", "place_module", "prepare", "release"]
+__all__ = [
+    "accelerator",
+    "alone",
+    "average",
+    "pick_precision",
+    "place",
+    "place_module",
+    "prepare",
+    "release",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -44,15 +60,39 @@ def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     cpu = device == "cpu" or (device == "auto" and _only_cpu())
     with _chosen(device):
-        state = PartialState(cpu=cpu)
+        state = PartialState(cpu=cpu, timeout=processes.TENSORS_WAIT)
+    if processes.launched() > 1 and not torch.distributed.is_initialized():
+        raise InputError(
+            f"{processes.launched()} processes were launched (WORLD_SIZE) and cannot be connected "
+            f"on {state.device}: start them with torchrun, on CUDA devices or with --device cpu"
+        )
     bf16 = pick_precision(precision, state.device) == "bf16"
     # Runs repeat bit for bit, on CUDA as well: no algorithm that adds in random order.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     try:
-        return Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=cpu)
+        # Running statistics of norms are averaged once an epoch, not copied from the first process
+        # at every step.
+        wrapping = DistributedDataParallelKwargs(broadcast_buffers=False)
+        return Accelerator(
+            mixed_precision="bf16" if bf16 else "no", cpu=cpu, kwargs_handlers=[wrapping]
+        )
     except ValueError as error:
         raise InputError(f"--precision {precision} on {state.device}: {error}") from None
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What is trained inside is trained by this process by itself, whatever the others do."""
+    shared = PartialState._shared_state  # Accelerate has no other way to tell it
+    before = dict(shared)
+    if before.get("num_processes", 1) > 1:
+        shared.update(distributed_type=DistributedType.NO, num_processes=1, process_index=0)
+    try:
+        yield
+    finally:
+        shared.update(before)
+        AcceleratorState._reset_state(reset_partial_state=False)
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
@@ -89,7 +129,12 @@ def prepare(accelerator: Accelerator, module: nn.Module, *, wrap: bool = True) -
         wrap: False leaves the gradients to the caller.
     """
     place_module(module, accelerator.device)
-    prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not wrap)
+    if not wrap and accelerator.num_processes > 1:  # all start as the first does
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.data.copy_(broadcast(tensor.data.contiguous()))
+    with warnings.catch_warnings():  # a new name for broadcast_buffers, which old PyTorch lacks
+        warnings.simplefilter("ignore", FutureWarning)
+        prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not wrap)
     return prepared
 
 
@@ -99,6 +144,17 @@ def release(accelerator: Accelerator, module: nn.Module) -> None:
     for name in ("forward", "_is_accelerate_prepared"):  # attributes of this object alone
         module.__dict__.pop(name, None)
     module.zero_grad(set_to_none=True)
+
+
+def average(accelerator: Accelerator, tensors: Iterable[Tensor]) -> None:
+    """Replace tensors of one type by their means over the processes, in one exchange."""
+    tensors = list(tensors)
+    if accelerator.num_processes == 1 or not tensors:
+        return
+    flat = torch.cat([t.flatten() for t in tensors])
+    flat = accelerator.reduce(flat, reduction="mean")
+    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
 
 
 def _memory_format(device: torch.device) -> torch.memory_format:

@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from .. import processes
 from ..errors import DivergedError, InputError
 from . import checkpoint
 from .hardware import accelerator as open_accelerator
@@ -68,8 +69,9 @@ def fit(
     """Train a task's module in place, for ``task.options.epochs`` epochs.
 
     With ``out``, every epoch leaves a line in the log and a checkpoint, from which the same call
-    continues; an interrupted training ends bit for bit like an uninterrupted one. A phase that is
-    done is read back and not trained again. PyTorch's global generator is seeded at every epoch.
+    continues, on any number of processes; an interrupted training ends bit for bit like an
+    uninterrupted one on as many. A phase that is done is read back and not trained again. PyTorch's
+    global generator is seeded at every epoch.
 
     Args:
         batches: what ``task.step`` takes, pictures on any device.
@@ -90,18 +92,23 @@ def fit(
         raise InputError("there is no full batch to train on: lower --batch-size")
     accelerator = open_accelerator(device, task.options.precision)
     main = accelerator.is_main_process
-    plan = checkpoint.Plan(phase, epochs, steps, seed, accelerator.num_processes)
+    shown = progress and processes.is_first()
+    plan = checkpoint.Plan(phase, epochs, steps, seed)
     folder = out.checkpoint(phase) if out else None
     history: list[dict[str, Any]] = []
 
     task.start(accelerator, epochs * steps, seed)
     try:
-        if folder and (newest := checkpoint.latest(folder)):
-            history = checkpoint.load(accelerator, newest, plan)
+        newest = checkpoint.latest(folder) if folder else None
+        if accelerator.num_processes > 1:  # a shared disk may show it to one before another
+            newest = processes.agreed(newest)
+        if newest:
+            history = checkpoint.load(newest, plan, task.parts())
+            accelerator.wait_for_everyone()  # before the first process writes the next one
         if out and main:
             out.keep_log(phase, history)  # a line may have been written without its checkpoint
         done = len(history)
-        with PhaseProgress(phase, epochs, steps, done=done, enabled=progress and main) as bar:
+        with PhaseProgress(phase, epochs, steps, done=done, enabled=shown) as bar:
             for epoch in range(done + 1, epochs + 1):
                 started = time.perf_counter()
                 figures = _train(task, batches, epoch, plan, accelerator, bar)
@@ -114,7 +121,7 @@ def fit(
                 figures = {"seconds": time.perf_counter() - started, **figures}
                 history.append({"phase": phase, "epoch": epoch, "epochs": epochs, **figures})
                 if folder:
-                    checkpoint.save(accelerator, folder, plan, history)
+                    checkpoint.save(accelerator, folder, plan, history, task.parts())
                 if out and main:
                     out.log(history[-1])
                 bar.epoch(epoch, figures)

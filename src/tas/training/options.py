@@ -28,6 +28,11 @@ class TrainOptions:
         kd_alpha: weight of the teacher's answers against the labels; only with a teacher.
         kd_temperature: what both nets' logits are divided by for it; only with a teacher.
         precision: ``bf16`` (autocast), ``fp32``, or ``auto``: bf16 where the hardware computes it.
+        sync_norms: BatchNorms measure the pictures of all processes, not each its own.
+        accumulate: pieces in which a process computes its share of a batch, to save memory; every
+            piece has batch statistics of its own.
+        ema: decay per step of a running mean of the weights and norm statistics, which is then what
+            is tested and kept; 0 for none.
 
     Raises:
         InputError: a value is out of range.
@@ -44,9 +49,15 @@ class TrainOptions:
     kd_alpha: float = 0.9
     kd_temperature: float = 4.0
     precision: str = "auto"
+    sync_norms: bool = False
+    accumulate: int = 1
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         _check_common(self)
+        _at_least("accumulate", self.accumulate, 1)
+        if not 0 <= self.ema < 1:
+            raise InputError(f"--ema {self.ema}: must be at least 0 and less than 1, e.g. 0.9999")
         _between("label_smoothing", self.label_smoothing, 0, 1)
         _between("kd_alpha", self.kd_alpha, 0, 1)
         _above_zero("kd_temperature", self.kd_temperature)
@@ -57,7 +68,7 @@ class ProbeOptions(TrainOptions):
     """How a space is searched by short trainings of a few of its shapes.
 
     Attributes:
-        epochs ... precision: of the training of each of these shapes, the probes.
+        epochs ... ema: of the training of each of these shapes, the probes.
         probes: how many; more than there are doublings and depths to learn of.
         low, high: what a probe may cost, as ratios of the budget.
 
@@ -88,6 +99,7 @@ class SearchOptions:
         tau_start, tau_end: temperature of the Gumbel-softmax, falling by a cosine.
         cost_weight: weight of the budget loss against the cross-entropy of the logits' batch.
         tolerance: how far below the budget, as a ratio, the expected cost may lie unpunished.
+        sync_norms: as in ``TrainOptions``.
 
     Raises:
         InputError: a value is out of range.
@@ -108,6 +120,7 @@ class SearchOptions:
     cost_weight: float = 2.0
     tolerance: float = 0.05
     precision: str = "auto"
+    sync_norms: bool = False
 
     def __post_init__(self) -> None:
         _check_common(self)

@@ -1,22 +1,29 @@
 """The directory of one run: its configuration, log, shape, weights, checkpoints and result.
 
-``config.yaml`` says whose directory it is: the same command continues there, any other is refused.
-Files appear whole or not at all, by a rename.
+``config.yaml`` says whose directory it is: the same command continues there, any other is refused,
+and so is the same one while it runs. Files appear whole or not at all, by a rename. Of several
+processes the first alone writes.
 """
 
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from torch import nn
 
+from .. import processes
 from ..errors import InputError
+from ..shape import Shape
 from ..weights import save_weights
 
 __all__ = ["RunDir"]
+
+LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
 class RunDir:
@@ -30,6 +37,8 @@ class RunDir:
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
+        # One per directory and process, held for as long as any RunDir of it is.
+        self._lock = FileLock(path / ".lock", timeout=LOCK_WAIT_SECONDS, is_singleton=True)
 
     @classmethod
     def open(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDir":
@@ -39,13 +48,20 @@ class RunDir:
             config: option to value, possibly nested; what YAML can hold.
 
         Raises:
-            InputError: it cannot be written, holds a run with other options, or other files.
+            InputError: it cannot be written, is in use, holds a run with other options, or other
+                files.
         """
         path = Path(path)
         wanted: dict[str, Any] = json.loads(json.dumps(config, default=str))  # tuples, paths
+        directory = cls(path, wanted)
+        processes.by_first(directory._claim)
+        return directory
+
+    def _claim(self) -> None:
+        path, wanted = self.path, self.config
         try:
             path.mkdir(parents=True, exist_ok=True)
-            recorded = cls.recorded(path)
+            recorded = self.recorded(path)
             if recorded is not None:
                 _check_same(path, recorded, wanted)
             elif others := sorted(p.name for p in path.iterdir() if not p.name.startswith(".")):
@@ -53,14 +69,20 @@ class RunDir:
                     f"--out {path} holds other files ('{others[0]}') and no run: "
                     "choose an empty or a new directory"
                 )
+            if processes.is_first():
+                with suppress(NotImplementedError):  # a file system without locks
+                    self._lock.acquire()
             _write(path / "config.yaml", yaml.safe_dump(wanted, sort_keys=False))
+        except Timeout:
+            raise InputError(
+                f"--out {path} is in use by another process: wait for its end, or choose another"
+            ) from None
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
             raise InputError(
                 f"--out {path} cannot be written ({error.strerror}): choose another --out"
             ) from None
-        return cls(path, wanted)
 
     @staticmethod
     def recorded(path: str | Path) -> dict[str, Any] | None:
@@ -110,12 +132,14 @@ class RunDir:
         Raises:
             InputError: the run has a result already.
         """
-        if self.finished:
+        if processes.is_first() and self.finished:
             raise InputError(f"--out {self.path} holds a finished run: choose another --out")
         _write(self.path / "result.json", json.dumps(result, indent=2) + "\n")
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``log.jsonl``."""
+        if not processes.is_first():
+            return
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -134,10 +158,22 @@ class RunDir:
 
     def save_model(self, model: nn.Module) -> None:
         """Write ``model.safetensors``."""
-        save_weights(model, self.model)
+        self.save_weights(model, self.model.name)
+
+    def save_weights(self, model: nn.Module, name: str) -> None:
+        """Write the weights of a further net."""
+        if processes.is_first():
+            save_weights(model, self.path / name)
+
+    def save_shape(self, shape: Shape) -> None:
+        """Write ``shape.json``."""
+        if processes.is_first():
+            shape.save(self.shape)
 
 
 def _write(path: Path, text: str) -> None:
+    if not processes.is_first():
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)
     os.replace(partial, path)

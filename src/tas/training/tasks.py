@@ -5,7 +5,8 @@
 within a step.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -13,12 +14,15 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import paper
 from ..errors import InputError
 from ..supernet import Supernet
+from .checkpoint import Stateful
 from .evaluation import measure
-from .hardware import place, place_module, prepare, release
+from .hardware import average, place, place_module, prepare, release
+from .norms import separate, synchronise
 from .options import SearchOptions, TrainOptions
 from .schedule import learning_rate
 
@@ -42,7 +46,7 @@ class Task(Protocol):
     Attributes:
         name: names the phase where the caller does not.
         options: the loop reads ``epochs`` and ``precision``, and ``lr`` for its advice.
-        module: the net that is trained; what a checkpoint holds and ``fit`` changes in place.
+        module: the net that is trained, which ``fit`` changes in place.
     """
 
     name: str
@@ -54,6 +58,10 @@ class Task(Protocol):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         """Make modules and optimizers ready for ``steps`` steps in all."""
+        ...
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """What a checkpoint is to hold, once started."""
         ...
 
     def step(self, batch: Any, step: int) -> tuple[int, dict[str, Tensor]]:
@@ -79,12 +87,24 @@ class _Learner:
     module: nn.Module
     accelerator: Accelerator
     rate: "_Rate"
+    own_norms: dict[nn.Module, type[nn.Module]]
+
+    def start_together(self, accelerator: Accelerator, sync_norms: bool) -> None:
+        """What is to be settled among the processes before anything is prepared."""
+        self.accelerator = accelerator
+        together = sync_norms and accelerator.num_processes > 1
+        self.own_norms = synchronise(self.module, accelerator.device) if together else {}
+
+    def average_buffers(self) -> None:
+        """Each process has its own running statistics of the norms."""
+        average(self.accelerator, [b for b in self.module.buffers() if b.is_floating_point()])
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         return measure(self.module, batches, self.accelerator)
 
     def stop(self) -> None:
         release(self.accelerator, self.module)
+        separate(self.own_norms)
 
     def _placed(self, batch: Batch) -> Batch:
         images, labels = batch
@@ -102,27 +122,64 @@ class Classification(_Learner):
         self.options = options
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
-        self.accelerator = accelerator
+        self.start_together(accelerator, self.options.sync_norms)
         self.rate = _Rate(self.options, steps)
+        self.mean: AveragedModel | None = None
+        if self.options.ema:
+            decay = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
+            self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
+            place_module(self.mean.module, accelerator.device)  # its count of steps stays here
         self.model = prepare(accelerator, self.module)
         self.optimizer = _sgd(self.module.parameters(), self.options)
-        _keep(accelerator, self.optimizer)
+
+    def parts(self) -> Mapping[str, Stateful]:
+        parts: dict[str, Stateful] = {"module": self.module, "optimizer": self.optimizer}
+        return parts if self.mean is None else {**parts, "mean": self.mean}
 
     def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
         images, labels = self._placed(batch)
         self.rate.set(self.optimizer, step)
-        logits = self.model(images)  # [N, classes], float32
-        loss = self.loss(images, logits, labels)
         self.optimizer.zero_grad()
-        self.accelerator.backward(loss)
+        halves = (half.chunk(self.options.accumulate) for half in (images, labels))
+        pieces = list(zip(*halves, strict=True))
+        figures = [
+            self._learn(images, labels, of=len(batch[1]), last=number == len(pieces))
+            for number, (images, labels) in enumerate(pieces, start=1)
+        ]
         self.optimizer.step()
-        correct = (logits.detach().argmax(1) == labels).sum()
-        return len(labels), {"loss": loss.detach(), "accuracy": correct * (100 / len(labels))}
+        if self.mean is not None:
+            self.mean.update_parameters(self.module)
+        loss, correct = (torch.stack(parts).sum() for parts in zip(*figures, strict=True))
+        return len(labels), {"loss": loss, "accuracy": correct * (100 / len(labels))}
+
+    def _learn(
+        self, images: Tensor, labels: Tensor, *, of: int, last: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a piece of a batch of ``of``; its share of the loss, and how many
+        answers are correct. The processes exchange gradients at the last piece."""
+        with nullcontext() if last else self.accelerator.no_sync(self.model):
+            logits = self.model(images)  # [N, classes], float32
+            loss = self.loss(images, logits, labels) * (len(labels) / of)
+            self.accelerator.backward(loss)
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        net = self.module if self.mean is None else self.mean.module
+        return measure(net, batches, self.accelerator)
+
+    def stop(self) -> None:
+        super().stop()
+        if self.mean is not None:
+            self.module.load_state_dict(self.mean.module.state_dict())
 
     def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
 
     def end_epoch(self) -> dict[str, float]:
+        self.average_buffers()
+        if self.mean is not None:
+            statistics = (b for b in self.mean.module.buffers() if b.is_floating_point())
+            average(self.accelerator, statistics)
         return {"lr": self.rate.last}
 
 
@@ -175,7 +232,7 @@ class Search(_Learner):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         options, supernet = self.options, self.module
-        self.accelerator = accelerator
+        self.start_together(accelerator, options.sync_norms)
         self.steps = steps
         self.seed = seed
         self.rate = _Rate(options, steps)
@@ -190,10 +247,16 @@ class Search(_Learner):
             weight_decay=options.logit_decay,
         )
         for optimizer in (self.weight_optimizer, self.logit_optimizer):
-            _keep(accelerator, optimizer)
             if accelerator.num_processes > 1:
                 optimizer.register_step_pre_hook(self._average_gradients)
         self.generator = torch.Generator(accelerator.device)
+
+    def parts(self) -> Mapping[str, Stateful]:
+        return {
+            "module": self.module,
+            "weight_optimizer": self.weight_optimizer,
+            "logit_optimizer": self.logit_optimizer,
+        }
 
     def step(self, batch: tuple[Batch, Batch], step: int) -> tuple[int, dict[str, Tensor]]:
         weight_batch, logit_batch = (self._placed(half) for half in batch)
@@ -223,8 +286,7 @@ class Search(_Learner):
 
     def end_epoch(self) -> dict[str, float]:
         """Costs as they are now, tau, and the mean entropy of the choices, in nats."""
-        if self.accelerator.num_processes > 1:  # each has its own running statistics of the norms
-            self._average([b for b in self.module.buffers() if b.is_floating_point()])
+        self.average_buffers()
         supernet = self.module
         with torch.no_grad():
             entropies = [torch.special.entr(p).sum(-1) for p in supernet.probabilities()]
@@ -238,14 +300,7 @@ class Search(_Learner):
 
     def _average_gradients(self, optimizer: Optimizer, *_: object) -> None:
         parameters = (p for group in optimizer.param_groups for p in group["params"])
-        self._average([p.grad for p in parameters if p.grad is not None])
-
-    def _average(self, tensors: list[Tensor]) -> None:
-        """Replace tensors by their means over the processes, in one exchange."""
-        flat = torch.cat([t.flatten() for t in tensors])
-        flat = self.accelerator.reduce(flat, reduction="mean")
-        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        average(self.accelerator, [p.grad for p in parameters if p.grad is not None])
 
 
 class Paired(Generic[T]):
@@ -291,12 +346,3 @@ def _sgd(
         nesterov=options.nesterov,
         weight_decay=options.weight_decay,
     )
-
-
-def _keep(accelerator: Accelerator, optimizer: Optimizer) -> None:
-    """Have checkpoints hold an optimizer's state.
-
-    The wrapper that Accelerate makes for it is left aside: without a loss scale its ``step`` adds
-    nothing but two searches of the import path, ten times the cost of a small step.
-    """
-    accelerator.prepare_optimizer(optimizer)

@@ -1,0 +1,59 @@
+"""How a run ends before its time: a batch system's SIGTERM, or another process that is gone."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from .. import processes
+
+__all__ = ["at_once", "lost", "on_sigterm"]
+
+# What the libraries that connect processes say when one of them is gone.
+SIGNS = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
+
+
+def lost(error: Exception) -> bool:
+    """Whether this is the trace that the end of another process leaves in this one."""
+    return processes.count() > 1 and any(sign in str(error) for sign in SIGNS)
+
+
+def at_once(status: int) -> NoReturn:
+    """Leave without the clean-up that would wait for processes that are gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextmanager
+def on_sigterm(last_words: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM ends the process with its last words, even where it waits inside a library.
+
+    Python runs a handler only between its own instructions, and a process that waits for one that
+    is gone may not come to the next for long. The byte that arrives here comes at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def watch() -> None:
+        while signals := os.read(reader, 16):
+            if signal.SIGTERM in signals:
+                last_words()
+                at_once(128 + signal.SIGTERM)
+        os.close(reader)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    others = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(others)
+        signal.signal(signal.SIGTERM, before)
+        os.close(writer)

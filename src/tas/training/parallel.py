@@ -1,0 +1,40 @@
+"""Trainings that have nothing to tell one another, on several processes at the same time."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from .. import processes
+from .hardware import alone
+
+__all__ = ["dealt_out", "side_by_side"]
+
+T = TypeVar("T")
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> list[T]:
+    """What each job returns, in their order, on every process.
+
+    Each is done by one process, alone: with the same seeds it comes out as it would without the
+    others.
+
+    Args:
+        jobs: trainings that start from their own seeds; their results can be pickled.
+        costs: of each, in any unit.
+    """
+    mine = dealt_out(costs, processes.count())[processes.rank()]
+    with alone():
+        done = {number: jobs[number]() for number in mine}
+    results = {
+        number: result for each in processes.gathered(done) for number, result in each.items()
+    }
+    return [results[number] for number in range(len(jobs))]
+
+
+def dealt_out(costs: Sequence[float], hands: int) -> list[list[int]]:
+    """Which jobs each of so many processes does: the dearest first, to whom has least to do."""
+    loads, dealt = [0.0] * hands, [list[int]() for _ in range(hands)]
+    for number in sorted(range(len(costs)), key=lambda n: -costs[n]):
+        least = loads.index(min(loads))
+        loads[least] += costs[number]
+        dealt[least].append(number)
+    return [sorted(numbers) for numbers in dealt]
