@@ -285,7 +285,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         texts = (row["net"], str(row["batch"]), row["precision"])
         table.add_row(*texts, *(f"{row[figure]:g}" for figure in columns.values()))
-    Console(width=max(100, Console().width)).print(table)
+    Console(width=max(120, Console().width)).print(table)
     print(
         "times in ms; ratio, one pass, distil: to a plain step; peak memory in MiB, plain, search"
     )

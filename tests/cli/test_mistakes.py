@@ -52,6 +52,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --budget 0.001", r"'0.001' .* can have 49.6k to 5.7M macs, a ratio of 0.020 to 2"),
         ("search --budget 9G", "budget '9G'.*a ratio of 0.020 to 2.247"),
         ("search --tau-start 3", "--tau-start is no option of the search of --preset quick.*paper"),
+        ("search --bilevel false", "--bilevel is no option of the search of --preset quick.*paper"),
         ("run --preset paper --probes 4", "--probes is no option of the search of --preset paper"),
         ("run --inherit", "--inherit: the search of --preset quick leaves no weights"),
         ("search --split none.json", "cannot read the split 'none.json'"),
