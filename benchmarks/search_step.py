@@ -1,11 +1,15 @@
 """What a search step costs, as a ratio to a plain training step of the unpruned net.
 
     python benchmarks/search_step.py [--net resnet20 resnet56] [--batch-size 256] [--json]
+        [--reference PATH]
 
 A search step trains the weights on one batch and the logits on another; its floor is 5/3 of a
-plain step, because the logits need no gradient of the weights. Both kinds of step take turns in one
-process, so that the ratio holds while the machine's speed drifts: it is the median of the ratios
-of neighbours. Peak memory is taken in a process of its own for each kind.
+plain step, because the logits need no gradient of the weights. Beside it stand the search in one
+pass (``--bilevel false``), a distillation step whose teacher is the same net, and with
+``--reference`` the search step of a checkout of the released code, run as it is, in float32. All
+kinds of step take turns in one process, so that the ratios hold while the machine's speed drifts:
+each is the median of the ratios of neighbours. Peak memory is taken in a process of its own for
+each kind.
 """
 
 import argparse
@@ -13,10 +17,13 @@ import json
 import multiprocessing
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 from rich.box import SIMPLE_HEAD
@@ -26,21 +33,32 @@ from rich.table import Table
 from tas import nets
 from tas.spaces import resnet_space
 from tas.supernet import Supernet
-from tas.training import Classification, Search, SearchOptions, TrainOptions, accelerator
+from tas.training import (
+    Classification,
+    Distillation,
+    Search,
+    SearchOptions,
+    TrainOptions,
+    accelerator,
+)
 
 FLOOR = 5 / 3
+KINDS = ("plain", "search", "one_pass", "distil")
 Step = Callable[[], None]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--net", nargs="+", default=["resnet20", "resnet56"])
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[256, 64], help="one per net")
+    parser.add_argument("--net", nargs="+", default=["resnet20", "resnet56", "resnet110"])
+    parser.add_argument(
+        "--batch-size", type=int, nargs="+", default=[256, 64, 64], help="one, or one per net"
+    )
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--residual", default="free", choices=["free", "tied"])
     parser.add_argument("--what", default="both", choices=["width", "depth", "both"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--pairs", type=int, default=8, help="timed pairs of steps (default 8)")
+    parser.add_argument("--reference", help="a checkout of D-X-Y/AutoDL-Projects, for CIFAR nets")
     parser.add_argument("--json", action="store_true", help="print JSON objects instead of a table")
     options = parser.parse_args()
 
@@ -64,29 +82,39 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
     """Times in milliseconds and peak memory in MiB of both kinds of step."""
     where = accelerator(options.device, precision).device
     arguments = (net, size, precision, str(where), options.residual, options.what)
-    steps = {kind: step_of(kind, *arguments) for kind in ("plain", "search")}
+    steps = {kind: step_of(kind, *arguments) for kind in KINDS}
+    if options.reference:
+        steps["reference"] = reference_step(options.reference, net, size, options.what, where)
     times: dict[str, list[float]] = {kind: [] for kind in steps}
     for pair in range(options.pairs + 2):
         for kind, step in steps.items():
             seconds = timed(step, where)
             if pair >= 2:  # the first two warm up
                 times[kind].append(seconds)
-    ratios = [s / p for s, p in zip(times["search"], times["plain"], strict=True)]
-    memory = {kind: peak_mib(kind, *arguments) for kind in steps}
-    return {
+    ratios = {
+        kind: [s / p for s, p in zip(each, times["plain"], strict=True)]
+        for kind, each in times.items()
+    }
+    memory = {kind: peak_mib(kind, *arguments) for kind in ("plain", "search")}
+    row = {
         "net": net,
         "batch": size,
         "precision": precision,
         "device": str(where),
-        "plain_ms": round(statistics.median(times["plain"]) * 1e3, 1),
-        "search_ms": round(statistics.median(times["search"]) * 1e3, 1),
-        "ratio": round(statistics.median(ratios), 2),
-        "ratio_spread": [round(min(ratios), 2), round(max(ratios), 2)],
+        **{f"{kind}_ms": round(statistics.median(each) * 1e3, 1) for kind, each in times.items()},
+        "ratio": round(statistics.median(ratios["search"]), 2),
+        "ratio_spread": [round(min(ratios["search"]), 2), round(max(ratios["search"]), 2)],
         "floor": round(FLOOR, 2),
+        "one_pass_ratio": round(statistics.median(ratios["one_pass"]), 2),
+        "distil_ratio": round(statistics.median(ratios["distil"]), 2),
         "plain_mib": round(memory["plain"]),
         "search_mib": round(memory["search"]),
         "memory_ratio": round(memory["search"] / memory["plain"], 2),
     }
+    if options.reference:
+        pairs = zip(times["reference"], times["search"], strict=True)
+        row["reference_over_search"] = round(statistics.median(r / s for r, s in pairs), 2)
+    return row
 
 
 def step_of(
@@ -96,16 +124,92 @@ def step_of(
     where = accelerator(device, precision)
     images = torch.randn(size, *nets.full_shape(net).input, device=where.device)
     batch = images, torch.randint(0, 10, (size,), device=where.device)
-    if kind == "plain":
-        plain = Classification(nets.build(net), TrainOptions(precision=precision))
-        plain.start(where, 1000, 0)
-        plain.module.train()
-        return lambda: void(plain.step(batch, 10))
-    space = resnet_space(net, residual=residual, what=what)
-    search = Search(Supernet(space), SearchOptions(precision=precision), space.budget(0.55))
-    search.start(where, 1000, 0)
-    search.module.train()
-    return lambda: void(search.step((batch, batch), 10))
+    task: Classification | Search
+    if kind in ("plain", "distil"):
+        options = TrainOptions(precision=precision)
+        model = nets.build(net)
+        plain = kind == "plain"
+        task = (
+            Classification(model, options)
+            if plain
+            else Distillation(model, nets.build(net), options)
+        )
+    else:
+        space = resnet_space(net, residual=residual, what=what)
+        bilevel = kind == "search"
+        search = SearchOptions(precision=precision, bilevel=bilevel)
+        task = Search(Supernet(space), search, space.budget(0.55))
+    task.start(where, 1000, 0)
+    task.module.train()
+    given = (batch, batch) if kind == "search" else batch
+    return lambda: void(task.step(given, 10))
+
+
+def reference_step(path: str, net: str, size: int, what: str, device: torch.device) -> Step:
+    """One step of the released search of CIFAR nets, from a checkout: its model, optimizers and
+    training function, on an epoch of one step.
+
+    It has NCHW tensors, float32 and no other choice, and moves its labels to CUDA whatever there
+    is; without CUDA that is made to do nothing while it runs.
+    """
+    if not net.removeprefix("resnet").isdigit() or net in ("resnet18", "resnet34"):
+        raise SystemExit(f"--reference measures the CIFAR nets, not {net}")
+    if not (Path(path) / "xautodl").is_dir():
+        raise SystemExit(f"--reference {path}: no checkout of AutoDL-Projects (no folder xautodl)")
+    sys.path.insert(0, path)
+    from xautodl.config_utils import load_config
+    from xautodl.models import obtain_search_model
+    from xautodl.procedures import get_optim_scheduler
+    from xautodl.procedures.search_main_v2 import search_train_v2
+    from xautodl.utils import get_model_infos
+
+    name = net.replace("resnet", "ResNet")
+    mode = {"both": "shape"}.get(what, what)
+    extra = {"class_num": 10, "search_mode": mode}
+    model = obtain_search_model(
+        load_config(f"{path}/configs/archs/CIFAR-{name}.config", extra, None)
+    )
+    flop, _ = get_model_infos(model, (1, 3, 32, 32))
+    config = load_config(
+        f"{path}/configs/search-opts/CIFARX.config", {"class_num": 10, "FLOP": flop}, None
+    )
+    model.to(device)
+    optimizer, _, criterion = get_optim_scheduler(model.base_parameters(), config)
+    arch = torch.optim.Adam(
+        model.arch_parameters(),
+        lr=config.arch_LR,
+        betas=(0.5, 0.999),
+        weight_decay=config.arch_decay,
+    )
+    model.set_tau(5, 0.1, 0.01)
+    images = torch.randn(size, 3, 32, 32, device=device)
+    labels = torch.randint(0, 10, (size,), device=device)
+    network = Alone(model)
+    quiet = SimpleNamespace(log=void, update=lambda *_: None)
+    budget = {"FLOP-exp": 0.55 * flop, "FLOP-weight": 2, "FLOP-tolerant": 0.05 * flop}
+    info = {"epoch-str": "", **budget}
+    batches = [(images, labels, images, labels)]
+    arguments = (batches, network, criterion, quiet, optimizer, arch, config, info, 100, quiet)
+
+    def step() -> None:
+        if device.type == "cuda":
+            search_train_v2(*arguments)
+        else:
+            with mock.patch.object(torch.Tensor, "cuda", lambda tensor, **_: tensor):
+                search_train_v2(*arguments)
+
+    return step
+
+
+class Alone(torch.nn.Module):
+    """What ``DataParallel`` is around a net on one device, as the released code expects it."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.module(images)
 
 
 def void(result: object) -> None:
@@ -164,14 +268,27 @@ def machine() -> dict[str, str]:
 def show(rows: list[dict[str, Any]]) -> None:
     """The rows as a table."""
     table = Table("net", "batch", "dtype", box=SIMPLE_HEAD)
-    figures = ["plain_ms", "search_ms", "ratio", "plain_mib", "search_mib", "memory_ratio"]
-    for title in ("plain", "search", "ratio", "memory", "search", "ratio"):
+    columns = {
+        "plain": "plain_ms",
+        "search": "search_ms",
+        "ratio": "ratio",
+        "one pass": "one_pass_ratio",
+        "distil": "distil_ratio",
+        "memory": "plain_mib",
+        "search ": "search_mib",
+        "ratio ": "memory_ratio",
+    }
+    if "reference_ms" in rows[0]:
+        columns |= {"reference": "reference_ms", "times ours": "reference_over_search"}
+    for title in columns:
         table.add_column(title, justify="right")
     for row in rows:
         texts = (row["net"], str(row["batch"]), row["precision"])
-        table.add_row(*texts, *(f"{row[figure]:g}" for figure in figures))
-    Console().print(table)
-    print("times in ms, peak memory in MiB: plain training step, search step, their ratio")
+        table.add_row(*texts, *(f"{row[figure]:g}" for figure in columns.values()))
+    Console(width=max(120, Console().width)).print(table)
+    print(
+        "times in ms; ratio, one pass, distil: to a plain step; peak memory in MiB, plain, search"
+    )
     facts = {"device": rows[0]["device"], "floor of the ratio": rows[0]["floor"], **machine()}
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
 

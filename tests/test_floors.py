@@ -15,7 +15,7 @@ PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
     ("paper", "shape", "macs", "errors", "weights", "processes"),
-    ("space", "nets"),
+    ("space", "nets", "fast"),
     ("spaces", "supernet", "derive", "choose", "sampling", "response"),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another
     ("recipes",),

@@ -60,6 +60,17 @@ def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> N
         search(widths_per="block")
 
 
+def test_the_papers_search_in_one_pass_sees_every_picture_in_every_epoch() -> None:
+    options = replace(recipes.paper().search, epochs=1, batch_size=256, bilevel=False)
+    digits = data.load("digits")
+    found = tas.search("resnet20", digits, 0.5, options=options, progress=False)
+    assert found.supernet is not None
+    steps = found.supernet.net.stem.norm.num_batches_tracked
+    assert steps == len(digits.train) // 256
+    assert (found.shape.macs or 0) <= found.budget
+    assert found.history.last["logit_loss"] == found.history.last["loss"]
+
+
 def test_a_space_of_ones_own_can_be_searched() -> None:
     space = resnet_space(nets.full_shape("resnet20", 10, (1, 8, 8)), what="depth")
     options = replace(recipes.quick().search, epochs=1, probes=2, batch_size=512)

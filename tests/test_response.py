@@ -44,7 +44,7 @@ def test_slopes_are_recovered_from_many_losses() -> None:
 
 
 def test_slopes_that_are_the_same_for_a_kind_are_recovered_from_a_few() -> None:
-    """The prior takes the choices of a kind to be alike; it holds back only what sets them apart."""
+    """The prior takes the choices of a kind to be alike, and holds back what sets them apart."""
     space = resnet_space("resnet20", residual="tied").grouped()
     alike = torch.tensor([0.10, 0.10, 0.10, 0.02, 0.02, 0.02])
     found, expected = gains(space, alike, 8)

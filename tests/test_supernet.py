@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import images, random_shape, randomise_norms
-from tas import nets, paper
+from tas import fast, nets, paper
 from tas.derive import derive, inherit
 from tas.errors import InputError
 from tas.spaces import resnet_space
@@ -94,6 +95,10 @@ def search_parts(**options: Any) -> tuple[Supernet, Any, Any, Any]:
     return supernet, weights, logits, batch
 
 
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
 @pytest.mark.parametrize("what", ["width", "depth", "both"])
 @pytest.mark.parametrize("residual", ["free", "tied"])
 def test_a_search_step_moves_what_is_searched_and_never_syncs(residual: str, what: str) -> None:
@@ -128,6 +133,62 @@ def test_the_pass_of_the_logits_makes_no_gradient_of_the_weights_and_the_other_w
         supernet, batch, batch, weights, logits, tau=1.0, budget=1e6, backward=backward
     )
     assert seen == [(True, False), (False, True)]
+
+
+def test_one_pass_takes_the_gradients_of_both_from_one_loss() -> None:
+    supernet, weights, logits, batch = search_parts()
+    twin, *_ = search_parts()
+    twin.load_state_dict(supernet.state_dict())
+    with NoHostSync():
+        figures = paper.one_pass_step(
+            supernet, batch, weights, logits, tau=1.0, budget=1e6, generator=seeded()
+        )
+    loss = F.cross_entropy(twin(batch[0], twin.draw(1.0, seeded())), batch[1])
+    cost = paper.budget_loss(twin.expected_cost(), twin.likely_cost(), 1e6, 0.05)
+    (loss + 2 * cost).backward()
+    for ours, theirs in zip(supernet.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    assert torch.equal(figures["loss"], loss.detach())
+    assert torch.equal(figures["logit_loss"], loss.detach())
+
+
+@pytest.mark.parametrize("residual", ["free", "tied"])
+def test_the_fast_form_of_the_whole_step_is_the_plain_one(
+    residual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All gradients of a pass of a supernet in float64, and the norms' statistics after it."""
+
+    def results() -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        supernet = supernet_of("resnet20", residual=residual).train().double()
+        x = images(4, 3, 16, 16).double()
+        output = supernet(x, supernet.draw(1.0, seeded()))
+        F.cross_entropy(output, torch.arange(4)).backward()
+        statistics = [b for n, b in supernet.named_buffers() if "running" in n or "tracked" in n]
+        return [output, *(p.grad for p in supernet.parameters()), *statistics]  # type: ignore[list-item]
+
+    fast_ones = results()
+    monkeypatch.setattr(fast, "_fast", lambda x: False)
+    for ours, plain in zip(fast_ones, results(), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("what", ["width", "depth", "both"])
+def test_a_search_step_never_syncs_on_a_gpu(what: str) -> None:
+    supernet = supernet_of("resnet20", what=what).cuda().train()
+    weights = torch.optim.SGD(supernet.weight_parameters(), 0.1, momentum=0.9, nesterov=True)
+    logits = torch.optim.Adam(supernet.logit_parameters(), 1e-3)
+    batch = images(8, 3, 16, 16).cuda(), (torch.arange(8) % 5).cuda()
+    generator = torch.Generator("cuda").manual_seed(0)
+    for step in (paper.search_step, paper.one_pass_step):
+        batches = (batch, batch) if step is paper.search_step else (batch,)
+        for strict in ("default", "error"):  # the first step allocates and tunes
+            torch.cuda.set_sync_debug_mode(strict)
+            try:
+                step(supernet, *batches, weights, logits, tau=1.0, budget=1e6, generator=generator)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
 
 
 def test_the_same_generator_draws_the_same() -> None:

@@ -125,7 +125,7 @@ def search(
         options: how; default: those of ``recipes.quick()``.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train the weights; the rest is for the logits.
-            Default: 0.8, and 0.5 in the paper's search.
+            Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
         seed: of weights, draws and split.
@@ -162,8 +162,11 @@ def search(
         torch.manual_seed(seed)
         supernet = Supernet(space, unit=unit)
         task = training.Search(supernet, options, float(limit))
-        halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
-        history = fit(task, halves, seed=seed)
+        if options.bilevel:
+            halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
+            history = fit(task, halves, seed=seed)
+        else:
+            history = fit(task, batches(data.train, seed), seed=seed)
         with torch.no_grad():
             probabilities = supernet.probabilities()
     else:

@@ -82,7 +82,8 @@ def width_matrix(widths: Tensor, weights: Tensor, size: int) -> Tensor:
         [L, size, size].
     """
     n = widths.amax(-1, keepdim=True).expand_as(widths)
-    return torch.einsum("lt,ltij->lij", weights, channel_matrix(n, widths, size))
+    matrices = channel_matrix(n, widths, size).to(weights.dtype)
+    return torch.einsum("lt,ltij->lij", weights, matrices)
 
 
 def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None = None) -> Tensor:
@@ -191,20 +192,54 @@ def search_step(
     # Frozen, not discarded: a third of a training step is the gradient of the weights.
     with frozen(supernet.weight_parameters()):
         logit_output = supernet(images, supernet.draw(tau, generator))
-    expected, likely = supernet.expected_cost(), supernet.likely_cost()
     logit_loss = F.cross_entropy(logit_output, logit_labels)
-    cost_loss = budget_loss(expected, likely, budget, tolerance)
+    cost = _cost(supernet, budget, tolerance)
     logit_optimizer.zero_grad()
-    backward(logit_loss + cost_weight * cost_loss)
+    backward(logit_loss + cost_weight * cost["cost_loss"])
     logit_optimizer.step()
-    return {
-        "loss": loss.detach(),
-        "correct": (output.detach().argmax(-1) == labels).sum(),
-        "logit_loss": logit_loss.detach(),
-        "cost_loss": cost_loss.detach(),
-        "expected_cost": expected.detach(),
-        "likely_cost": likely.detach(),
-    }
+    return _figures(output, labels, {"loss": loss, "logit_loss": logit_loss, **cost})
+
+
+def one_pass_step(
+    supernet: Searchable,
+    batch: Batch,
+    weight_optimizer: Optimizer,
+    logit_optimizer: Optimizer,
+    *,
+    tau: float,
+    budget: float,
+    cost_weight: float = 2.0,
+    tolerance: float = 0.05,
+    generator: Generator | None = None,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+) -> dict[str, Tensor]:
+    """Not the paper's: weights and logits learn in one pass on one batch, for half the work.
+
+    The logits then follow the loss on pictures that the weights have been fitted to. Arguments and
+    returned figures are those of ``search_step``; ``logit_loss`` is ``loss``.
+    """
+    images, labels = batch
+    output = supernet(images, supernet.draw(tau, generator))
+    loss = F.cross_entropy(output, labels)
+    cost = _cost(supernet, budget, tolerance)
+    weight_optimizer.zero_grad()
+    logit_optimizer.zero_grad()
+    backward(loss + cost_weight * cost["cost_loss"])
+    weight_optimizer.step()
+    logit_optimizer.step()
+    return _figures(output, labels, {"loss": loss, "logit_loss": loss, **cost})
+
+
+def _cost(supernet: Searchable, budget: float, tolerance: float) -> dict[str, Tensor]:
+    expected, likely = supernet.expected_cost(), supernet.likely_cost()
+    cost_loss = budget_loss(expected, likely, budget, tolerance)
+    return {"cost_loss": cost_loss, "expected_cost": expected, "likely_cost": likely}
+
+
+def _figures(output: Tensor, labels: Tensor, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+    figures = {name: value.detach() for name, value in scalars.items()}
+    figures["correct"] = (output.detach().argmax(-1) == labels).sum()
+    return figures
 
 
 @contextmanager

@@ -2,19 +2,21 @@
 
 A hook after each searched convolution (after its norm, before the activation) multiplies the
 channels by one matrix; hooks on the blocks and on the stage mix the outputs at the candidate
-depths. The algorithm is ``tas.paper``; this file only brings it to the right places.
+depths. The algorithm is ``tas.paper``; this file only brings it to the right places, in
+its fast form, ``tas.fast``, wherever there is one.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from . import paper
+from . import fast, paper
 from .derive import inherit
-from .nets import ResNet, build
+from .nets import ConvNorm, ResNet, build
 from .shape import Shape
 from .space import ExpectedCost, Space
 
@@ -122,7 +124,8 @@ class Supernet(nn.Module):
         """Class scores [N, classes] of images [N, C, H, W]; without a draw, of the widest net."""
         self._draw = draw
         try:
-            return self.net(images)  # type: ignore[no-any-return]
+            with fast.mixing(self._norms, draw.matrices) if draw else nullcontext():
+                return self.net(images)  # type: ignore[no-any-return]
         finally:
             self._draw = None
             self._features.clear()
@@ -170,9 +173,16 @@ class Supernet(nn.Module):
         return paper.channel_matrix(widths.amax().expand_as(widths), widths, size)
 
     def _register_hooks(self) -> None:
+        self._norms: dict[str, nn.BatchNorm2d] = {}  # those that mix by themselves, see ``fast``
         for choice in self.space.widths:
             for site in choice.sites:
-                self.net.get_submodule(site).register_forward_hook(self._mix_widths(site))
+                module = self.net.get_submodule(site)
+                if isinstance(module, ConvNorm):
+                    module = module.norm  # what it returns
+                if fast.foldable(module):
+                    self._norms[site] = module
+                else:
+                    module.register_forward_hook(self._mix_widths(site))
         for depth in self.space.depths:
             for d in depth.candidates:
                 block = self.net.get_submodule(depth.blocks[d - 1])
@@ -198,7 +208,7 @@ class Supernet(nn.Module):
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
             if self._draw is None:
                 return None
-            return paper.mix_depths(self._features.pop(stage), *self._draw.depths[stage])
+            return fast.mix_depths(self._features.pop(stage), *self._draw.depths[stage])
 
         return hook
 

@@ -57,6 +57,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("search --subset 9 --split s.json", "--split names the pictures: give --subset to"),
         ("train --net resnet20 --ema 1", "--ema 1.0: must be at least 0 and less than 1"),
         ("train --net resnet20 --accumulate 0", "--accumulate 0: must be at least 1"),
+        ("search --bilevel false", "--bilevel is no option of the search of --preset quick.*paper"),
         ("run --preset paper --probes 4", "--probes is no option of the search of --preset paper"),
         ("run --inherit", "--inherit: the search of --preset quick leaves no weights"),
         ("search --split none.json", "cannot read the split 'none.json'"),

@@ -193,13 +193,13 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def small_search() -> Search:
+def small_search(bilevel: bool = True) -> Search:
     space = resnet_space(build("resnet20", classes=4, input=(3, 8, 8)))
-    search = Search(Supernet(space), SearchOptions(epochs=1, batch_size=8), budget=1e5)
-    return search
+    options = SearchOptions(epochs=1, batch_size=8, bilevel=bilevel)
+    return Search(Supernet(space), options, budget=1e5)
 
 
-@pytest.mark.parametrize("kind", ["classification", "distillation", "search"])
+@pytest.mark.parametrize("kind", ["classification", "distillation", "search", "one pass"])
 def test_a_step_reads_nothing_from_the_device(kind):
     batches = TinyBatches()
     task, batch = {
@@ -209,9 +209,10 @@ def test_a_step_reads_nothing_from_the_device(kind):
             next(iter(batches)),
         ),
         "search": lambda: (small_search(), next(iter(Paired(batches, batches)))),
+        "one pass": lambda: (small_search(bilevel=False), next(iter(batches))),
     }[kind]()
     task.start(accelerator("cpu", "fp32"), 10, 0)
-    if kind == "search":  # Adam counts its steps in tensors of the host, and reads those
+    if isinstance(task, Search):  # Adam counts its steps in tensors of the host, and reads those
         task.logit_optimizer.step = lambda: None
     with Reads() as reads:
         pictures, figures = task.step(batch, 0)

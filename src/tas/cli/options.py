@@ -139,6 +139,11 @@ class _Searching:
     tau_end: float | None = option(None, "paper: and at the end")
     cost_weight: float | None = option(None, "paper: weight of the budget in the logits' loss")
     tolerance: float | None = option(None, "paper: how far below the budget is not punished")
+    bilevel: bool | None = option(
+        None,
+        "paper: weights and logits learn on different pictures (true), or in one pass on all of "
+        "them, for half the work (false)",
+    )
 
 
 @dataclass(frozen=True)

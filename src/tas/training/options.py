@@ -100,6 +100,8 @@ class SearchOptions:
         cost_weight: weight of the budget loss against the cross-entropy of the logits' batch.
         tolerance: how far below the budget, as a ratio, the expected cost may lie unpunished.
         sync_norms: as in ``TrainOptions``.
+        bilevel: the weights learn on some pictures and the logits on others, as in the paper;
+            else both in one pass on all of them, for half the work.
 
     Raises:
         InputError: a value is out of range.
@@ -119,6 +121,7 @@ class SearchOptions:
     tau_end: float = 0.1
     cost_weight: float = 2.0
     tolerance: float = 0.05
+    bilevel: bool = True
     precision: str = "auto"
     sync_norms: bool = False
 

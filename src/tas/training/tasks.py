@@ -1,8 +1,8 @@
 """What is learnt: a task knows its nets, losses and optimizers; the loop knows none of them.
 
 ``Classification`` trains a net on labels, ``Distillation`` on labels and a teacher's answers,
-``Search`` a supernet's weights and logits on two batches a step. Nothing here waits for the device
-within a step.
+``Search`` a supernet's weights and logits, on two batches a step or on one. Nothing here waits for
+the device within a step.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -216,7 +216,8 @@ class Distillation(Classification):
 
 
 class Search(_Learner):
-    """A supernet's weights by SGD on the first batch of a pair, its logits by Adam on the second.
+    """A supernet's weights by SGD on the first batch of a pair, its logits by Adam on the second;
+    where ``options.bilevel`` is false, both on one and the same batch.
 
     Args:
         budget: what the derived net may cost, in the supernet's unit.
@@ -258,29 +259,31 @@ class Search(_Learner):
             "logit_optimizer": self.logit_optimizer,
         }
 
-    def step(self, batch: tuple[Batch, Batch], step: int) -> tuple[int, dict[str, Tensor]]:
-        weight_batch, logit_batch = (self._placed(half) for half in batch)
-        self.rate.set(self.weight_optimizer, step)
+    def step(self, batch: Any, step: int) -> tuple[int, dict[str, Tensor]]:
+        """On a pair of batches, or on one where ``options.bilevel`` is false."""
         # Seeded by the step: a resumed search draws what it would have drawn, and so does every
         # process.
         self.generator.manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        self.rate.set(self.weight_optimizer, step)
         self.tau = paper.temperature(
             step / self.steps, self.options.tau_start, self.options.tau_end
         )
-        figures = paper.search_step(
-            self.module,
-            weight_batch,
-            logit_batch,
-            self.weight_optimizer,
-            self.logit_optimizer,
-            tau=self.tau,
-            budget=self.budget,
-            cost_weight=self.options.cost_weight,
-            tolerance=self.options.tolerance,
-            generator=self.generator,
-            backward=self.accelerator.backward,
-        )
-        pictures = len(weight_batch[1])
+        settings: dict[str, Any] = {
+            "tau": self.tau,
+            "budget": self.budget,
+            "cost_weight": self.options.cost_weight,
+            "tolerance": self.options.tolerance,
+            "generator": self.generator,
+            "backward": self.accelerator.backward,
+        }
+        optimizers = self.weight_optimizer, self.logit_optimizer
+        if self.options.bilevel:
+            first, second = (self._placed(half) for half in batch)
+            figures = paper.search_step(self.module, first, second, *optimizers, **settings)
+        else:
+            first = self._placed(batch)
+            figures = paper.one_pass_step(self.module, first, *optimizers, **settings)
+        pictures = len(first[1])
         figures["accuracy"] = figures.pop("correct") * (100 / pictures)
         return pictures, figures
 
