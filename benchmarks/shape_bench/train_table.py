@@ -4,6 +4,11 @@
 
 Every row is written when it is known; started again, it trains what is missing. Cheap shapes come
 first: those up to 0.7 of the unpruned net's multiply-adds, among which the budgets lie.
+
+    python benchmarks/shape_bench/train_table.py --data CIFAR10_FOLDER --seeds 2 --near 2.3
+
+trains only what may be the best at a budget: shapes that fit it and whose mean of the seeds 0 and 1
+lies at most so many points below the best, and equal widths. There the noise matters most.
 """
 
 import argparse
@@ -29,10 +34,11 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="CIFAR-10 as a folder that tas reads")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--most", type=float, default=9, help="leave dearer shapes out (a ratio)")
+    parser.add_argument("--near", type=float, help="points; leave out shapes that are worse")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
 
-    todo = jobs(options.seeds, options.most)
+    todo = jobs(options.seeds, options.most, options.near)
     print(f"{len(todo)} trainings to do, in {options.processes} processes", flush=True)
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
@@ -43,11 +49,13 @@ def main() -> None:
             print(f"{done}/{len(todo)} {row} {left / 60:.0f} min left", flush=True)
 
 
-def jobs(seeds: list[int], most: float) -> list[Job]:
+def jobs(seeds: list[int], most: float, near: float | None = None) -> list[Job]:
     """What the table lacks: the baselines, then a seed after another, cheap shapes first."""
     space, known = bench.space(), bench.read_table()
     full = space.full_cost()
     grid = [s for s in bench.shapes(space) if s.macs and s.macs <= most * full]
+    if near is not None:
+        grid = [s for s in grid if _is_near(s, known, full, near)]
     random.Random(0).shuffle(grid)  # so that an unfinished table is a fair sample
     equal = [equal_widths(space, int(b * full)) for b in bench.BUDGETS]
     groups = [equal, [s for s in grid if _cheap(s, full)], [s for s in grid if not _cheap(s, full)]]
@@ -71,6 +79,25 @@ def write(row: dict[str, Any]) -> None:
 
 def _cheap(shape: Shape, full: int) -> bool:
     return (shape.macs or 0) <= 0.7 * full
+
+
+def _is_near(
+    shape: Shape, known: dict[bench.Key, dict[int, float]], full: int, points: float
+) -> bool:
+    """Whether it is at most so many points below the best at some budget, by the first two seeds.
+
+    By these alone, so that the answer stays the same while more are trained.
+    """
+    means = {k: (of[0] + of[1]) / 2 for k, of in known.items() if {0, 1} <= of.keys()}
+    own = means.get(bench.key(shape))
+    if own is None:
+        return False
+    costs = {bench.key(s): s.macs or 0 for s in bench.shapes(bench.space())}
+    for budget in bench.BUDGETS:
+        fitting = [m for k, m in means.items() if k in costs and costs[k] <= budget * full]
+        if (shape.macs or 0) <= budget * full and own >= max(fitting) - points:
+            return True
+    return False
 
 
 def _start(folder: str) -> None:
