@@ -15,7 +15,7 @@ PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
     ("paper", "shape", "macs", "errors", "weights"),
-    ("space", "nets"),
+    ("space", "nets", "tracing"),
     ("spaces", "supernet", "derive", "choose", "sampling", "response"),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another
     ("recipes",),
