@@ -24,7 +24,7 @@ __all__ = ["Count", "count", "evaluating", "naming", "operator_macs", "readable"
 # Pointwise operators and views are recognised by their tags and need no entry.
 # fmt: off
 _FREE = {
-    "_adaptive_avg_pool2d", "_batch_norm_no_update", "_batch_norm_with_update",
+    "_adaptive_avg_pool2d", "_prelu_kernel", "hardswish", "hardswish_", "_batch_norm_no_update", "_batch_norm_with_update",
     "_fused_rms_norm", "_log_softmax", "_native_batch_norm_legit",
     "_native_batch_norm_legit_no_training", "_softmax", "_to_copy", "_unsafe_view",
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "all", "amax", "amin", "any", "arange",

@@ -96,8 +96,11 @@ def find_runs(net: nn.Module, visits: dict[str, Visit], same: Any) -> list[Run]:
         start = 0
         while start < len(children):
             end = start + 1
-            while end < len(children) and kinds[end] is kinds[start] and _follows(
-                visits.get(children[end - 1]), visits.get(children[end]), children[end - 1], same
+            while (
+                end < len(children)
+                and kinds[end] is kinds[start] is not nn.Sequential  # that would be a stage
+                and _follows(visits.get(children[end - 1]), visits.get(children[end]),
+                             children[end - 1], same)
             ):
                 end += 1
             if end - start > 1:

@@ -36,7 +36,8 @@ def cut(
         kept: by a width's name, the indices of the atoms that stay; without an entry, all.
         depths: by a run's name, how many of its blocks stay; without an entry, all.
     """
-    net = copy.deepcopy(net)
+    shared = {id(t): t for t in (*net.parameters(), *net.buffers())}
+    net = copy.deepcopy(net, dict(shared))  # type: ignore[arg-type]  # all but the tensors
     for run in structure.runs:
         for path in run.blocks[depths.get(run.name, len(run.blocks)) :]:
             container, _, name = path.rpartition(".")
@@ -46,22 +47,23 @@ def cut(
     for path, module in net.named_modules():
         before = {name: tuple(t.shape) for name, t in _tensors(module)}
         for name, tensor in _tensors(module):
-            index = stay.get(f"{path}.{name}".lstrip("."), {})
-            if id(tensor) in replaced:
-                small = replaced[id(tensor)]
-            elif index:
-                small = tensor.detach()
-                for dim, rows in index.items():
-                    small = small.index_select(dim, rows.to(small.device))
-                if isinstance(tensor, nn.Parameter):
-                    small = nn.Parameter(small.contiguous(), tensor.requires_grad)
-                replaced[id(tensor)] = small
-            else:
-                continue
+            if id(tensor) not in replaced:
+                index = stay.get(f"{path}.{name}".lstrip("."), {})
+                replaced[id(tensor)] = _sliced(tensor, index)
+            small = replaced[id(tensor)]
             own = module._parameters if name in module._parameters else module._buffers
             own[name] = small  # type: ignore[assignment]
         _mirror(module, before)
     return net
+
+
+def _sliced(tensor: Tensor, index: Mapping[int, Tensor]) -> Tensor:
+    small = tensor.detach()
+    for dim, rows in index.items():
+        small = small.index_select(dim, rows.to(small.device))
+    if not index:
+        small = small.clone()
+    return nn.Parameter(small, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else small
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:

@@ -95,19 +95,22 @@ def _move(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
     for plane in tracer.planes(source):
         size = [1] * source.dim()
         size[plane.dim] = -1
-        image = plane.labels.view(size).expand(source.shape)
+        # Positions, not labels: these may be all the same. 0 is what the operator puts in.
+        image = torch.arange(1, len(plane.labels) + 1).view(size).expand(source.shape)
+        lookup = torch.cat([torch.zeros(1, dtype=torch.long), plane.labels])
         moved = _moved(func, name, args, kwargs, source, image, outs)
         parts = []
-        for result, labels, planes in zip(outs, moved, carried, strict=True):
-            found = _line(tracer, labels, f"'{name}'")
+        for positions, planes in zip(moved, carried, strict=True):
+            found = _line(positions)
             if found is None:
-                kept = Plane(0, labels.flatten()[:1])
-                tracer.lock([kept], f"'{name}' with a constant index")
-            else:
-                dim, line = found
-                assert len(line) == result.shape[dim]
-                planes.append(Plane(dim, line, plane.origin))
-                parts.append(line)
+                one = Plane(0, lookup[positions.flatten()[:1]])
+                tracer.lock([one], f"'{name}' with a constant index")
+                continue
+            dim, rows = found
+            for row in rows[1:]:
+                tracer.tie(lookup[rows[0]], lookup[row], f"'{name}'")
+            planes.append(Plane(dim, lookup[rows[0]], plane.origin))
+            parts.append(lookup[rows[0]])
         if len(parts) > 1 and len({len(p) for p in parts}) == 1:
             for part in parts[1:]:  # halves, thirds: the net's code counts on equal ones
                 tracer.tie(parts[0], part, f"'{name}'")
@@ -135,14 +138,15 @@ def _moved(
     return list(tensors(func(*tree_map(given, args), **tree_map(given, kwargs))))
 
 
-def _line(tracer: Tracer, labels: Tensor, why: str) -> tuple[int, Tensor] | None:
-    """The one dimension along which labels vary, and the labels; None where there is none.
+def _line(positions: Tensor) -> tuple[int, Tensor] | None:
+    """The dimension along which positions vary, and they [n, its size]; None where none does.
 
-    Where a view splits the channels into a x b, the same positions of all a parts are tied: its
-    code takes a for a constant, so it is b that may shrink.
+    Where a view splits the channels into a x b, they vary along two: the rows are then the a parts,
+    and what stands at the same place of each is to be tied. The net's code takes a for a constant,
+    so it is b that may shrink.
     """
-    still = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in labels.stride())
-    small = labels[still]
+    still = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in positions.stride())
+    small = positions[still]
     varying = [
         d
         for d in range(small.dim())
@@ -151,11 +155,9 @@ def _line(tracer: Tracer, labels: Tensor, why: str) -> tuple[int, Tensor] | None
     if not varying:
         return None
     last = varying[-1]
-    flat = small.movedim(last, -1).reshape(-1, small.shape[last])
-    if len(varying) > 1:
-        for row in flat[1:]:
-            tracer.tie(flat[0], row, why)
-    return last, flat[0].clone()
+    for d in sorted(set(range(small.dim())) - set(varying), reverse=True):
+        small = small.select(d, 0)
+    return last, small.flatten(0, -2) if len(varying) > 1 else small[None]
 
 
 def _tie_parts(tracer: Tracer, plane: Plane, part: Tensor) -> None:
@@ -366,7 +368,11 @@ def _layer_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> 
             if isinstance(other, Tensor):
                 tracer.tie(own, tracer.labels(other, 0), "a norm of something of a fixed size")
         if not isinstance(own, int):
-            tracer.notes.norms[tracer.path[-1]] = own
+            scale = tracer.along(args[2], 0)[0] if isinstance(args[2], Tensor) else None
+            if scale is None or scale.origin is None:
+                tracer.lock(tracer.along(x, -1), "a layer norm without a scale of its own")
+            else:
+                tracer.notes.norms[scale.origin[0]] = own
     else:
         for dim in range(x.dim() - over, x.dim()):
             tracer.lock(tracer.along(x, dim), "a layer norm over several dimensions")
@@ -437,6 +443,7 @@ def _nothing(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> Non
 POINTWISE = {
     "clone", "_to_copy", "copy_", "copy", "lift_fresh", "lift_fresh_copy", "native_dropout",
     "dropout", "contiguous", "bernoulli", "bernoulli_", "fill_", "zero_", "fill",
+    "hardswish", "hardswish_", "_prelu_kernel",  # not tagged as what they are
 }
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("convolution", "_convolution", "mkldnn_convolution"), _convolution),

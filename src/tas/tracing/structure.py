@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..macs import evaluating, naming
 from ..space import Side, Sum
-from .blocks import Run, find_runs, visiting
+from .blocks import Run, Visit, find_runs, visiting
 from .labels import Notes, Place, Plane, Tracer
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
@@ -131,13 +131,15 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
             tracer.notes.locks.append((labels, "ignored, as asked"))
-    return _Build(net, tracer, len(example)).structure(visits, scores.shape[1])
+    return _Build(net, tracer, visits, len(example)).structure(scores.shape[1])
 
 
 class _Build:
     """From ties and locks to widths: connected components, sorted by where they are found."""
 
-    def __init__(self, net: nn.Module, tracer: Tracer, images: int) -> None:
+    def __init__(
+        self, net: nn.Module, tracer: Tracer, visits: dict[str, Visit], images: int
+    ) -> None:
         self.net, self.images = net, images
         self.notes: Notes = tracer.notes
         self.places = tracer.places
@@ -155,10 +157,11 @@ class _Build:
                     self.inner[f"#cost{number}", place] = side
         for weight, labels in self.notes.norms.items():
             self.inner[f"#norm{weight}", 0] = labels
+        self.runs = find_runs(self.net, visits, self.same)
         self.widths = self._widths()
         self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
 
-    def structure(self, visits: dict, classes: int) -> Structure:  # type: ignore[type-arg]
+    def structure(self, classes: int) -> Structure:
         notes = self.notes
         multiplied = {int(self.component[v]) for t in notes.multiplied for v in t.tolist()}
         inner = {
@@ -180,7 +183,7 @@ class _Build:
         }
         return Structure(
             widths=tuple(self.widths),
-            runs=tuple(find_runs(self.net, visits, self.same)),
+            runs=tuple(self.runs),
             locked=tuple(self._locked()),
             layers=tuple(layers),
             sizes=sizes,
@@ -214,7 +217,7 @@ class _Build:
                 self.reasons[kinds[0]] = "all of its channels live or die together"
                 continue
             unit = reduce(gcd, (n for _, n in signature))
-            first = next((place for place, n in made if n == unit), made[0][0])
+            first = self._named_after(made, unit)
             name = self.notes.produced[first]
             names[name] += 1
             if names[name] > 1:
@@ -229,12 +232,13 @@ class _Build:
                     area=self.notes.areas[first] // self.images,
                 )
             )
-            found[-1] = found[-1]
-            self.order = order
-        return sorted(found, key=lambda w: min(self._rank(w)))
+        return sorted(found, key=lambda w: min(order[p] for p in w.places if p in order))
 
-    def _rank(self, width: Width) -> list[int]:
-        return [self.order[place] for place in width.places if place in self.order]
+    def _named_after(self, made: list[tuple[Place, int]], unit: int) -> Place:
+        """The layer that a width is named after: one that no depth cuts off, as early as can be."""
+        cut = tuple(f"{block}." for run in self.runs for block in run.blocks[run.least :])
+        staying = [m for m in made if not self.notes.produced[m[0]].startswith(cut)] or made
+        return next((place for place, n in staying if n == unit), staying[0][0])
 
     def _positions(
         self, signature: tuple[tuple[Place, int], ...], kinds: list[int]

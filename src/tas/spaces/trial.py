@@ -1,0 +1,179 @@
+"""Puts to the test what a trace found: cut the net, run it, compare.
+
+What the net's own code takes for a constant (a number of heads in a view, a split at a fixed place)
+cannot be seen in a trace. So the net is cut as far as it goes and run: it has to run, and to give
+what the whole net gives whose cut channels nobody reads. What fails is found by bisection.
+"""
+
+import copy
+import random
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ..macs import evaluating
+from ..tracing import Masks, Run, Structure, cut
+
+__all__ = ["trial"]
+
+TOLERANCE = 1e-3  # of the scores' standard deviation; float32 leaves about 1e-5
+
+
+def trial(
+    net: nn.Module,
+    structure: Structure,
+    example: Tensor,
+    candidates: Mapping[str, Sequence[int]],
+) -> dict[str, str]:
+    """The names of widths and runs that do not bear to be cut, with the reason.
+
+    Args:
+        candidates: by a width's name, the numbers of atoms that it may be asked to keep, ascending,
+            the last one all.
+    """
+    bench = _Bench(net, structure, example, candidates)
+    names = [*candidates, *(run.name for run in structure.runs)]
+    names.sort(key=_kind)
+    good: list[str] = []
+    failed: dict[str, str] = {}
+
+    def extend(items: Sequence[str]) -> None:
+        reason = bench.failure([*good, *items])
+        if reason is None:
+            good.extend(items)
+        elif len(items) == 1:
+            failed[items[0]] = reason
+        else:
+            for part in _parts(items):
+                extend(part)
+
+    if names:
+        extend(names)
+    return failed
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _parts(items: Sequence[str]) -> list[list[str]]:
+    """By kind while there are several, since what fails in one block fails in all; then halves."""
+    kinds = [list(of) for _, of in groupby(items, _kind)]
+    if len(kinds) > 1:
+        return kinds
+    middle = len(items) // 2
+    return [list(items[:middle]), list(items[middle:])]
+
+
+class _Bench:
+    """A copy of the net with random weights, so that every channel matters."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        structure: Structure,
+        example: Tensor,
+        candidates: Mapping[str, Sequence[int]],
+    ) -> None:
+        self.structure, self.candidates = structure, candidates
+        self.example = example[:1]
+        self.net = _scrambled(net)
+        self.runs = {run.name: run for run in structure.runs}
+        self.masks = Masks(structure)
+        self.random = random.Random(0)
+
+    def failure(self, names: Sequence[str]) -> str | None:
+        """Why the net with these choices cut is not what it should be."""
+        return self._failure(names, mixed=False) or self._failure(names, mixed=True)
+
+    def _failure(self, names: Sequence[str], mixed: bool) -> str | None:
+        """All at their smallest; or mixed, since what depends on one another may agree there."""
+        kept, depths = {}, {}
+        for name in names:
+            if name in self.runs:
+                run = self.runs[name]
+                most = len(run.blocks) - 1 if mixed else run.least
+                depths[name] = self.random.randint(run.least, most)
+            else:
+                smaller = self.candidates[name][:-1]
+                count = self.random.choice(smaller) if mixed else smaller[0]
+                # Any channels may be the ones to go, so none in particular go here.
+                atoms = self.random.sample(range(self.candidates[name][-1]), count)
+                kept[name] = torch.tensor(sorted(atoms))
+        with torch.no_grad():
+            small = cut(self.net, self.structure, kept, depths)
+            try:
+                with evaluating(small):
+                    found = small(self.example)
+            except Exception as error:  # whatever the user's code may raise
+                return f"{_first_line(error)} in {_place(error, small)}"
+            if found.shape != (1, self.structure.classes):
+                return f"the net then gives {list(found.shape)}"
+            if not mixed:
+                return None
+            wanted = self._whole(kept, depths)
+        if not torch.allclose(found, wanted, rtol=0, atol=TOLERANCE * float(wanted.std())):
+            return "its code takes other channels than it should when there are fewer"
+        return None
+
+    def _whole(self, kept: Mapping[str, Tensor], depths: Mapping[str, int]) -> Tensor:
+        """What the whole net gives when nobody reads what is cut."""
+        parts = []
+        for width in self.structure.widths:
+            weights = torch.ones(width.atoms)
+            if width.name in kept:
+                weights = torch.zeros(width.atoms)
+                weights[kept[width.name]] = 1
+            parts.append(weights)
+        cut_blocks = [b for n, depth in depths.items() for b in self.runs[n].blocks[depth:]]
+        handles = [
+            self.net.get_submodule(block).register_forward_hook(lambda m, x, y: x[0])
+            for block in cut_blocks
+        ]
+        try:
+            with evaluating(self.net):
+                weights = torch.cat([torch.empty(0), *parts])
+                scores: Tensor = self.masks(self.net, self.example, weights)
+                return scores
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+@torch.no_grad()
+def _scrambled(net: nn.Module) -> nn.Module:
+    """A copy with random parameters: a trained or fresh one may have zeros that hide mistakes."""
+    net = copy.deepcopy(net)
+    generator = Generator().manual_seed(0)
+    for module in net.modules():
+        for parameter in module.parameters(recurse=False):
+            fan_in = parameter.numel() / max(parameter.shape[:1] or (1,))
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
+                value = 1 + 0.2 * noise
+            else:
+                value = noise / max(fan_in, 1) ** 0.5
+            parameter.copy_(value)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
+            assert module.running_mean is not None
+            size = module.running_var.shape
+            module.running_mean.copy_(0.2 * torch.randn(size, generator=generator))
+            module.running_var.copy_(0.5 + torch.rand(size, generator=generator))
+    return net
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
+def _place(error: Exception, net: nn.Module) -> str:
+    """The path of the innermost module of the net that was running."""
+    names = {id(module): name for name, module in net.named_modules()}
+    found = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        found = names.get(id(frame.f_locals.get("self")), "") or found
+    return found or "the net itself"
