@@ -9,14 +9,15 @@ import copy
 import random
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ..macs import evaluating
-from ..tracing import Masks, Run, Structure, cut
+from ..tracing import Masks, Structure, cut
 
 __all__ = ["trial"]
 
@@ -36,23 +37,41 @@ def trial(
             the last one all.
     """
     bench = _Bench(net, structure, example, candidates)
-    names = [*candidates, *(run.name for run in structure.runs)]
-    names.sort(key=_kind)
     good: list[str] = []
     failed: dict[str, str] = {}
 
-    def extend(items: Sequence[str]) -> None:
-        reason = bench.failure([*good, *items])
-        if reason is None:
+    def extend(items: Sequence[str], test: Test) -> None:
+        """Add to what is good those of the items with which it stays good."""
+        failure = test([*good, *items])
+        if failure is None:
             good.extend(items)
-        elif len(items) == 1:
-            failed[items[0]] = reason
-        else:
-            for part in _parts(items):
-                extend(part)
+            return
+        if len(items) == 1:
+            failed[items[0]] = failure.reason
+            return
+        kinds = [list(of) for _, of in groupby(items, _kind)]
+        if len(kinds) > 1:
+            suspects = [of for of in kinds if any(bench.touches(n, failure.place) for n in of)]
+            calm = [name for of in kinds if of not in suspects for name in of]
+            for part in [calm, *suspects] if calm and suspects else kinds:
+                extend(part, test)
+            return
+        # The same layer of several blocks: what fails in the first and the last fails in all.
+        ends = [test([*good, items[0]]), test([*good, items[-1]])]
+        if all(ends):
+            failed.update(dict.fromkeys(items, failure.reason))
+            return
+        middle = len(items) // 2
+        extend(items[:middle], test)
+        extend(items[middle:], test)
 
-    if names:
-        extend(names)
+    # Widths first, with all blocks there: a block that is cut is not tried out.
+    for names in (list(candidates), [run.name for run in structure.runs]):
+        if names:
+            extend(sorted(names, key=_kind), bench.runs)
+    passed, good = sorted(good, key=_kind), []
+    if passed:
+        extend(passed, bench.computes)
     return failed
 
 
@@ -60,13 +79,15 @@ def _kind(name: str) -> str:
     return re.sub(r"\d+", "#", name)
 
 
-def _parts(items: Sequence[str]) -> list[list[str]]:
-    """By kind while there are several, since what fails in one block fails in all; then halves."""
-    kinds = [list(of) for _, of in groupby(items, _kind)]
-    if len(kinds) > 1:
-        return kinds
-    middle = len(items) // 2
-    return [list(items[:middle]), list(items[middle:])]
+@dataclass(frozen=True)
+class Failure:
+    """Why a cut net fails, and the module that was running."""
+
+    reason: str
+    place: str = ""
+
+
+Test = Callable[[Sequence[str]], Failure | None]
 
 
 class _Bench:
@@ -82,20 +103,44 @@ class _Bench:
         self.structure, self.candidates = structure, candidates
         self.example = example[:1]
         self.net = _scrambled(net)
-        self.runs = {run.name: run for run in structure.runs}
+        self.blocks = {run.name: run for run in structure.runs}
         self.masks = Masks(structure)
         self.random = random.Random(0)
+        self.names = {
+            width.name: [name for name, _ in width.places] for width in structure.widths
+        } | {run.name: [f"{block}." for block in run.blocks] for run in structure.runs}
 
-    def failure(self, names: Sequence[str]) -> str | None:
-        """Why the net with these choices cut is not what it should be."""
-        return self._failure(names, mixed=False) or self._failure(names, mixed=True)
+    def touches(self, name: str, place: str) -> bool:
+        """Whether a choice has parameters in a module."""
+        return bool(place) and any(own.startswith(f"{place}.") for own in self.names[name])
 
-    def _failure(self, names: Sequence[str], mixed: bool) -> str | None:
-        """All at their smallest; or mixed, since what depends on one another may agree there."""
+    def runs(self, names: Sequence[str]) -> Failure | None:
+        """Whether the net runs: all at their smallest; and mixed, for equals may get along."""
+        for mixed in (False, True):
+            failure = self._scores(*self._plan(names, mixed))
+            if isinstance(failure, Failure):
+                return failure
+        return None
+
+    def computes(self, names: Sequence[str]) -> Failure | None:
+        """Whether the net gives what the whole one gives whose cut channels nobody reads."""
+        kept, depths = self._plan(names, mixed=True)
+        found = self._scores(kept, depths)
+        if isinstance(found, Failure):
+            return found
+        wanted = self._whole(kept, depths)
+        if torch.allclose(found, wanted, rtol=0, atol=TOLERANCE * float(wanted.std())):
+            return None
+        return Failure("its code takes other channels than it should when there are fewer")
+
+    def _plan(
+        self, names: Sequence[str], mixed: bool
+    ) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """The atoms and the numbers of blocks to keep."""
         kept, depths = {}, {}
         for name in names:
-            if name in self.runs:
-                run = self.runs[name]
+            if name in self.blocks:
+                run = self.blocks[name]
                 most = len(run.blocks) - 1 if mixed else run.least
                 depths[name] = self.random.randint(run.least, most)
             else:
@@ -104,22 +149,22 @@ class _Bench:
                 # Any channels may be the ones to go, so none in particular go here.
                 atoms = self.random.sample(range(self.candidates[name][-1]), count)
                 kept[name] = torch.tensor(sorted(atoms))
-        with torch.no_grad():
-            small = cut(self.net, self.structure, kept, depths)
-            try:
-                with evaluating(small):
-                    found = small(self.example)
-            except Exception as error:  # whatever the user's code may raise
-                return f"{_first_line(error)} in {_place(error, small)}"
-            if found.shape != (1, self.structure.classes):
-                return f"the net then gives {list(found.shape)}"
-            if not mixed:
-                return None
-            wanted = self._whole(kept, depths)
-        if not torch.allclose(found, wanted, rtol=0, atol=TOLERANCE * float(wanted.std())):
-            return "its code takes other channels than it should when there are fewer"
-        return None
+        return kept, depths
 
+    @torch.no_grad()
+    def _scores(self, kept: Mapping[str, Tensor], depths: Mapping[str, int]) -> Tensor | Failure:
+        small = cut(self.net, self.structure, kept, depths)
+        try:
+            with evaluating(small):
+                found = small(self.example)
+        except Exception as error:  # whatever the user's code may raise
+            place = _place(error, small)
+            return Failure(f"{_first_line(error)} in {place or 'the net itself'}", place)
+        if found.shape != (1, self.structure.classes):
+            return Failure(f"the net then gives {list(found.shape)}")
+        return found  # type: ignore[no-any-return]
+
+    @torch.no_grad()
     def _whole(self, kept: Mapping[str, Tensor], depths: Mapping[str, int]) -> Tensor:
         """What the whole net gives when nobody reads what is cut."""
         parts = []
@@ -129,7 +174,7 @@ class _Bench:
                 weights = torch.zeros(width.atoms)
                 weights[kept[width.name]] = 1
             parts.append(weights)
-        cut_blocks = [b for n, depth in depths.items() for b in self.runs[n].blocks[depth:]]
+        cut_blocks = [b for n, depth in depths.items() for b in self.blocks[n].blocks[depth:]]
         handles = [
             self.net.get_submodule(block).register_forward_hook(lambda m, x, y: x[0])
             for block in cut_blocks
@@ -176,4 +221,4 @@ def _place(error: Exception, net: nn.Module) -> str:
     found = ""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         found = names.get(id(frame.f_locals.get("self")), "") or found
-    return found or "the net itself"
+    return found
