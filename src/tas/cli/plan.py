@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
+from .. import nets
 from ..data import Data, Split, read_split
 from ..jobs import Found, search, search_space
 from ..recipes import Recipe
@@ -30,7 +33,12 @@ class Plan:
         """The plan of a verb's options, or the error that they deserve."""
         data = runs.load_data(options)
         recipe = runs.chosen_recipe(options)
-        space = search_space(options.net, data, options=recipe.search, **_chosen(options))
+        net: str | nn.Module = options.net
+        if options.weights:
+            net = nets.load(options.net, options.weights, data.classes, data.input)
+        space = search_space(
+            net, data, options=recipe.search, name=options.net, **_chosen(options)
+        )
         return cls(
             options=options,
             data=data,
@@ -44,11 +52,10 @@ class Plan:
     def search(self, run: runs.Run) -> Found:
         """Search, write the shape into the run directory and say what was found."""
         found = search(
-            self.options.net,
+            self.space,
             self.data,
             self.options.budget,
             unit=self.options.unit,
-            **_chosen(self.options),
             options=self.recipe.search,
             fraction=self.recipe.fraction,
             split=self.split,
@@ -80,4 +87,11 @@ class Plan:
 def _chosen(options: Any) -> dict[str, Any]:
     """What is searched, as ``tas.search`` takes it."""
     ratios = tuple(options.ratios) if options.ratios else None
-    return {"what": options.what, "residual": options.residual, "ratios": ratios}
+    return {
+        "what": options.what,
+        "residual": options.residual,
+        "ratios": ratios,
+        "ignore": options.ignore or (),
+        "only": options.only or (),
+        "round_to": options.round_to,
+    }

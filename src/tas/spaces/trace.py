@@ -48,6 +48,16 @@ class TracedSpace(Space):
         """A copy of the model, cut to a shape of this space, with the model's weights."""
         return cut_to(self.model, self.structure, shape, self.ranking)
 
+    def share(self, name: str) -> float:
+        """The part of the multiply-adds that would vanish with a width, or with a run's blocks."""
+        shape = self.unpruned
+        if name in shape.depths:
+            least = next(d.candidates[0] for d in self.depths if d.name == name)
+            return 1 - self.cost(shape.replace(depths={**shape.depths, name: least})) / self.cost(
+                shape
+            )
+        return 1 - self.cost(shape.replace(widths={**shape.widths, name: 0})) / self.cost(shape)
+
     def equal(self, ratio: float) -> Shape:
         """The shape whose every width is one and the same ratio of the unpruned one."""
         full = self.unpruned

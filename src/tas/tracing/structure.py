@@ -119,7 +119,14 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         naming(net, tracer.path),
         tracer,
     ):
-        scores = net(example)
+        try:
+            scores = net(example)
+        except Exception as error:  # whatever the user's code may raise
+            line = next((ln for ln in str(error).splitlines() if ln.strip()), repr(error))
+            where = f" in {tracer.path[-1]}" if tracer.path[-1] else ""
+            raise InputError(
+                f"the net does not run on images of {list(example.shape[1:])}{where}: {line}"
+            ) from error
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(example):
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
