@@ -101,10 +101,11 @@ class _Bench:
         candidates: Mapping[str, Sequence[int]],
     ) -> None:
         self.structure, self.candidates = structure, candidates
-        self.example = example[:1]
+        noise = torch.randn(example[:1].shape, generator=Generator().manual_seed(0))
+        self.example = noise.to(example)
         self.net = _scrambled(net)
         self.blocks = {run.name: run for run in structure.runs}
-        self.masks = Masks(structure)
+        self.masks = Masks(structure).to(example.device)
         self.random = random.Random(0)
         self.names = {
             width.name: [name for name, _ in width.places] for width in structure.widths
@@ -181,7 +182,7 @@ class _Bench:
         ]
         try:
             with evaluating(self.net):
-                weights = torch.cat([torch.empty(0), *parts])
+                weights = torch.cat([torch.empty(0), *parts]).to(self.example)
                 scores: Tensor = self.masks(self.net, self.example, weights)
                 return scores
         finally:
