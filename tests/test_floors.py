@@ -16,7 +16,16 @@ PACKAGE = Path(tas.errors.__file__).parent
 FLOORS = (
     ("paper", "shape", "macs", "errors", "weights"),
     ("space", "nets", "tracing"),
-    ("spaces", "supernet", "derive", "choose", "sampling", "response"),
+    (
+        "spaces",
+        "supernet",
+        "masked",
+        "derive",
+        "choose",
+        "sampling",
+        "response",
+        "importance",
+    ),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another
     ("recipes",),
     ("jobs",),

@@ -45,6 +45,21 @@ def test_a_search_by_probes(tmp_path: Path) -> None:
         found.derive(inherit=True)
 
 
+def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> None:
+    options = replace(recipes.paper().search, epochs=1, warmup_epochs=0, batch_size=512)
+
+    def search(**how: str) -> tas.Found:
+        return tas.search("resnet20", "digits", 0.5, options=options, progress=False, **how)
+
+    found = search(residual="tied", widths_per="stage")
+    for stage in range(3):
+        widths = {w for k, w in found.shape.widths.items() if k.startswith(f"stages.{stage}.")}
+        assert len(widths) == 1
+    assert len(found.probabilities[0]) == 3 < len(search().probabilities[0])
+    with pytest.raises(InputError, match=r"'block'.*layer.*stage"):
+        search(widths_per="block")
+
+
 def test_a_space_of_ones_own_can_be_searched() -> None:
     space = resnet_space(nets.full_shape("resnet20", 10, (1, 8, 8)), what="depth")
     options = replace(recipes.quick().search, epochs=1, probes=2, batch_size=512)

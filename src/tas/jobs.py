@@ -15,9 +15,9 @@ from . import nets, training
 from .choose import choose
 from .data import Augment, Data
 from .derive import derive
-from .errors import InputError
-from .macs import count
+from .errors import InputError, one_of
 from .importance import ranked
+from .macs import count
 from .masked import MaskedSupernet
 from .nets import ResNet
 from .recipes import quick
@@ -31,6 +31,7 @@ from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
 
 __all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
 
+WIDTHS_PER = ("layer", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
 RANKED_BY = 8  # batches, by which the channels of a trained net are put in order
 
@@ -101,6 +102,7 @@ def search(
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
+    widths_per: str | None = None,
     options: ProbeOptions | SearchOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
@@ -123,7 +125,8 @@ def search(
 
     Args:
         net: a net, or its name (``"resnet20"``, ``"timm:resnet50"``); or a space, to which
-            ``what``, ``residual``, ``ratios``, ``ignore``, ``only`` and ``round_to`` do not apply.
+            ``what``, ``residual``, ``ratios``, ``widths_per``, ``ignore``, ``only`` and
+            ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
         unit: what the budget counts, ``"macs"`` or ``"params"``.
@@ -132,6 +135,8 @@ def search(
             free in the paper's search.
         ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, and 0.3 to
             1 in the paper's search.
+        widths_per: ``"layer"``, or ``"stage"``: the layers of a stage share one width; default: per
+            stage, and per layer in the paper's search.
         options: how; default: those of ``recipes.quick()``.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train the weights; the rest is for the logits.
@@ -153,6 +158,7 @@ def search(
         what=what,
         residual=residual,
         ratios=ratios,
+        widths_per=widths_per,
         ignore=ignore,
         only=only,
         round_to=round_to,
@@ -217,6 +223,7 @@ def search_space(
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
+    widths_per: str | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
     round_to: int = 1,
@@ -228,47 +235,40 @@ def search_space(
     Args:
         name: what shapes call a net that is given as a module; see ``tas.spaces.trace``.
     """
-    paper = isinstance(options, SearchOptions)
     if isinstance(net, Space):
-        return net if paper else net.grouped()
+        return net
+    paper = isinstance(options, SearchOptions)
+    widths_per = widths_per or ("layer" if paper else "stage")
+    if widths_per not in WIDTHS_PER:
+        raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
+    space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
-        return _resnet_space(net, data, what, residual, ratios, paper, (*ignore, *only), round_to)
-    if residual not in (None, "tied"):
-        raise InputError(f"--residual {residual}: the space of a traced net is tied")
-    model = nets.build(net, data.classes, data.input) if isinstance(net, str) else net
-    traced = trace(
-        model,
-        torch.zeros(1, *data.input, device=next(model.parameters()).device),
-        ignore=ignore,
-        only=only,
-        round_to=round_to,
-        ratios=ratios or (RATIOS if paper else tuple(r for r in WIDE_RATIOS if r <= 1)),
-        what=what,
-        name=name or (net if isinstance(net, str) else ""),
-    )
-    _check_fits(traced.unpruned, data, "net")
-    return traced if paper else traced.grouped()
-
-
-def _resnet_space(
-    net: str | ResNet,
-    data: Data,
-    what: str,
-    residual: str | None,
-    ratios: tuple[float, ...] | None,
-    paper: bool,
-    modules: tuple[str, ...],
-    round_to: int,
-) -> Space:
-    if modules or round_to != 1:
-        raise InputError("ignore, only and round_to are for nets of other libraries and your own")
-    space = resnet_space(
-        _unpruned(net, data),
-        what=what,
-        residual=residual or ("free" if paper else "tied"),
-        ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
-    )
-    return space if paper else space.grouped()  # a dozen probes cannot tell layers apart
+        if ignore or only or round_to != 1:
+            raise InputError(
+                "--ignore, --only and --round-to are for nets that are traced, not for our own"
+            )
+        space = resnet_space(
+            _unpruned(net, data),
+            what=what,
+            residual=residual or ("free" if paper else "tied"),
+            ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
+        )
+    else:
+        if residual not in (None, "tied"):
+            raise InputError(f"--residual {residual}: the space of a traced net is always tied")
+        model = nets.build(net, data.classes, data.input) if isinstance(net, str) else net
+        space = trace(
+            model,
+            torch.zeros(1, *data.input, device=next(model.parameters()).device),
+            ignore=ignore,
+            only=only,
+            round_to=round_to,
+            ratios=ratios or (RATIOS if paper else tuple(r for r in WIDE_RATIOS if r <= 1)),
+            what=what,
+            name=name or (net if isinstance(net, str) else ""),
+        )
+        _check_fits(space.unpruned, data, "net")
+    return space.grouped() if widths_per == "stage" else space
 
 
 def train(

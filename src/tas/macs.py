@@ -24,8 +24,9 @@ __all__ = ["Count", "count", "evaluating", "naming", "operator_macs", "readable"
 # Pointwise operators and views are recognised by their tags and need no entry.
 # fmt: off
 _FREE = {
-    "_adaptive_avg_pool2d", "_prelu_kernel", "hardswish", "hardswish_", "_batch_norm_no_update", "_batch_norm_with_update",
-    "_fused_rms_norm", "_log_softmax", "_native_batch_norm_legit",
+    "_adaptive_avg_pool2d", "_batch_norm_no_update", "_batch_norm_with_update",
+    "_fused_rms_norm", "_log_softmax", "_prelu_kernel", "hardswish", "hardswish_",
+    "_native_batch_norm_legit",
     "_native_batch_norm_legit_no_training", "_softmax", "_to_copy", "_unsafe_view",
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "all", "amax", "amin", "any", "arange",
     "argmax", "avg_pool2d", "bernoulli", "bernoulli_", "cat", "clone", "constant_pad_nd",
@@ -126,7 +127,7 @@ def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
         return int(out.numel() * prod(args[1].shape[1:]))
     if packet.__name__ == "_scaled_dot_product_flash_attention_for_cpu":
         query, key, value = args[:3]
-        return query.numel() * key.shape[-2] + query[..., 0].numel() * value[0, 0].numel()
+        return int(query.numel() * key.shape[-2] + query[..., 0].numel() * value[0, 0].numel())
     return None
 
 

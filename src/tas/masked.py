@@ -44,7 +44,9 @@ class MaskedSupernet(Supernet):
 
     space: TracedSpace
     channels: Tensor  # [atoms] channels of its width that come before an atom
-    choice: Tensor  # [atoms] its choice; one more than there are where none is made
+    width: Tensor  # [atoms] its width; the last where it is not searched
+    choice: Tensor  # [widths] the choice that sets each width
+    counts: Tensor  # [widths, K] its channel counts, candidate by candidate
 
     def __init__(self, space: TracedSpace, unit: str = "macs") -> None:
         super().__init__(space, unit=unit)
@@ -66,7 +68,8 @@ class MaskedSupernet(Supernet):
     def _place_choices(self) -> None:
         space = self.space
         self.masks = Masks(space.structure)
-        places = {choice.name: i for i, choice in enumerate(space.widths)}
+        keys = [(i, c.of(key), key) for i, c in enumerate(space.widths) for key in c.keys]
+        places = {key: number for number, (_, _, key) in enumerate(keys)}
         before, owner = [torch.empty(0)], [torch.empty(0, dtype=torch.long)]
         for width in space.structure.widths:
             rank = torch.arange(width.atoms, dtype=torch.float32)
@@ -75,18 +78,28 @@ class MaskedSupernet(Supernet):
             before.append(rank * width.unit)
             owner.append(torch.full((width.atoms,), places.get(width.name, len(places))))
         self.register_buffer("channels", torch.cat(before), persistent=False)
-        self.register_buffer("choice", torch.cat(owner), persistent=False)
+        self.register_buffer("width", torch.cat(owner), persistent=False)
+        columns = self.candidates.shape[1]
+        rows = [[*own, *[own[-1]] * (columns - len(own))] for _, own, _ in keys]
+        counts = torch.tensor(rows, dtype=torch.long).reshape(len(keys), columns)
+        self.register_buffer("counts", counts, persistent=False)
+        owners = torch.tensor([i for i, _, _ in keys], dtype=torch.long)
+        self.register_buffer("choice", owners, persistent=False)
 
     def _applied(self, widths: Tensor, weights: Tensor, depths: Tensor) -> Any:
+        drawn = (self.candidates[:, None] == widths[:, :, None]).byte().argmax(-1)  # [choices, 2]
+        kept = self.counts.gather(1, drawn[self.choice])  # [widths, 2]
+        weights = weights[self.choice]
         # One row more, for what is not searched: all of it, always.
-        widths = torch.cat([widths, widths.new_full((1, 2), 2**31)])
+        kept = torch.cat([kept, kept.new_full((1, 2), 2**31)])
         weights = torch.cat([weights, weights.new_tensor([[1.0, 0.0]])])
-        kept = self.channels[:, None] < widths[self.choice]  # [atoms, 2]
-        atoms = (weights[self.choice] * kept).sum(1)
+        inside = self.channels[:, None] < kept[self.width]  # [atoms, 2]
+        atoms = (weights[self.width] * inside).sum(1)
         names = [choice.name for choice in self.space.depths]
         sizes = [len(choice.candidates) for choice in self.space.depths]
         return MaskedDraw(
-            atoms, {n: depths[i, :size] for i, (n, size) in enumerate(zip(names, sizes))}  # noqa: B905
+            atoms,
+            {n: depths[i, :size] for i, (n, size) in enumerate(zip(names, sizes))},  # noqa: B905
         )
 
     def _register_hooks(self) -> None:
@@ -101,6 +114,7 @@ class MaskedSupernet(Supernet):
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
             if self._draw is None:
                 return None
-            return paper.mix_depths(self._features.pop(stage), self._draw.depths[stage])
+            weights: Any = self._draw.depths[stage]
+            return paper.mix_depths(self._features.pop(stage), weights)
 
         return hook

@@ -391,7 +391,7 @@ class ExpectedCost(nn.Module):
         pair, single = self.factors * present
         mean = self.table @ width_probs.flatten() + self.constant  # [sides]
         a, b = mean[self.terms[0]], mean[self.terms[1]]
-        total = (pair * a * b + single * b).sum()
+        total: Tensor = (pair * a * b + single * b).sum()
         if self.shared.shape[1]:  # E[a b] is more than E[a] E[b] where one choice is in both
             probs = width_probs[self.shared[1]]  # [P, K]
             first, second = probs * self.shared_sides

@@ -27,7 +27,7 @@ def main(options: DoctorOptions) -> None:
             f"--input {options.input}: give [channels, height, width], e.g. [3, 32, 32]"
         )
     started = time.perf_counter()
-    shape = nets.full_shape(options.net, options.classes, image)  # type: ignore[arg-type]
+    shape = nets.full_shape(options.net, options.classes, image)
     net = nets.build(shape)
     space = trace(
         net,
@@ -98,8 +98,8 @@ def _print(space: TracedSpace, seconds: float) -> None:
     runs.console.print(locked)
     lowest, highest = space.range()
     print(
-        f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} MACs); "
-        f"traced and tried out in {seconds:.1f} s"
+        f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
+        f"MACs); traced and tried out in {seconds:.1f} s"
     )
 
 

@@ -20,9 +20,7 @@ def main(options: MacsOptions) -> None:
         raise InputError(f"--classes {options.classes}: give 1 or more")
     shape = nets.read_shape(options.what)
     image = (options.input[0], options.input[1], options.input[2]) if options.input else None
-    shape = shape.replace(
-        classes=options.classes or shape.classes, input=image or shape.input
-    )
+    shape = shape.replace(classes=options.classes or shape.classes, input=image or shape.input)
     counted = count(nets.build(shape), shape.input)
     if options.json:
         print(json.dumps({"macs": counted.macs, "params": counted.params}))

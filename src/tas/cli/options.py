@@ -107,6 +107,11 @@ class _Searching:
         "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1.5; 0.3 to 1 with "
         "--preset paper)",
     )
+    widths_per: Literal["layer", "stage"] | None = option(
+        None,
+        "what has a width of its own: every layer, or every stage (default: stage; layer with "
+        "--preset paper)",
+    )
     weights: str | None = option(
         None,
         "trained weights of the net (.safetensors or a state dict): the most important channels "

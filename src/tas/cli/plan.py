@@ -36,9 +36,7 @@ class Plan:
         net: str | nn.Module = options.net
         if options.weights:
             net = nets.load(options.net, options.weights, data.classes, data.input)
-        space = search_space(
-            net, data, options=recipe.search, name=options.net, **_chosen(options)
-        )
+        space = search_space(net, data, options=recipe.search, name=options.net, **_chosen(options))
         return cls(
             options=options,
             data=data,
@@ -91,6 +89,7 @@ def _chosen(options: Any) -> dict[str, Any]:
         "what": options.what,
         "residual": options.residual,
         "ratios": ratios,
+        "widths_per": options.widths_per,
         "ignore": options.ignore or (),
         "only": options.only or (),
         "round_to": options.round_to,

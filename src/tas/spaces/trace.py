@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import lcm, prod
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, one_of
@@ -102,7 +101,9 @@ def trace(
     structure = analyse(model, example, ignore)
     locked = list(structure.locked)
     widths = [] if what == "depth" else list(structure.widths)
-    runs = [] if what == "width" else [run for run in structure.runs if not _under(run.name, ignore)]
+    runs = (
+        [] if what == "width" else [run for run in structure.runs if not _under(run.name, ignore)]
+    )
     if only:
         widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
         runs = [run for run in runs if _under(run.blocks[0], only)]
@@ -187,8 +188,7 @@ def _space(
 ) -> TracedSpace:
     groups = _groups(widths)
     choices = tuple(
-        WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, groups[w.name])
-        for w in widths
+        WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, groups[w.name]) for w in widths
     )
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
@@ -220,10 +220,9 @@ def _groups(widths: Sequence[Width]) -> dict[str, str]:
     A width is of a stream if several layers make it. Where that leaves too many, the resolutions
     alone decide, the largest ones together.
     """
+
     def groups(kinds: bool) -> dict[str, str]:
-        return {
-            w.name: f"{w.area} values" + (f", {_kind(w)}" if kinds else "") for w in widths
-        }
+        return {w.name: f"{w.area} values" + (f", {_kind(w)}" if kinds else "") for w in widths}
 
     found = groups(True)
     return found if len(set(found.values())) <= GROUPS else groups(False)
@@ -262,7 +261,11 @@ def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
         parts = tuple((k, n) for k, n in side.parts if k in searched)
         if not parts:
             return constant
-        return parts[0][0] if (constant, len(parts), parts[0][1]) == (0, 1, 1) else Sum(parts, constant)
+        return (
+            parts[0][0]
+            if (constant, len(parts), parts[0][1]) == (0, 1, 1)
+            else Sum(parts, constant)
+        )
     return side
 
 

@@ -134,9 +134,7 @@ class _Bench:
             return None
         return Failure("its code takes other channels than it should when there are fewer")
 
-    def _plan(
-        self, names: Sequence[str], mixed: bool
-    ) -> tuple[dict[str, Tensor], dict[str, int]]:
+    def _plan(self, names: Sequence[str], mixed: bool) -> tuple[dict[str, Tensor], dict[str, int]]:
         """The atoms and the numbers of blocks to keep."""
         kept, depths = {}, {}
         for name in names:

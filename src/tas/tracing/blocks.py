@@ -48,7 +48,7 @@ class Visit:
 def visiting(net: nn.Module, tracer: Tracer) -> Iterator[dict[str, Visit]]:
     """Notes for every module that has modules of its own what goes in and out."""
     visits: dict[str, Visit] = {}
-    makers = WeakTensorKeyDictionary()  # type: ignore[no-untyped-call]
+    makers: Any = WeakTensorKeyDictionary()
     sources: dict[str, tuple[str | None, tuple[Plane, ...], tuple[int, ...]]] = {}
 
     def before(module: nn.Module, inputs: Any, name: str) -> None:
@@ -99,8 +99,12 @@ def find_runs(net: nn.Module, visits: dict[str, Visit], same: Any) -> list[Run]:
             while (
                 end < len(children)
                 and kinds[end] is kinds[start] is not nn.Sequential  # that would be a stage
-                and _follows(visits.get(children[end - 1]), visits.get(children[end]),
-                             children[end - 1], same)
+                and _follows(
+                    visits.get(children[end - 1]),
+                    visits.get(children[end]),
+                    children[end - 1],
+                    same,
+                )
             ):
                 end += 1
             if end - start > 1:

@@ -37,7 +37,7 @@ def cut(
         depths: by a run's name, how many of its blocks stay; without an entry, all.
     """
     shared = {id(t): t for t in (*net.parameters(), *net.buffers())}
-    net = copy.deepcopy(net, dict(shared))  # type: ignore[arg-type]  # all but the tensors
+    net = copy.deepcopy(net, dict(shared))  # all but the tensors
     for run in structure.runs:
         for path in run.blocks[depths.get(run.name, len(run.blocks)) :]:
             container, _, name = path.rpartition(".")
@@ -52,7 +52,7 @@ def cut(
                 replaced[id(tensor)] = _sliced(tensor, index)
             small = replaced[id(tensor)]
             own = module._parameters if name in module._parameters else module._buffers
-            own[name] = small  # type: ignore[assignment]
+            own[name] = small
         _mirror(module, before)
     return net
 
@@ -109,7 +109,7 @@ def _mirror(module: nn.Module, before: dict[str, tuple[int, ...]]) -> None:
             setattr(module, name, groups)
     for name, dim in MIRRORS.items():
         value = getattr(module, name, None)
-        if value is None or dim >= len(new) or old[dim] == new[dim] and dim == 0:
+        if value is None or dim >= len(new) or (old[dim] == new[dim] and dim == 0):
             continue
         size = new[dim] * (groups if dim == 1 else 1)
         setattr(module, name, type(value)([size]) if isinstance(value, (tuple, list)) else size)

@@ -20,7 +20,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-
 __all__ = ["Cost", "Place", "Plane", "Tracer"]
 
 Place = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions

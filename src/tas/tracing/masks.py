@@ -75,7 +75,11 @@ class _LayerNorms(TorchFunctionMode):
             channels = self.weights.get(id(bound.get("weight")))
             if channels is not None:
                 return _layer_norm(
-                    bound["input"], channels, bound["weight"], bound.get("bias"), bound.get("eps", 1e-5)
+                    bound["input"],
+                    channels,
+                    bound["weight"],
+                    bound.get("bias"),
+                    bound.get("eps", 1e-5),
                 )
         return func(*args, **kwargs)
 

@@ -429,9 +429,7 @@ def _reduce(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None
                 tracer.lock(planes, f"'{name}'")
                 return
             place = {d: n for n, d in enumerate(left)}
-        tracer.carry(
-            result, [Plane(place[p.dim], p.labels) for p in planes if p.dim not in over]
-        )
+        tracer.carry(result, [Plane(place[p.dim], p.labels) for p in planes if p.dim not in over])
     tracer.lock([p for p in planes if p.dim in over], f"'{name}' over its channels")
 
 

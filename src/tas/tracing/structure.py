@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd, prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,6 +167,7 @@ class _Build:
             self.inner[f"#norm{weight}", 0] = labels
         self.runs = find_runs(self.net, visits, self.same)
         self.widths = self._widths()
+        self._slot: Any = None  # by component, once the widths are known
         self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
 
     def structure(self, classes: int) -> Structure:
@@ -205,14 +207,14 @@ class _Build:
     def _widths(self) -> list[Width]:
         where: dict[int, list[tuple[Place, int]]] = defaultdict(list)
         for place, labels in [*self.places.items(), *self.inner.items()]:
-            kinds, counts = np.unique(self.component[labels.numpy()], return_counts=True)
-            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            seen, counts = np.unique(self.component[labels.numpy()], return_counts=True)
+            for kind, count in zip(seen.tolist(), counts.tolist(), strict=True):
                 if kind not in self.reasons:
                     where[kind].append((place, count))
         alike: dict[tuple[tuple[Place, int], ...], list[int]] = defaultdict(list)
         for kind, found in where.items():
             alike[tuple(found)].append(kind)
-        found = []
+        widths: list[Width] = []
         names: Counter[str] = Counter()
         order = {place: number for number, place in enumerate(self.notes.produced)}
         for signature, kinds in alike.items():
@@ -229,7 +231,7 @@ class _Build:
             names[name] += 1
             if names[name] > 1:
                 name = f"{name}#{names[name]}"
-            found.append(
+            widths.append(
                 Width(
                     name=name,
                     atoms=len(kinds),
@@ -239,7 +241,7 @@ class _Build:
                     area=self.notes.areas[first] // self.images,
                 )
             )
-        return sorted(found, key=lambda w: min(order[p] for p in w.places if p in order))
+        return sorted(widths, key=lambda w: min(order[p] for p in w.places if p in order))
 
     def _named_after(self, made: list[tuple[Place, int]], unit: int) -> Place:
         """The layer that a width is named after: one that no depth cuts off, as early as can be."""
@@ -272,7 +274,7 @@ class _Build:
 
     def slots(self, labels: Tensor) -> Tensor:
         """For every label the place of its atom among all atoms; their number where it stays."""
-        if not hasattr(self, "_slot"):
+        if self._slot is None:
             slot = np.full(len(self.component), self.offsets[-1])
             for width, offset in zip(self.widths, self.offsets, strict=False):
                 place, rows = next(iter(width.places.items()))
@@ -296,7 +298,8 @@ class _Build:
             return size
         slots = self.slots(labels).numpy()
         number = np.searchsorted(self.offsets, slots, side="right") - 1
-        parts, fixed = [], int((slots == self.offsets[-1]).sum())
+        parts: list[tuple[str, int]] = []
+        fixed = int((slots == self.offsets[-1]).sum())
         for index, count in zip(*np.unique(number, return_counts=True), strict=True):
             if index < len(self.widths):
                 parts.append((self.widths[index].name, int(count) // self.widths[index].channels))
@@ -315,12 +318,11 @@ class _Build:
         return each, tuple(self.side((name, i), size) for i, size in enumerate(sizes))
 
 
-def _components(ties: list[tuple[Tensor, Tensor]], count: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _components(ties: list[tuple[Tensor, Tensor]], count: int) -> Any:
     """The number of its set for every label."""
     if not ties:
         return np.arange(count)
     a = torch.cat([a for a, _ in ties]).numpy()
     b = torch.cat([b for _, b in ties]).numpy()
     graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(count, count))
-    found: np.ndarray[tuple[int], np.dtype[np.int64]] = connected_components(graph, directed=False)[1]
-    return found.astype(np.int64)
+    return connected_components(graph, directed=False)[1].astype(np.int64)
