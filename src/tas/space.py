@@ -398,8 +398,8 @@ class ExpectedCost(nn.Module):
             both = (first * self.shared_sides[1]).sum(1) - first.sum(1) * second.sum(1)
             total = total + (pair[self.shared[0]] * both).sum()
         if self.unequal.shape[1]:  # less what they would cost where both widths are equal
-            fixed = F.one_hot(self.unequal.new_zeros(1), self.columns[0]).to(width_probs.dtype)
-            probs = torch.cat([width_probs, fixed])
+            first = torch.arange(self.columns[0], device=width_probs.device) == 0
+            probs = torch.cat([width_probs, first.to(width_probs.dtype)[None]])
             joint = probs[self.unequal[1]][:, :, None] * probs[self.unequal[2]][:, None]
             less = (joint * self.unequal_costs).sum((1, 2))
             total = total - (present[self.unequal[0]] * less).sum()

@@ -12,9 +12,9 @@ from ..macs import count
 from ..shape import Shape
 from ..tracing import analyse, cut_to
 from ..weights import load_weights
-from . import reference, resnet_cifar, resnet_imagenet
+from . import named, reference, resnet_cifar, resnet_imagenet
 from .blocks import Architecture, Block, ConvNorm, ResNet
-from .named import build_named, default_input, is_named
+from .named import is_named
 
 __all__ = [
     "ARCHITECTURES",
@@ -51,17 +51,17 @@ def build(
     Raises:
         InputError: no net has this name, or (``ShapeError``) the shape does not fit its net.
     """
-    named = isinstance(net, str) and (net in ARCHITECTURES or is_named(net))
-    shape = full_shape(str(net), classes, input) if named else read_shape(net)
+    whole = isinstance(net, str) and (net in ARCHITECTURES or is_named(net))
+    shape = full_shape(str(net), classes, input) if whole else read_shape(net)
     changed = (classes or shape.classes, input or shape.input)
     if changed != (shape.classes, shape.input):
         shape = shape.replace(classes=changed[0], input=changed[1], macs=None, params=None)
     if not is_named(shape.net):
         return ResNet(architecture(shape.net), shape)
-    whole = build_named(shape.net, shape.classes, shape.input)
+    unpruned = named.build_named(shape.net, shape.classes, shape.input)
     if not shape.widths and not shape.depths:
-        return whole
-    return cut_to(whole, analyse(whole, torch.zeros(1, *shape.input)), shape)
+        return unpruned
+    return cut_to(unpruned, analyse(unpruned, torch.zeros(1, *shape.input)), shape)
 
 
 def load(
@@ -95,7 +95,7 @@ def full_shape(
 ) -> Shape:
     """The shape of an unpruned net; that of another library's names no widths: all are its own."""
     if is_named(name):
-        return Shape(name, classes or 1000, input or default_input(name), "tied", {}, {})
+        return Shape(name, classes or 1000, input or named.default_input(name), "tied", {}, {})
     return architecture(name).full(classes, input)
 
 

@@ -10,7 +10,7 @@ It is the net's own Python code that runs, once, on an example: control flow doe
 the time is that of a forward pass. An operator without a rule locks what flows into it, by name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         net: its parameters and buffers are the sources of labels.
+        rule: is called with every operator, its arguments and its result (``rules.apply_rule``).
 
     Attributes:
         notes: what was found.
@@ -91,23 +92,22 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         path: paths of the running modules, the innermost last; kept by ``running``.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._rule = rule
         self.notes = Notes()
         self.places: dict[Place, Tensor] = {}
         self.path = [""]
         named = [*net.named_parameters(), *net.named_buffers()]
         self._names = {id(t): name for name, t in named}
         self._keep = [t for _, t in named]  # so that no other tensor gets one of these ids
-        self._planes = WeakTensorKeyDictionary()  # type: ignore[no-untyped-call]
+        self._planes = WeakTensorKeyDictionary()
         self._next = 1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        from .rules import apply_rule
-
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        apply_rule(self, func, args, kwargs, out)
+        self._rule(self, func, args, kwargs, out)
         return out
 
     # What the rules ask ------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def _cat(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
     """Along the dimension, one behind the other; along the others, tied."""
     parts = [t for t in args[0] if t.numel()]
     dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
-    found = [p for p in _united_but(tracer, parts, out.dim(), dim)]
+    found = _united_but(tracer, parts, out.dim(), dim)
     kinds = [tracer.along(t, dim) for t in parts]
     for kind in range(max(map(len, kinds), default=0)):
         lines = [
@@ -189,7 +189,8 @@ def _cat(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
 def _united_but(
     tracer: Tracer, parts: Sequence[Tensor], dims: int, apart: int | None
 ) -> list[Plane]:
-    found = []
+    """The planes along all dimensions but one, in which the parts must be alike."""
+    found: list[Plane] = []
     for dim in range(dims):
         kinds = [tracer.along(t, dim) for t in parts]
         if dim == apart or not any(kinds):

@@ -22,6 +22,7 @@ from ..macs import evaluating, naming
 from ..space import Side, Sum
 from .blocks import Run, Visit, find_runs, visiting
 from .labels import Notes, Place, Plane, Tracer
+from .rules import apply_rule
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
@@ -112,7 +113,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
     Raises:
         InputError: the net does not run on the example, or gives no scores [N, classes].
     """
-    tracer = Tracer(net)
+    tracer = Tracer(net, apply_rule)
     with (
         evaluating(net),
         torch.no_grad(),
