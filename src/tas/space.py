@@ -15,27 +15,11 @@ from torch.func import vmap
 
 from .errors import InfeasibleBudgetError, InputError, one_of
 from .macs import readable
-from .shape import Shape
+from .shape import Shape, Side, Sum
 
 __all__ = ["UNITS", "DepthChoice", "ExpectedCost", "Space", "Term", "WidthChoice", "parse_budget"]
 
 UNITS = ("macs", "params")
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A width that is a sum, such as the input of a layer behind a concatenation.
-
-    Attributes:
-        parts: a key of a shape's ``widths``, and how many times its width counts.
-        constant: channels that no choice changes.
-    """
-
-    parts: tuple[tuple[str, int], ...]
-    constant: int = 0
-
-
-Side = str | int | Sum  # a key of a shape's ``widths``, a width that is fixed, or a sum of them
 
 
 @dataclass(frozen=True)

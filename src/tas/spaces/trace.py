@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError, one_of
 from ..macs import count
-from ..shape import Shape
-from ..space import DepthChoice, Side, Space, Sum, Term, WidthChoice
+from ..shape import Shape, Side, Sum
+from ..space import DepthChoice, Space, Term, WidthChoice
 from ..tracing import Locked, Run, Structure, Width, analyse, cut_to
 from .resnet import RATIOS, WHAT
 from .trial import trial

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..macs import evaluating, naming
-from ..space import Side, Sum
+from ..shape import Side, Sum
 from .blocks import Run, Visit, find_runs, visiting
 from .labels import Notes, Place, Plane, Tracer
 from .rules import apply_rule
