@@ -138,11 +138,12 @@ class Sum:
     """A width that is a sum, such as the input of a layer behind a concatenation.
 
     Attributes:
-        parts: a key of a shape's ``widths``, and how many times its width counts.
+        parts: a key of a shape's ``widths``, and the ratio at which its width counts, as two whole
+            numbers: (key, 3, 1) is three times the width.
         constant: channels that no choice changes.
     """
 
-    parts: tuple[tuple[str, int], ...]
+    parts: tuple[tuple[str, int, int], ...]
     constant: int = 0
 
 

@@ -113,7 +113,7 @@ class Space:
             if isinstance(side, int):
                 return side
             if isinstance(side, Sum):
-                return side.constant + sum(n * width(key) for key, n in side.parts)
+                return side.constant + sum(n * width(key) // of for key, n, of in side.parts)
             keys = alike.get(side, (side,))
             return next(shape.widths[key] for key in keys if key in shape.widths)
 
@@ -314,10 +314,10 @@ class ExpectedCost(nn.Module):
                 continue
             if isinstance(side, Sum):
                 constant[i] = side.constant
-            for key, n in side.parts if isinstance(side, Sum) else ((side, 1),):
+            for key, n, of in side.parts if isinstance(side, Sum) else ((side, 1, 1),):
                 choice = space.widths[owners[key]]
                 values = choice.of(key) if key in choice.keys else choice.candidates
-                added = n * torch.tensor(values, dtype=dtype)
+                added = n * torch.tensor(values, dtype=dtype) / of
                 table[i, owners[key], : len(values)] += added
         conditions = sorted(
             {t.when for t in space.terms if t.when}, key=lambda w: (w[0], *sorted(w[1]))

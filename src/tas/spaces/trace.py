@@ -257,15 +257,14 @@ def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
     if isinstance(side, str):
         return side if side in searched else full[side]
     if isinstance(side, Sum):
-        constant = side.constant + sum(n * full[k] for k, n in side.parts if k not in searched)
-        parts = tuple((k, n) for k, n in side.parts if k in searched)
+        parts = tuple(part for part in side.parts if part[0] in searched)
+        constant = side.constant + sum(
+            n * full[k] // of for k, n, of in side.parts if k not in searched
+        )
         if not parts:
             return constant
-        return (
-            parts[0][0]
-            if (constant, len(parts), parts[0][1]) == (0, 1, 1)
-            else Sum(parts, constant)
-        )
+        plain = constant == 0 and len(parts) == 1 and parts[0][1] == parts[0][2]
+        return parts[0][0] if plain else Sum(parts, constant)
     return side
 
 

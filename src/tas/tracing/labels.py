@@ -46,7 +46,7 @@ class Cost:
 
     Attributes:
         path: the module that ran it.
-        macs: for the whole example.
+        macs: for one image.
         sides: labels, or a size, of every dimension whose sizes multiply to the cost.
     """
 

@@ -7,7 +7,6 @@ Atomic channels that are alike, one from every layer that they pass, make a ``Wi
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from math import gcd, prod
 from typing import Any
 
@@ -103,7 +102,7 @@ class Structure:
 
 
 def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Structure:
-    """Run the net once on an example batch [N, C, H, W] and see what may shrink.
+    """Run the net once on the first of some images [N, C, H, W] and see what may shrink.
 
     The net is left as it was.
 
@@ -113,6 +112,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
     Raises:
         InputError: the net does not run on the example, or gives no scores [N, classes].
     """
+    example = example[:1]
     tracer = Tracer(net, apply_rule)
     with (
         evaluating(net),
@@ -129,27 +129,24 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
             raise InputError(
                 f"the net does not run on images of {list(example.shape[1:])}{where}: {line}"
             ) from error
-    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(example):
+    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"the net gives {got} for a batch of {len(example)} images, not class scores "
-            f"[{len(example)}, classes]: trace a classifier, or wrap it so that it returns them"
+            f"the net gives {got} for one image, not class scores [1, classes]: trace a classifier, or wrap it so that it returns them"
         )
     for plane in tracer.planes(scores):
         tracer.notes.locks.append((plane.labels[plane.labels > 0], "they are the net's output"))
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
             tracer.notes.locks.append((labels, "ignored, as asked"))
-    return _Build(net, tracer, visits, len(example)).structure(scores.shape[1])
+    return _Build(net, tracer, visits).structure(scores.shape[1])
 
 
 class _Build:
     """From ties and locks to widths: connected components, sorted by where they are found."""
 
-    def __init__(
-        self, net: nn.Module, tracer: Tracer, visits: dict[str, Visit], images: int
-    ) -> None:
-        self.net, self.images = net, images
+    def __init__(self, net: nn.Module, tracer: Tracer, visits: dict[str, Visit]) -> None:
+        self.net = net
         self.notes: Notes = tracer.notes
         self.places = tracer.places
         self.component = _components(self.notes.ties, tracer.count)
@@ -226,8 +223,7 @@ class _Build:
             if len(kinds) == 1:
                 self.reasons[kinds[0]] = "all of its channels live or die together"
                 continue
-            unit = reduce(gcd, (n for _, n in signature))
-            first = self._named_after(made, unit)
+            first, unit = self._named_after(made)
             name = self.notes.produced[first]
             names[name] += 1
             if names[name] > 1:
@@ -239,16 +235,16 @@ class _Build:
                     unit=unit,
                     places=self._positions(signature, kinds),
                     layers=tuple(dict.fromkeys(self.notes.produced[place] for place, _ in made)),
-                    area=self.notes.areas[first] // self.images,
+                    area=self.notes.areas[first],
                 )
             )
         return sorted(widths, key=lambda w: min(order[p] for p in w.places if p in order))
 
-    def _named_after(self, made: list[tuple[Place, int]], unit: int) -> Place:
+    def _named_after(self, made: list[tuple[Place, int]]) -> tuple[Place, int]:
         """The layer that a width is named after: one that no depth cuts off, as early as can be."""
         cut = tuple(f"{block}." for run in self.runs for block in run.blocks[run.least :])
-        staying = [m for m in made if not self.notes.produced[m[0]].startswith(cut)] or made
-        return next((place for place, n in staying if n == unit), staying[0][0])
+        staying = [m for m in made if not self.notes.produced[m[0]].startswith(cut)]
+        return (staying or made)[0]
 
     def _positions(
         self, signature: tuple[tuple[Place, int], ...], kinds: list[int]
@@ -299,14 +295,17 @@ class _Build:
             return size
         slots = self.slots(labels).numpy()
         number = np.searchsorted(self.offsets, slots, side="right") - 1
-        parts: list[tuple[str, int]] = []
+        parts: list[tuple[str, int, int]] = []
         fixed = int((slots == self.offsets[-1]).sum())
         for index, count in zip(*np.unique(number, return_counts=True), strict=True):
             if index < len(self.widths):
-                parts.append((self.widths[index].name, int(count) // self.widths[index].channels))
+                width = self.widths[index]
+                n = int(count) // width.atoms
+                divisor = gcd(n, width.unit)
+                parts.append((width.name, n // divisor, width.unit // divisor))
         if not parts:
             return size
-        if len(parts) == 1 and parts[0][1] == 1 and fixed == 0:
+        if len(parts) == 1 and parts[0][1] == parts[0][2] and fixed == 0:
             return parts[0][0]
         return Sum(tuple(parts), fixed)
 
@@ -314,8 +313,8 @@ class _Build:
         self, macs: int, sides: tuple[Tensor | int, ...], name: str
     ) -> tuple[int, tuple[Side, ...]]:
         sizes = [len(s) if isinstance(s, Tensor) else s for s in sides]
-        each = macs // (prod(sizes) * self.images)
-        assert each * prod(sizes) * self.images == macs
+        each = macs // prod(sizes)
+        assert each * prod(sizes) == macs
         return each, tuple(self.side((name, i), size) for i, size in enumerate(sizes))
 
 
