@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 MODELS = """
-torchvision: resnet18 resnet50 resnext50_32x4d wide_resnet50_2 vgg11 vgg16 vgg11_bn vgg16_bn alexnet
-squeezenet1_1 densenet121 inception_v3 googlenet mobilenet_v2 mobilenet_v3_small mobilenet_v3_large
-shufflenet_v2_x1_0 mnasnet1_0 efficientnet_b0 efficientnet_v2_s regnet_y_400mf convnext_tiny vit_b_16
-swin_t maxvit_t
-timm: resnet50 mobilenetv3_large_100 efficientnet_b0 convnext_tiny regnety_008 vit_small_patch16_224
-swin_tiny_patch4_window7_224 mobileone_s0 ghostnet_100 edgenext_small fastvit_t8 hgnet_tiny
-coatnet_0_rw_224
+torchvision: resnet18 resnet50 resnext50_32x4d wide_resnet50_2 vgg11 vgg16 vgg11_bn vgg16_bn
+alexnet squeezenet1_1 densenet121 inception_v3 googlenet mobilenet_v2 mobilenet_v3_small
+mobilenet_v3_large shufflenet_v2_x1_0 mnasnet1_0 efficientnet_b0 efficientnet_v2_s regnet_y_400mf
+convnext_tiny vit_b_16 swin_t maxvit_t
+timm: resnet50 mobilenetv3_large_100 efficientnet_b0 convnext_tiny regnety_008
+vit_small_patch16_224 swin_tiny_patch4_window7_224 mobileone_s0 ghostnet_100 edgenext_small
+fastvit_t8 hgnet_tiny coatnet_0_rw_224
 """
 BUDGET = 0.5
 STEPS = 3  # of the search
@@ -148,7 +148,7 @@ def ours(name: str) -> dict[str, Any]:
 
 
 def randomise(net: Any) -> None:
-    """Parameters as training might leave them: a fresh net has zeros, behind which mistakes hide."""
+    """Parameters as training might leave them: behind the zeros of a fresh net mistakes hide."""
     import torch
     from torch import nn
 
@@ -274,8 +274,8 @@ def library_versions() -> str:
 
 HEAD = """# Which nets can be searched
 
-Written by `benchmarks/models.py`. Every net is built with fresh weights and traced on one image of \
-{input}; then a random shape at {budget} of its multiply-adds (or as near as it gets) is derived.
+Written by `benchmarks/models.py`. Every net is built with fresh weights and traced on one image \
+of {input}; then a random shape at {budget} of its multiply-adds (or as near as it gets) is derived.
 
 - **choices**: widths + depths that can be searched. **locked**: layers whose output channels must \
 stay, but for the classifier, and stages whose depth must.

@@ -213,6 +213,8 @@ def search(
         logits = fit_logits(space, probes, torch.tensor(losses))
         probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
     shape = choose(space, *probabilities, limit, unit, f"searched on {data.name}, seed {seed}")
+    if isinstance(space, TracedSpace):
+        shape = space.filled(shape, limit, unit)
     return Found(shape, limit, unit, probabilities, history, supernet, space)
 
 

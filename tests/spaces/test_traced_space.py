@@ -156,7 +156,7 @@ def test_options() -> None:
     assert space_of(Mixed, what="depth").widths == ()
     only = space_of(Mixed, only=["blocks.2"])
     assert {c.name.rpartition(".")[0] for c in only.widths} == {"blocks.2", ""}
-    assert len(space_of(Mixed, ignore=["blocks"]).depths) == 0
+    assert space_of(Mixed, ignore=["blocks.0"]).depths == ()
     assert space_of(Plain).unpruned.net == "traced_nets.Plain"
 
 
@@ -188,3 +188,17 @@ def test_what_matters_most_is_kept_first() -> None:
         assert set(order[-3:].tolist()) == {0, 1, 2}
         kept = ranked(space, by).derive(space.unpruned.replace(widths={"hidden": 9}))
         torch.testing.assert_close(kept.eval()(example()), net.eval()(example()))
+
+
+def test_what_is_left_of_a_budget_goes_to_single_layers() -> None:
+    space = space_of(Mixed)
+    coarse = space.grouped()
+    budget = space.budget(0.5)
+    shape = coarse.shape([0] * len(coarse.widths), [2])
+    filled = coarse.filled(shape, budget)
+    assert (shape.macs or 0) < 0.5 * budget
+    assert 0.9 * budget < (filled.macs or 0) <= budget
+    assert all(filled.widths[key] >= width for key, width in shape.widths.items())
+    assert filled.depths == shape.depths
+    space.indices(filled)  # it is a shape of the space
+    assert space.filled(shape, budget) is shape  # nothing is coarse there

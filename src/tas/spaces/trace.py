@@ -36,12 +36,51 @@ class TracedSpace(Space):
         structure: what the trace found.
         locked: layers whose output channels must stay, with the reason.
         ranking: by a width's name, its atoms, those to keep first.
+        fine: of a grouped space, the one with a width for every layer.
     """
 
     model: nn.Module
     structure: Structure
     locked: tuple[Locked, ...]
     ranking: Mapping[str, Tensor] = field(default_factory=dict)
+    fine: "TracedSpace | None" = None
+
+    def grouped(self) -> "TracedSpace":
+        """This space with one choice for the widths of every stage; see ``Space.grouped``."""
+        joined = super().grouped()
+        assert isinstance(joined, TracedSpace)
+        return replace(joined, fine=self.fine or self)
+
+    def filled(self, shape: Shape, budget: int, unit: str = "macs") -> Shape:
+        """The shape with what is left of a budget given to single layers.
+
+        The choices of a grouped space are coarse. Step by step the width that is the smallest
+        part of its own full one gets its next candidate, as long as one fits.
+        """
+        if self.fine is None:
+            return shape
+        widths, depths = self.fine.indices(shape)
+        open_ones = {
+            i
+            for i, choice in enumerate(self.fine.widths)
+            if choice.name in shape.widths and widths[i] + 1 < len(choice.candidates)
+        }
+        while open_ones:
+            part = {
+                i: self.fine.widths[i].candidates[widths[i]] / self.fine.widths[i].candidates[-1]
+                for i in open_ones
+            }
+            thinnest = min(open_ones, key=lambda i: (part[i], i))
+            widths[thinnest] += 1
+            larger = self.fine.shape(widths, depths, shape.origin)
+            if self.fine.cost(larger, unit) <= budget:
+                shape = larger
+                if widths[thinnest] + 1 == len(self.fine.widths[thinnest].candidates):
+                    open_ones.remove(thinnest)
+            else:
+                widths[thinnest] -= 1
+                open_ones.remove(thinnest)
+        return shape
 
     def derive(self, shape: Shape) -> nn.Module:
         """A copy of the model, cut to a shape of this space, with the model's weights."""
@@ -101,9 +140,8 @@ def trace(
     structure = analyse(model, example, ignore)
     locked = list(structure.locked)
     widths = [] if what == "depth" else list(structure.widths)
-    runs = (
-        [] if what == "width" else [run for run in structure.runs if not _under(run.name, ignore)]
-    )
+    runs = [] if what == "width" else list(structure.runs)
+    runs = [run for run in runs if not any(_under(block, ignore) for block in run.blocks)]
     if only:
         widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
         runs = [run for run in runs if _under(run.blocks[0], only)]

@@ -132,7 +132,8 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"the net gives {got} for one image, not class scores [1, classes]: trace a classifier, or wrap it so that it returns them"
+            f"the net gives {got} for one image, not class scores [1, classes]: trace a "
+            "classifier, or wrap it so that it returns them"
         )
     for plane in tracer.planes(scores):
         tracer.notes.locks.append((plane.labels[plane.labels > 0], "they are the net's output"))
