@@ -212,9 +212,11 @@ def search(
         history = History("search", tuple(lines))
         logits = fit_logits(space, probes, torch.tensor(losses))
         probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
-    shape = choose(space, *probabilities, limit, unit, f"searched on {data.name}, seed {seed}")
-    if isinstance(space, TracedSpace):
-        shape = space.filled(shape, limit, unit)
+    origin = f"searched on {data.name}, seed {seed}"
+    chosen, widths_of = space, probabilities[0]
+    if isinstance(space, TracedSpace) and space.fine and space.widths:
+        chosen, widths_of = space.fine, space.spread(probabilities[0])
+    shape = choose(chosen, widths_of, probabilities[1], limit, unit, origin)
     return Found(shape, limit, unit, probabilities, history, supernet, space)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import random_shape, randomise_norms
+from tas.choose import choose
 from tas.errors import InputError
 from tas.importance import ranked
 from tas.macs import count
@@ -190,15 +191,21 @@ def test_what_matters_most_is_kept_first() -> None:
         torch.testing.assert_close(kept.eval()(example()), net.eval()(example()))
 
 
-def test_what_is_left_of_a_budget_goes_to_single_layers() -> None:
+def test_a_choice_among_groups_becomes_one_among_layers() -> None:
+    """Layers share their group's preferences, and the budget is met as coarse choices cannot."""
     space = space_of(Mixed)
     coarse = space.grouped()
     budget = space.budget(0.5)
-    shape = coarse.shape([0] * len(coarse.widths), [2])
-    filled = coarse.filled(shape, budget)
-    assert (shape.macs or 0) < 0.5 * budget
-    assert 0.9 * budget < (filled.macs or 0) <= budget
-    assert all(filled.widths[key] >= width for key, width in shape.widths.items())
-    assert filled.depths == shape.depths
-    space.indices(filled)  # it is a shape of the space
-    assert space.filled(shape, budget) is shape  # nothing is coarse there
+    probs = torch.rand(len(coarse.widths), max(len(c.candidates) for c in coarse.widths))
+    for row, choice in zip(probs, coarse.widths, strict=True):
+        row[len(choice.candidates) :] = 0
+    probs = probs / probs.sum(1, keepdim=True)
+    fine = coarse.spread(probs)
+    assert torch.allclose(fine.sum(1), torch.ones(len(space.widths)))
+    depths = torch.tensor([[0.1, 0.1, 0.8]])
+    shape = choose(space, fine, depths, budget)
+    assert 0.99 * budget <= (shape.macs or 0) <= budget
+    # A group that wants to be narrow makes all of its layers want it.
+    narrow = torch.zeros_like(probs)
+    narrow[:, 0] = 1
+    assert (coarse.spread(narrow).argmax(1) == 0).all()

@@ -26,17 +26,17 @@ NOTE = (
 
 
 def main(options: RunOptions) -> None:
-    plan = Plan.of(options)
-    data, recipe = plan.data, plan.recipe
+    if options.teacher and options.weights:
+        raise InputError("--teacher and --weights are both weights of the unpruned net: give one")
     if options.inherit and nets.is_named(options.net):
         raise InputError("--inherit: nets cut from another library's or your own always inherit")
+    plan = Plan.of(options)
+    data, recipe = plan.data, plan.recipe
     if options.inherit and not isinstance(recipe.search, SearchOptions):
         raise InputError(
             f"--inherit: the search of --preset {options.preset} leaves no weights to inherit; "
             "choose --preset paper, or leave it out"
         )
-    if options.teacher and options.weights:
-        raise InputError("--teacher and --weights are both weights of the unpruned net: give one")
     weights = options.teacher or options.weights
     given = nets.load(plan.full, weights) if weights else None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import lcm, prod
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, one_of
@@ -51,36 +52,31 @@ class TracedSpace(Space):
         assert isinstance(joined, TracedSpace)
         return replace(joined, fine=self.fine or self)
 
-    def filled(self, shape: Shape, budget: int, unit: str = "macs") -> Shape:
-        """The shape with what is left of a budget given to single layers.
+    def spread(self, width_probs: Tensor) -> Tensor:
+        """Probabilities of the fine space's widths [layers, K], from those of a grouped one's.
 
-        The choices of a grouped space are coarse. Step by step the width that is the smallest
-        part of its own full one gets its next candidate, as long as one fits.
+        A layer has the part of its group's log-probabilities that it has of the group's cost: then
+        all of them thinned alike are as likely as the group is, and what the coarse choices would
+        leave of a budget can go to single layers.
         """
-        if self.fine is None:
-            return shape
-        widths, depths = self.fine.indices(shape)
-        open_ones = {
-            i
-            for i, choice in enumerate(self.fine.widths)
-            if choice.name in shape.widths and widths[i] + 1 < len(choice.candidates)
-        }
-        while open_ones:
-            part = {
-                i: self.fine.widths[i].candidates[widths[i]] / self.fine.widths[i].candidates[-1]
-                for i in open_ones
-            }
-            thinnest = min(open_ones, key=lambda i: (part[i], i))
-            widths[thinnest] += 1
-            larger = self.fine.shape(widths, depths, shape.origin)
-            if self.fine.cost(larger, unit) <= budget:
-                shape = larger
-                if widths[thinnest] + 1 == len(self.fine.widths[thinnest].candidates):
-                    open_ones.remove(thinnest)
-            else:
-                widths[thinnest] -= 1
-                open_ones.remove(thinnest)
-        return shape
+        assert self.fine is not None
+        group = {key: i for i, choice in enumerate(self.widths) for key in choice.keys}
+        shares = [self.share(choice.name) for choice in self.fine.widths]
+        total: dict[int, float] = defaultdict(float)
+        for choice, share in zip(self.fine.widths, shares, strict=True):
+            total[group[choice.name]] += share
+        table = torch.full(
+            (len(shares), max(len(c.candidates) for c in self.fine.widths)), -torch.inf
+        )
+        for row, choice, share in zip(table, self.fine.widths, shares, strict=True):
+            number = group[choice.name]
+            coarse = self.widths[number].candidates
+            logs = width_probs[number].clamp_min(1e-30).log() * share / max(total[number], 1e-9)
+            for k, own in enumerate(choice.candidates):
+                ratio = own / choice.candidates[-1]
+                nearest = min(range(len(coarse)), key=lambda i: abs(coarse[i] / coarse[-1] - ratio))
+                row[k] = logs[nearest]
+        return table.softmax(1)
 
     def derive(self, shape: Shape) -> nn.Module:
         """A copy of the model, cut to a shape of this space, with the model's weights."""
