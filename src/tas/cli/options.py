@@ -117,11 +117,6 @@ class _Searching:
         "trained weights of the net (.safetensors or a state dict): the most important channels "
         "are kept, with their weights",
     )
-    ignore: list[str] | None = option(
-        None, "modules of the net of which nothing may shrink, e.g. [stem,head]"
-    )
-    only: list[str] | None = option(None, "modules; nothing else is searched")
-    round_to: int = option(1, "candidate widths are multiples of it, e.g. 8")
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
     probes: int | None = option(None, "shapes that are trained for a short time, to learn from")
     low: float | None = option(None, "what these cost at least, as a ratio of the budget")
@@ -135,7 +130,18 @@ class _Searching:
 
 
 @dataclass(frozen=True)
-class RunOptions(_Distilling, _Searching, _Training, _Data):
+class _Tracing:
+    """What may shrink in a net of another library or of your own."""
+
+    ignore: list[str] | None = option(
+        None, "modules of the net of which nothing may shrink, e.g. [stem,head]"
+    )
+    only: list[str] | None = option(None, "modules; nothing else is searched")
+    round_to: int = option(1, "candidate widths are multiples of it, e.g. 8")
+
+
+@dataclass(frozen=True)
+class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     """The whole job: teacher, search, derived net, distillation, report.
 
     With no option at all: the handwritten digits that ship with scikit-learn, in a few minutes.
@@ -157,7 +163,7 @@ class RunOptions(_Distilling, _Searching, _Training, _Data):
 
 
 @dataclass(frozen=True)
-class SearchVerbOptions(_Searching, _Training, _Data):
+class SearchVerbOptions(_Searching, _Tracing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
 
     net: str = option(
@@ -210,7 +216,7 @@ class MacsOptions:
 
 
 @dataclass(frozen=True)
-class DoctorOptions:
+class DoctorOptions(_Tracing):
     """What can be searched in a net, what not and why, and which budgets that allows."""
 
     net: str = option(
@@ -223,9 +229,6 @@ class DoctorOptions:
     ratios: list[float] | None = option(
         None, "candidate widths, as ratios of the unpruned ones (default: 0.3 to 1)"
     )
-    ignore: list[str] | None = option(None, "modules of which nothing may shrink")
-    only: list[str] | None = option(None, "modules; nothing else is searched")
-    round_to: int = option(1, "candidate widths are multiples of it, e.g. 8")
     json: bool = option(False, "print a JSON object")
 
 
