@@ -260,7 +260,7 @@ def search_space(
     else:
         if residual not in (None, "tied"):
             raise InputError(f"--residual {residual}: the space of a traced net is always tied")
-        model = nets.build(net, data.classes, data.input) if isinstance(net, str) else net
+        model = _fresh(net, data) if isinstance(net, str) else net
         space = trace(
             model,
             torch.zeros(1, *data.input, device=next(model.parameters()).device),
@@ -374,6 +374,13 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
         cost = getattr(thinned(ratios[middle]), unit)
         low, high = (middle, high) if cost <= budget else (low, middle)
     return thinned(ratios[low])
+
+
+def _fresh(net: str, data: Data) -> nn.Module:
+    """A net by its name, with the same weights each time: a run may be begun anew, and go on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nets.build(net, data.classes, data.input)
 
 
 def _plain(space: Space, shape: Shape) -> nn.Module:

@@ -68,6 +68,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --net traced_nets:Mixed", r"does not run on images of \[1, 8, 8\]"),
         ("run --net your_net:make --inherit", "--inherit: nets cut from another.*inherit"),
         ("run --net resnet20 --ignore [stem]", "--ignore, --only and --round-to are for nets that"),
+        ("search --weights a.pt", "--weights: the search of resnet20 starts from fresh weights"),
         ("run --weights a.pt --teacher b.pt", "--teacher and --weights are both weights"),
         ("eval", "a run directory, or one of --net and --shape"),
         ("eval none", "'none' holds no run"),

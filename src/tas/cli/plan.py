@@ -34,7 +34,7 @@ class Plan:
         data = runs.load_data(options)
         recipe = runs.chosen_recipe(options)
         net: str | nn.Module = options.net
-        if options.weights:
+        if options.weights and nets.is_named(options.net):
             net = nets.load(options.net, options.weights, data.classes, data.input)
         space = search_space(net, data, options=recipe.search, name=options.net, **_chosen(options))
         return cls(
