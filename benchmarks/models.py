@@ -148,15 +148,18 @@ def ours(name: str) -> dict[str, Any]:
 
 
 def randomise(net: Any) -> None:
-    """Parameters as training might leave them: behind the zeros of a fresh net mistakes hide."""
+    """Random parameters everywhere: behind the zeros of a fresh net mistakes hide."""
     import torch
     from torch import nn
 
     with torch.no_grad():
         for module in net.modules():
             for parameter in module.parameters(recurse=False):
+                noise = torch.randn_like(parameter)
                 if parameter.numel() == max(parameter.shape, default=1):
-                    parameter.add_(0.1 * torch.randn_like(parameter))
+                    parameter.copy_(1 + 0.2 * noise)
+                else:
+                    parameter.copy_(noise * (parameter.shape[0] / parameter.numel()) ** 0.5)
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
