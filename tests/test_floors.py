@@ -15,8 +15,17 @@ PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
     ("paper", "shape", "macs", "errors", "weights", "processes"),
-    ("space", "nets", "fast"),
-    ("spaces", "supernet", "derive", "choose", "sampling", "response"),
+    ("space", "nets", "tracing", "fast"),
+    (
+        "spaces",
+        "supernet",
+        "masked",
+        "derive",
+        "choose",
+        "sampling",
+        "response",
+        "importance",
+    ),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another
     ("recipes",),
     ("jobs",),

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 import tas
 from tas import data, nets, recipes
@@ -84,3 +86,44 @@ def test_a_net_of_other_classes_or_channels_is_refused() -> None:
         for job in (lambda: tas.search(net, "digits", 0.5), lambda: tas.evaluate(net, "digits")):  # noqa: B023
             with pytest.raises(InputError, match=r"build it with tas\.nets\.build"):
                 job()
+
+
+def test_a_traced_net_is_searched_with_its_own_weights() -> None:
+    """By probes it is cut from itself, by the paper's search from the supernet; both repeatable."""
+    torch.manual_seed(0)
+    digits = data.load("digits")
+    net = your_net(digits.classes)
+    quick = replace(recipes.quick().search, epochs=1, probes=2, batch_size=512)
+    paper = replace(recipes.paper().search, epochs=1, warmup_epochs=0, batch_size=512)
+    for options in (quick, paper):
+        before = {k: v.clone() for k, v in net.state_dict().items()}
+        found = tas.search(net, digits, 0.5, options=options, progress=False)
+        assert (found.shape.macs or 0) <= found.budget
+        assert sorted(found.space.ranking["0"].tolist()) == list(range(24))
+        small = found.derive()
+        assert isinstance(small, type(net))
+        assert count(small, digits.input).macs == found.shape.macs
+        assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+        rows = {tuple(row.flatten().tolist()) for row in net[0].weight.detach()}
+        kept = {tuple(row.flatten().tolist()) for row in small[0].weight.detach()}
+        assert (kept <= rows) == (options is quick)
+        again = tas.search(net, digits, 0.5, options=options, progress=False)
+        assert again.shape == found.shape
+
+
+def your_net(classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 24, 3, padding=1),
+        nn.BatchNorm2d(24),
+        nn.ReLU(),
+        nn.Conv2d(24, 24, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(24, classes),
+    )
+
+
+def test_a_traced_net_of_other_classes_is_refused() -> None:
+    with pytest.raises(InputError, match="the net has 7 classes, but 'digits' has 10"):
+        tas.search(your_net(7), "digits", 0.5, progress=False)

@@ -1,5 +1,6 @@
 """A derived net is a plain net: it loads and runs where the search does not exist."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +9,15 @@ import pytest
 import torch
 
 import tas
-from tas import nets
+from helpers import random_shape
+from tas import nets, spaces
 from tas.errors import InputError
 from tas.weights import save_weights
 
 PROGRAM = """
 import sys
-for name in ("paper", "supernet", "space", "spaces", "choose", "sampling", "response"):
+for name in ("paper", "supernet", "space", "spaces", "choose", "sampling", "response", "masked",
+             "importance"):
     sys.modules[f"tas.{name}"] = None  # importing it is an error
 for name in ("training", "data"):
     sys.modules[f"tas.{name}"] = None  # importing it is an error
@@ -33,6 +36,22 @@ def test_without_the_search(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 32, 32)
     torch.save(images, tmp_path / "images.pt")
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, cwd=tmp_path)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.load(tmp_path / "scores.pt"), net(images))
+
+
+def test_a_net_of_ones_own_without_the_search(tmp_path: Path) -> None:
+    name = "traced_nets:Mixed"
+    space = spaces.trace(nets.build(name, 5, (3, 8, 8)), torch.zeros(1, 3, 8, 8), name=name)
+    shape = random_shape(space, 0)
+    net = space.derive(shape).eval()
+    shape.save(tmp_path / "shape.json")
+    save_weights(net, tmp_path / "model.safetensors")
+    images = torch.randn(2, 3, 8, 8)
+    torch.save(images, tmp_path / "images.pt")
+    program = PROGRAM.replace("tas.nets.blocks", "traced_nets")
+    path = {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=os.environ | path)
     with torch.inference_mode():
         torch.testing.assert_close(torch.load(tmp_path / "scores.pt"), net(images))
 

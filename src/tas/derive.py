@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from .errors import InputError
-from .nets import ResNet, build
+from .nets import build
 from .shape import Shape
 
 __all__ = ["derive", "inherit"]
 
 
-def derive(shape: Shape, source: nn.Module | None = None) -> ResNet:
+def derive(shape: Shape, source: nn.Module | None = None) -> nn.Module:
     """Build the plain net of ``shape``.
 
     Args:

@@ -1,26 +1,30 @@
 """The jobs of the library: search, train, evaluate. The command line is made of these."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from . import data as data_room
-from . import nets, training
+from . import nets, processes, training
 from .choose import choose
 from .data import Augment, Data
 from .derive import derive
 from .errors import InputError, one_of
+from .importance import ranked
 from .macs import count
+from .masked import MaskedSupernet
 from .nets import ResNet
 from .recipes import quick
 from .response import design, fit_logits
 from .sampling import states_near
 from .shape import Shape
 from .space import ExpectedCost, Space
-from .spaces import RATIOS, WIDE_RATIOS, resnet_space
+from .spaces import RATIOS, WIDE_RATIOS, TracedSpace, resnet_space, trace
 from .supernet import Supernet
 from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
 
@@ -28,6 +32,7 @@ __all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_spa
 
 WIDTHS_PER = ("layer", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
+RANKED_BY = 8  # batches, by which the channels of a trained net are put in order
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Found:
         probabilities: of the candidate widths [L, K] and depths [D, K_d]; ``choose`` goes by them.
         history: a line per epoch of the search.
         supernet: of the paper's search; None where probes were trained.
+        space: what was searched.
     """
 
     shape: Shape
@@ -49,13 +55,20 @@ class Found:
     probabilities: tuple[Tensor, Tensor]
     history: History
     supernet: Supernet | None
+    space: Space
 
-    def derive(self, inherit: bool = False) -> ResNet:
+    def derive(self, inherit: bool = False) -> nn.Module:
         """The plain net of the shape: fresh weights, or the supernet's.
+
+        A net of your own is cut from a copy of it, and always inherits: the weights that it was
+        searched with, or those that the paper's search trained.
 
         Raises:
             InputError: the search had no supernet.
         """
+        if isinstance(self.space, TracedSpace):
+            trained = self.supernet.net if self.supernet else self.space.model
+            return replace(self.space, model=trained).derive(self.shape)
         if inherit and self.supernet is None:
             raise InputError("a search by probes leaves no weights to inherit; the paper's does")
         return derive(self.shape, self.supernet.net if inherit and self.supernet else None)
@@ -80,7 +93,7 @@ class Trained:
 
 
 def search(
-    net: str | ResNet | Space,
+    net: str | nn.Module | Space,
     data: str | Path | Data,
     budget: str | float,
     *,
@@ -94,6 +107,9 @@ def search(
     fraction: float | None = None,
     split: data_room.Split | None = None,
     subset: int | None = None,
+    ignore: Sequence[str] = (),
+    only: Sequence[str] = (),
+    round_to: int = 1,
     seed: int = 0,
     device: str = "auto",
     workers: int | None = None,
@@ -104,14 +120,16 @@ def search(
 
     With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and the logits
     of the choices are those that explain their losses (``docs/search.md``). With ``SearchOptions``
-    it is the paper's search. Both start from fresh weights; those of ``net`` are not used.
+    it is the paper's search. One of our ResNets starts from fresh weights, those of ``net`` are not
+    used; any other net from its own, of which the most important channels are kept first.
 
     Several processes train different probes at the same time, each as one process would, and find
     what one would; of the paper's search each computes its share of every batch.
 
     Args:
-        net: one of our ResNets, unpruned, or its name; or a space of your own, to which ``what``,
-            ``residual``, ``ratios`` and ``widths_per`` do not apply.
+        net: a net, or its name (``"resnet20"``, ``"timm:resnet50"``); or a space, to which
+            ``what``, ``residual``, ``ratios``, ``widths_per``, ``ignore``, ``only`` and
+            ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
         unit: what the budget counts, ``"macs"`` or ``"params"``.
@@ -128,6 +146,7 @@ def search(
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
+        ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
         seed: of weights, draws and split.
         out: a run directory to log, to keep checkpoints in, and to continue from.
 
@@ -144,6 +163,9 @@ def search(
         residual=residual,
         ratios=ratios,
         widths_per=widths_per,
+        ignore=ignore,
+        only=only,
+        round_to=round_to,
         options=options,
     )
     limit = space.budget(budget, unit)
@@ -158,9 +180,12 @@ def search(
 
     fit = partial(training.fit, out=out, device=device, progress=progress)
     supernet = None
+    if isinstance(space, TracedSpace) and not space.ranking and not isinstance(net, str):
+        space = _ranked(space, batches(sides[0], seed), device)
     if isinstance(options, SearchOptions):
         torch.manual_seed(seed)
-        supernet = Supernet(space, unit=unit)
+        traced = isinstance(space, TracedSpace)
+        supernet = MaskedSupernet(space, unit) if traced else Supernet(space, unit=unit)  # type: ignore[arg-type]
         task = training.Search(supernet, options, float(limit))
         if options.bilevel:
             halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
@@ -184,7 +209,7 @@ def search(
             torch.manual_seed(own)
             widths, depths = state[: len(space.widths)], state[len(space.widths) :]
             return fit(
-                training.Classification(nets.build(space.shape(widths, depths)), options),
+                training.Classification(_plain(space, space.shape(widths, depths)), options),
                 batches(sides[0], own),
                 phase=f"probe-{number:02d}-of-{len(probes):02d}",
                 evaluate_on=held_out(),
@@ -203,33 +228,66 @@ def search(
         history = History("search", tuple(lines))
         logits = fit_logits(space, probes, torch.tensor(losses))
         probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
-    shape = choose(space, *probabilities, limit, unit, f"searched on {data.name}, seed {seed}")
-    return Found(shape, limit, unit, probabilities, history, supernet)
+    origin = f"searched on {data.name}, seed {seed}"
+    chosen, widths_of = space, probabilities[0]
+    if isinstance(space, TracedSpace) and space.fine and space.widths:
+        chosen, widths_of = space.fine, space.spread(probabilities[0])
+    shape = choose(chosen, widths_of, probabilities[1], limit, unit, origin)
+    return Found(shape, limit, unit, probabilities, history, supernet, space)
 
 
 def search_space(
-    net: str | ResNet | Space,
+    net: str | nn.Module | Space,
     data: Data,
     *,
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
     widths_per: str | None = None,
+    ignore: Sequence[str] = (),
+    only: Sequence[str] = (),
+    round_to: int = 1,
+    name: str = "",
     options: ProbeOptions | SearchOptions,
 ) -> Space:
-    """The space that ``search`` searches; the arguments are the same."""
+    """The space that ``search`` searches; the arguments are the same.
+
+    Args:
+        name: what shapes call a net that is given as a module; see ``tas.spaces.trace``.
+    """
     if isinstance(net, Space):
         return net
     paper = isinstance(options, SearchOptions)
     widths_per = widths_per or ("layer" if paper else "stage")
     if widths_per not in WIDTHS_PER:
         raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
-    space = resnet_space(
-        _unpruned(net, data),
-        what=what,
-        residual=residual or ("free" if paper else "tied"),
-        ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
-    )
+    space: Space
+    if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
+        if ignore or only or round_to != 1:
+            raise InputError(
+                "--ignore, --only and --round-to are for nets that are traced, not for our own"
+            )
+        space = resnet_space(
+            _unpruned(net, data),
+            what=what,
+            residual=residual or ("free" if paper else "tied"),
+            ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
+        )
+    else:
+        if residual not in (None, "tied"):
+            raise InputError(f"--residual {residual}: the space of a traced net is always tied")
+        model = _fresh(net, data) if isinstance(net, str) else net
+        space = trace(
+            model,
+            torch.zeros(1, *data.input, device=next(model.parameters()).device),
+            ignore=ignore,
+            only=only,
+            round_to=round_to,
+            ratios=ratios or (RATIOS if paper else tuple(r for r in WIDE_RATIOS if r <= 1)),
+            what=what,
+            name=name or (net if isinstance(net, str) else ""),
+        )
+        _check_fits(space.unpruned, data, "net")
     return space.grouped() if widths_per == "stage" else space
 
 
@@ -315,6 +373,8 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
     full = space.unpruned
 
     def thinned(ratio: float) -> Shape:
+        if isinstance(space, TracedSpace):
+            return space.equal(ratio)
         widths = {k: max(1, round(ratio * w)) for k, w in full.widths.items()}
         shape = full.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
         return nets.measured(shape)
@@ -329,6 +389,31 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
         cost = getattr(thinned(ratios[middle]), unit)
         low, high = (middle, high) if cost <= budget else (low, middle)
     return thinned(ratios[low])
+
+
+def _fresh(net: str, data: Data) -> nn.Module:
+    """A net by its name, with the same weights each time: a run may be begun anew, and go on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nets.build(net, data.classes, data.input)
+
+
+def _plain(space: Space, shape: Shape) -> nn.Module:
+    """A probe: fresh weights for our own nets, those of its model for a traced one."""
+    return space.derive(shape) if isinstance(space, TracedSpace) else nets.build(shape)
+
+
+def _ranked(space: TracedSpace, batches: data_room.Batches, device: str) -> TracedSpace:
+    """The traced space with the channels that matter first, by a few batches of the training."""
+    where = training.accelerator(device, "fp32").device
+    space.model.to(where)
+    few = (
+        (training.place(images, where), labels.to(where))
+        for images, labels in islice(batches, RANKED_BY)
+    )
+    found = ranked(space, few)
+    # Each process has seen other pictures; all keep the order of the first.
+    return replace(found, ranking=processes.agreed(found.ranking))
 
 
 def _data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:

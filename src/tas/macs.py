@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["Count", "count", "readable"]
+__all__ = ["Count", "count", "evaluating", "naming", "operator_macs", "readable"]
 
 # Operators that touch each element a few times at most: no multiply-adds by our definition.
 # Pointwise operators and views are recognised by their tags and need no entry.
 # fmt: off
 _FREE = {
     "_adaptive_avg_pool2d", "_batch_norm_no_update", "_batch_norm_with_update",
-    "_fused_rms_norm", "_log_softmax", "_native_batch_norm_legit",
+    "_fused_rms_norm", "_log_softmax", "_prelu_kernel", "hardswish", "hardswish_",
+    "_native_batch_norm_legit",
     "_native_batch_norm_legit_no_training", "_softmax", "_to_copy", "_unsafe_view",
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "all", "amax", "amin", "any", "arange",
     "argmax", "avg_pool2d", "bernoulli", "bernoulli_", "cat", "clone", "constant_pad_nd",
@@ -76,7 +77,7 @@ def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
     else:
         example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
     mode = _Counter()
-    with _evaluating(net), torch.no_grad(), _naming(net, mode.path), mode:
+    with evaluating(net), torch.no_grad(), naming(net, mode.path), mode:
         net(example)
     images = example.shape[0]
     return Count(
@@ -107,34 +108,50 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        packet = func._overloadpacket
-        name = packet.__name__
-        if packet in flop_registry:
-            # torch counts a multiply-add as two operations.
-            flops = flop_registry[packet](*args, **kwargs, out_val=out)
-            self.macs[self.path[-1]] += flops // 2
-        elif name == "mkldnn_convolution":
-            weight = args[1]
-            self.macs[self.path[-1]] += out.numel() * prod(weight.shape[1:])
+        name = func.overloadpacket.__name__
+        macs = operator_macs(func, args, kwargs, out)
+        if macs is not None:
+            self.macs[self.path[-1]] += macs
         elif not (name in _FREE or func.is_view or torch.Tag.pointwise in func.tags):
             self.unknown[f"{name} in {self.path[-1] or 'the net itself'}"] += 1
         return out
 
 
+def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
+    """Multiply-adds of one operator of ATen; None where it is not one that is counted."""
+    packet = func.overloadpacket
+    if packet in flop_registry:
+        # torch counts a multiply-add as two operations.
+        return int(flop_registry[packet](*args, **kwargs, out_val=out)) // 2
+    if packet.__name__ == "mkldnn_convolution":
+        return int(out.numel() * prod(args[1].shape[1:]))
+    if packet.__name__ == "_scaled_dot_product_flash_attention_for_cpu":
+        query, key, value = args[:3]
+        return int(query.numel() * key.shape[-2] + query[..., 0].numel() * value[0, 0].numel())
+    return None
+
+
 @contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while, then each module as it was."""
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while, then each module as it was.
+
+    Multi-head attention then computes by its parts, as it does in training, and not by one fused
+    operator whose parts nobody sees.
+    """
     before = [(module, module.training) for module in net.modules()]
+    fused = torch.backends.mha.get_fastpath_enabled()
     net.eval()
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         for module, training in before:
             module.training = training
 
 
 @contextmanager
-def _naming(net: nn.Module, path: list[str]) -> Iterator[None]:
+def naming(net: nn.Module, path: list[str]) -> Iterator[None]:
     """Keeps the path of the innermost running module at the end of ``path``."""
     handles = []
     for name, module in net.named_modules():

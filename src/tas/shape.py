@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import ShapeError
 
-__all__ = ["FORMAT", "Shape"]
+__all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
 FORMAT = "tas-shape/1"
 RESIDUALS = ("free", "tied")
@@ -131,6 +131,23 @@ class Shape:
                 f"'{path}' is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
             ) from None
         return cls.from_dict(data, source=f"'{path}'")
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A width that is a sum, such as the input of a layer behind a concatenation.
+
+    Attributes:
+        parts: a key of a shape's ``widths``, and the ratio at which its width counts, as two whole
+            numbers: (key, 3, 1) is three times the width.
+        constant: channels that no choice changes.
+    """
+
+    parts: tuple[tuple[str, int, int], ...]
+    constant: int = 0
+
+
+Side = str | int | Sum  # a key of a shape's ``widths``, a width that is fixed, or a sum of them
 
 
 def _positive(value: Any, name: str, source: str) -> int:

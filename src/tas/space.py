@@ -15,12 +15,11 @@ from torch.func import vmap
 
 from .errors import InfeasibleBudgetError, InputError, one_of
 from .macs import readable
-from .shape import Shape
+from .shape import Shape, Side, Sum
 
 __all__ = ["UNITS", "DepthChoice", "ExpectedCost", "Space", "Term", "WidthChoice", "parse_budget"]
 
 UNITS = ("macs", "params")
-Side = str | int  # the name of a width choice, or a width that is fixed
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,9 @@ class WidthChoice:
         keys: entries of a shape's ``widths`` that this choice sets.
         sites: paths of the modules whose output channels it narrows.
         group: shared by the choices that ``Space.grouped`` makes one: those of a stage that are
-            equally wide; a choice without it stays alone.
+            equally wide or, where a stage has many widths, of one kind; a choice without it stays
+            alone.
+        each: for every key its own channel counts, where not all have those of ``candidates``.
     """
 
     name: str
@@ -41,6 +42,11 @@ class WidthChoice:
     keys: tuple[str, ...]
     sites: tuple[str, ...]
     group: str = ""
+    each: tuple[tuple[int, ...], ...] = ()
+
+    def of(self, key: str) -> tuple[int, ...]:
+        """The channel counts of one of the keys, candidate by candidate."""
+        return self.each[self.keys.index(key)] if self.each else self.candidates
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,15 @@ class Space:
 
     def cost(self, shape: Shape, unit: str = "macs") -> int:
         """Exact multiply-adds or parameters of a shape of this space."""
-        keys = {choice.name: choice.keys for choice in self.widths}
+        alike = {c.name: c.keys for c in self.widths if not c.each}  # whose keys are all one width
 
         def width(side: Side) -> int:
             if isinstance(side, int):
                 return side
-            return next(shape.widths[key] for key in keys[side] if key in shape.widths)
+            if isinstance(side, Sum):
+                return side.constant + sum(n * width(key) // of for key, n, of in side.parts)
+            keys = alike.get(side, (side,))
+            return next(shape.widths[key] for key in keys if key in shape.widths)
 
         total = 0
         for term in self.terms:
@@ -126,7 +135,7 @@ class Space:
             cut |= set(depth.blocks[depth.candidates[index] :])
         values = dict(self.widest.widths)
         for choice, index in zip(self.widths, widths, strict=True):
-            values |= dict.fromkeys(choice.keys, choice.candidates[index])
+            values |= {key: choice.of(key)[index] for key in choice.keys}
         values = {k: v for k, v in values.items() if not any(k.startswith(f"{b}.") for b in cut)}
         shape = self.widest.replace(widths=values, depths=kept, origin=origin)
         return shape.replace(macs=self.cost(shape, "macs"), params=self.cost(shape, "params"))
@@ -138,35 +147,37 @@ class Space:
             InputError: the shape has a width or depth that is no candidate.
         """
 
-        def index(candidates: tuple[int, ...], value: int, name: str) -> int:
-            if value not in candidates:
-                raise InputError(f"{value} is no candidate of '{name}': {candidates}")
-            return candidates.index(value)
+        def index(rows: Sequence[tuple[int, ...]], values: Sequence[int], name: str) -> int:
+            candidates = list(zip(*rows, strict=True))
+            if tuple(values) not in candidates:
+                raise InputError(f"{values[0]} is no candidate of '{name}': {rows[0]}")
+            return candidates.index(tuple(values))
 
         widths = []
         for choice in self.widths:
-            given = [shape.widths[key] for key in choice.keys if key in shape.widths]
-            widths.append(index(choice.candidates, (given or choice.candidates)[0], choice.name))
-        return widths, [index(d.candidates, shape.depths[d.name], d.name) for d in self.depths]
+            keys = [key for key in choice.keys if key in shape.widths]
+            given = [choice.of(key) for key in keys]
+            values = [shape.widths[key] for key in keys]
+            widths.append(index(given, values, choice.name) if keys else 0)
+        depths = [index([d.candidates], [shape.depths[d.name]], d.name) for d in self.depths]
+        return widths, depths
 
     def grouped(self) -> "Space":
         """This space with the width choices of every group made one."""
         groups: dict[str, list[WidthChoice]] = {}
         for choice in self.widths:
             groups.setdefault(choice.group or choice.name, []).append(choice)
-        name = {choice.name: of[0].name for of in groups.values() for choice in of}
+        widths = tuple(_joined(of) for of in groups.values())
+        name = {
+            choice.name: of[0].name
+            for of, whole in zip(groups.values(), widths, strict=True)
+            for choice in of
+            if not whole.each
+        }
 
         def renamed(side: Side) -> Side:
-            return name[side] if isinstance(side, str) else side
+            return name.get(side, side) if isinstance(side, str) else side
 
-        widths = tuple(
-            replace(
-                of[0],
-                keys=tuple(key for choice in of for key in choice.keys),
-                sites=tuple(site for choice in of for site in choice.sites),
-            )
-            for of in groups.values()
-        )
         depths = tuple(
             replace(d, streams=tuple(tuple(dict.fromkeys(map(renamed, s))) for s in d.streams))
             for d in self.depths
@@ -246,6 +257,22 @@ def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:
     return int(value)
 
 
+def _joined(of: list[WidthChoice]) -> WidthChoice:
+    """One choice in the place of several; where they differ, by the ratios of the finest."""
+    finest = max(of, key=lambda choice: len(choice.candidates))
+    keys = tuple(key for choice in of for key in choice.keys)
+    sites = tuple(site for choice in of for site in choice.sites)
+    each: tuple[tuple[int, ...], ...] = ()
+    if any(choice.candidates != finest.candidates for choice in of) or finest.each:
+        ratios = [c / finest.candidates[-1] for c in finest.candidates]
+
+        def nearest(own: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(min(own, key=lambda c: abs(c - ratio * own[-1])) for ratio in ratios)
+
+        each = tuple(nearest(choice.of(key)) for choice in of for key in choice.keys)
+    return replace(of[0], candidates=finest.candidates, keys=keys, sites=sites, each=each)
+
+
 class ExpectedCost(nn.Module):
     """The expected cost of a space under independent probabilities of its candidates.
 
@@ -255,66 +282,85 @@ class ExpectedCost(nn.Module):
     handful of tensor operations, however many layers there are.
     """
 
-    values: Tensor  # [L + constants, K] candidates; a constant is its own only candidate
-    slots: Tensor  # [L + constants, K] the place of each value among all distinct values
-    distinct: Tensor  # [U] all distinct values
-    fixed: Tensor  # [constants, K] the probabilities of the constants
+    table: Tensor  # [sides, L K] what each candidate adds to a side
+    constant: Tensor  # [sides] what it has anyway
+    terms: Tensor  # [3, terms] source and target side, condition (-1: always)
+    factors: Tensor  # [2, terms] per pair of channels, per output channel
+    shared: Tensor  # [2, P] terms both of whose sides a choice is on, and the choice
+    shared_sides: Tensor  # [2, P, K] what the choice's candidates add to either side
+    unequal: Tensor  # [3, U] projections, and the choices of their two widths (L: fixed)
+    unequal_costs: Tensor  # [U, K, K] what they would cost where the two widths are equal
     masks: Tensor  # [conditions, D, K_d] the depths that meet each condition
 
-    def __init__(
-        self, space: Space, unit: str = "macs", dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, space: Space, unit: str = "macs", dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        names = {choice.name: i for i, choice in enumerate(space.widths)}
-        sides = [s for t in space.terms for s in (t.source, t.target)]
-        constants = sorted({s for s in sides if isinstance(s, int)})
-        rows = [c.candidates for c in space.widths] + [(c,) for c in constants]
-        columns = max((len(row) for row in rows), default=1)
+        dtype = dtype or torch.get_default_dtype()  # that of logits, which are parameters
         self.choices = len(space.widths)
-        self.columns = (columns, max((len(d.candidates) for d in space.depths), default=1))
-        values = torch.zeros(len(rows), columns, dtype=dtype)
-        for row, candidates in enumerate(rows):
-            values[row, : len(candidates)] = torch.tensor(candidates, dtype=dtype)
-        distinct, slots = torch.unique(values, return_inverse=True)
-        self.register_buffer("values", values, persistent=False)
-        self.register_buffer("slots", slots, persistent=False)
-        self.register_buffer("distinct", distinct, persistent=False)
-        fixed = torch.zeros(len(constants), columns, dtype=dtype)
-        fixed[:, :1] = 1
-        self.register_buffer("fixed", fixed, persistent=False)
-
-        def row_of(side: Side) -> int:
-            return len(names) + constants.index(side) if isinstance(side, int) else names[side]
-
-        depths = {d.name: i for i, d in enumerate(space.depths)}
+        self.columns = tuple(
+            max((len(c.candidates) for c in choices), default=1)
+            for choices in (space.widths, space.depths)
+        )
+        shape = len(space.widths), self.columns[0]
+        owners = {key: i for i, c in enumerate(space.widths) for key in (c.name, *c.keys)}
+        terms = [t for t in space.terms if not (t.unequal and t.source == t.target)]
+        sides = list(dict.fromkeys(s for t in terms for s in (t.source, t.target)))
+        place = {side: i for i, side in enumerate(sides)}
+        table = torch.zeros(len(sides), *shape, dtype=dtype)
+        constant = torch.zeros(len(sides), dtype=dtype)
+        for i, side in enumerate(sides):
+            if isinstance(side, int):
+                constant[i] = side
+                continue
+            if isinstance(side, Sum):
+                constant[i] = side.constant
+            for key, n, of in side.parts if isinstance(side, Sum) else ((side, 1, 1),):
+                choice = space.widths[owners[key]]
+                values = choice.of(key) if key in choice.keys else choice.candidates
+                added = n * torch.tensor(values, dtype=dtype) / of
+                table[i, owners[key], : len(values)] += added
         conditions = sorted(
             {t.when for t in space.terms if t.when}, key=lambda w: (w[0], *sorted(w[1]))
         )
+        depths = {d.name: i for i, d in enumerate(space.depths)}
         masks = torch.zeros(len(conditions), len(depths), self.columns[1], dtype=dtype)
         for i, (name, allowed) in enumerate(conditions):
             for k, depth in enumerate(space.depths[depths[name]].candidates):
                 masks[i, depths[name], k] = depth in allowed
-        self.register_buffer("masks", masks, persistent=False)
-
-        # Three kinds of layers: two different choices, the same choice twice, and projections.
-        kinds: dict[str, list[Term]] = {"apart": [], "same": [], "unequal": []}
-        for term in space.terms:
-            same = term.source == term.target
-            if not (same and term.unequal):
-                kinds["unequal" if term.unequal else "same" if same else "apart"].append(term)
-        self.kinds = tuple(kind for kind, terms in kinds.items() if terms)
-        for kind in self.kinds:
-            terms = kinds[kind]
-            index = [
-                [row_of(t.source), row_of(t.target), conditions.index(t.when) if t.when else -1]
+        index = torch.tensor(
+            [
+                [place[t.source], place[t.target], conditions.index(t.when) if t.when else -1]
                 for t in terms
             ]
-            linear = [t.params_out if unit == "params" else 0 for t in terms]
-            factors = [[getattr(t, unit), n] for t, n in zip(terms, linear, strict=True)]
-            self.register_buffer(f"index_{kind}", torch.tensor(index).T, persistent=False)
-            self.register_buffer(
-                f"factor_{kind}", torch.tensor(factors, dtype=dtype).T, persistent=False
+        ).T
+        linear = [t.params_out if unit == "params" else 0 for t in terms]
+        factors = torch.tensor(
+            [[getattr(t, unit), n] for t, n in zip(terms, linear, strict=True)], dtype=dtype
+        ).T
+        used = table.ne(0).any(2)
+        shared = (used[index[0]] & used[index[1]]).nonzero().T  # [2, P]
+        projections = [i for i, t in enumerate(terms) if t.unequal]
+        widths = torch.cat([table, table.new_zeros(len(sides), 1, shape[1])], 1)
+        widths[:, -1, 0] = constant
+        two = [[_owner(side, owners, shape[0]) for side in (t.source, t.target)] for t in terms]
+        pairs = [[i, *two[i]] for i in projections]
+        costs = [
+            factors[0, i] * _where_equal(a, b) * b[None] + factors[1, i] * _where_equal(a, b)
+            for i, (a, b) in (
+                (i, tuple(widths[index[s, i], two[i][s]] for s in (0, 1))) for i in projections
             )
+        ]
+        for name, value in {
+            "table": table.flatten(1),
+            "constant": constant,
+            "terms": index,
+            "factors": factors,
+            "shared": shared,
+            "shared_sides": torch.stack([table[index[s, shared[0]], shared[1]] for s in (0, 1)]),
+            "unequal": torch.tensor(pairs, dtype=torch.long).reshape(-1, 3).T,
+            "unequal_costs": torch.stack(costs) if costs else table.new_zeros(0, 1, 1),
+            "masks": masks,
+        }.items():
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self, width_probs: Tensor, depth_probs: Tensor) -> Tensor:
         """The expected cost, a scalar.
@@ -323,24 +369,23 @@ class ExpectedCost(nn.Module):
             width_probs: [number of width choices, most candidates of one], rows sum to 1.
             depth_probs: likewise for the depth choices.
         """
-        probs = torch.cat([width_probs, self.fixed])  # [R, K]
-        mean = (probs * self.values).sum(1)  # [R]
         present = (self.masks * depth_probs).sum((1, 2))  # [conditions]
-        present = torch.cat([present, present.new_ones(1)])  # the last, -1: always
-        total = mean.new_zeros(())
-        for kind in self.kinds:
-            a, b, when = self.get_buffer(f"index_{kind}")
-            pair, single = self.get_buffer(f"factor_{kind}")
-            if kind == "same":
-                cost = pair * (probs * self.values**2).sum(1)[a] + single * mean[b]
-            else:
-                cost = pair * mean[a] * mean[b] + single * mean[b]
-            if kind == "unequal":  # less what the layer would cost where both widths are equal
-                spread = probs.new_zeros(len(probs), len(self.distinct))
-                spread = spread.scatter_add(1, self.slots, probs)  # [R, U]
-                both = spread[a] * spread[b] * self.distinct  # [terms, U]
-                cost = cost - pair * (both * self.distinct).sum(1) - single * both.sum(1)
-            total = total + (cost * present[when]).sum()
+        present = torch.cat([present, present.new_ones(1)])[self.terms[2]]  # the last: always
+        pair, single = self.factors * present
+        mean = self.table @ width_probs.flatten() + self.constant  # [sides]
+        a, b = mean[self.terms[0]], mean[self.terms[1]]
+        total: Tensor = (pair * a * b + single * b).sum()
+        if self.shared.shape[1]:  # E[a b] is more than E[a] E[b] where one choice is in both
+            probs = width_probs[self.shared[1]]  # [P, K]
+            first, second = probs * self.shared_sides
+            both = (first * self.shared_sides[1]).sum(1) - first.sum(1) * second.sum(1)
+            total = total + (pair[self.shared[0]] * both).sum()
+        if self.unequal.shape[1]:  # less what they would cost where both widths are equal
+            first = torch.arange(self.columns[0], device=width_probs.device) == 0
+            probs = torch.cat([width_probs, first.to(width_probs.dtype)[None]])
+            joint = probs[self.unequal[1]][:, :, None] * probs[self.unequal[2]][:, None]
+            less = (joint * self.unequal_costs).sum((1, 2))
+            total = total - (present[self.unequal[0]] * less).sum()
         return total
 
     def of_states(self, states: Tensor) -> Tensor:
@@ -352,5 +397,15 @@ class ExpectedCost(nn.Module):
         """Probabilities of states [B, choices]: one-hot widths [B, L, K] and depths [B, D, K_d]."""
         widths, depths = states[:, : self.choices], states[:, self.choices :]
         k, k_d = self.columns
-        to = self.values.dtype
+        to = self.table.dtype
         return F.one_hot(widths, k).to(to), F.one_hot(depths, k_d).to(to)
+
+
+def _owner(side: Side, owners: dict[str, int], fixed: int) -> int:
+    """The choice that a side is; a sum is no side of a projection."""
+    return owners[side] if isinstance(side, str) else fixed
+
+
+def _where_equal(a: Tensor, b: Tensor) -> Tensor:
+    """[K, K]: the width of a at its candidate where b's is the same, else 0."""
+    return a[:, None] * (a[:, None] == b[None])

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from . import fast, paper
 from .derive import inherit
-from .nets import ConvNorm, ResNet, build
+from .nets import ConvNorm, build
 from .shape import Shape
 from .space import ExpectedCost, Space
 
@@ -52,7 +52,7 @@ class Supernet(nn.Module):
     def __init__(self, space: Space, source: nn.Module | None = None, unit: str = "macs") -> None:
         super().__init__()
         self.space = space
-        self.net: ResNet = build(space.widest)
+        self.net = self._plain_net()
         if source is not None:
             inherit(self.net, source)
         self.cost = ExpectedCost(space, unit)
@@ -131,6 +131,9 @@ class Supernet(nn.Module):
             self._features.clear()
 
     # How it is done -----------------------------------------------------------------------------
+
+    def _plain_net(self) -> nn.Module:
+        return build(self.space.widest)
 
     def _place_choices(self) -> None:
         """Group the choices by full width, so that a group's matrices are built at once."""

@@ -216,3 +216,41 @@ def test_inherited_weights_are_those_of_the_supernet(tmp_path: Path) -> None:
 
     load_weights(net, out / "model.safetensors")
     assert not torch.equal(before, net.stem.conv.weight)
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["doctor", "--net", "traced_nets:Attention", "--classes", "5", "--input", "[3,8,8]"]
+    text = printed(capsys, *command)
+    for words in ("mlp.1", "qkv", "invalid for input of size", "budgets from 0.", "to 1 ("):
+        assert words in text
+    found = json.loads(printed(capsys, *command, "--json"))
+    assert [width["name"] for width in found["widths"]] == ["patch", "mlp.1"]
+    assert all(0 < width["share"] < 1 for width in found["widths"])
+    assert found["range"][0] < 0.9
+
+
+def test_a_net_of_ones_own_from_start_to_end(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Trained, searched, cut and distilled; evaluated, counted and trained on by its shape."""
+    examples = Path(__file__).parents[2] / "examples"
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.chdir(examples)
+    name, out = "your_own_model:make_model", tmp_path / "run"
+    main(["run", "--net", name, "--budget", "0.5", *FAST, "--batch-size", "256", "--out", str(out)])
+    shape = Shape.load(out / "shape.json")
+    assert shape.net == name
+    full = count(nets.build(name, 10), (1, 8, 8)).macs
+    assert 0.49 * full <= (shape.macs or 0) <= 0.5 * full
+    assert count(nets.build(shape), (1, 8, 8)).macs == shape.macs
+    assert "359 test pictures" in printed(capsys, "eval", str(out))
+    assert f"{shape.macs:,} multiply-adds" in printed(capsys, "macs", str(out / "shape.json"))
+    once = ["--epochs", "1", "--batch-size", "256", "--precision", "fp32"]
+    trained = ["--shape", str(out / "shape.json"), "--weights", str(out / "model.safetensors")]
+    main(["train", *trained, *once, "--out", str(tmp_path / "again")])
+    paper = ["--preset", "paper", "--epochs", "1", "--batch-size", "512", "--precision", "fp32"]
+    weights = ["--weights", str(out / "teacher.safetensors")]
+    main(["search", "--net", name, *weights, *paper, "--out", str(tmp_path / "searched")])
+    found = Shape.load(tmp_path / "searched" / "shape.json")
+    load_weights(nets.build(found), tmp_path / "searched" / "model.safetensors")
+    monkeypatch.undo()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tas.errors import InputError, ShapeError
-from tas.report import Row, history_figure, shape_figure, tradeoff_figure
+from tas.report import Row, history_figure, shape_figure, shapes, tradeoff_figure
 
 BLUE, SKY, PALE = (0, 114, 178), (86, 180, 233), (214, 214, 214)
 BUDGET = {"unit": "macs", "value": 6e6, "ratio": 0.6}
@@ -198,3 +198,18 @@ assert [matplotlib.rcParams[name] for name in settings] == before
     subprocess.run([sys.executable, "-c", program], check=True)
     # Nor do a user's settings reach into a figure.
     assert (tmp_path / "dark.png").read_bytes() == draw_rows(tmp_path, ROWS)
+
+
+def test_a_stage_may_be_a_part_of_a_container(tmp_path: Path) -> None:
+    widths = {"features.0": 8, "features.1.conv": 8, "features.2.conv": 8, "features.3.conv": 8}
+    full = {"net": "any", "widths": widths, "depths": {"features[1:4]": 3}}
+    kept = {key: width for key, width in widths.items() if not key.startswith("features.3.")}
+    found = {"net": "any", "widths": kept, "depths": {"features[1:4]": 2}}
+    bars = shapes._bars(found, full)
+    assert [(bar.stage, bar.block, bar.cut) for bar in bars] == [
+        ("features", None, False),
+        ("features[1:4]", "1", False),
+        ("features[1:4]", "2", False),
+        ("features[1:4]", "3", True),
+    ]
+    shape_figure(found, full, tmp_path / "shape.png")

@@ -20,13 +20,13 @@ def main(options: MacsOptions) -> None:
         raise InputError(f"--classes {options.classes}: give 1 or more")
     shape = nets.read_shape(options.what)
     image = (options.input[0], options.input[1], options.input[2]) if options.input else None
-    net = nets.build(shape, options.classes, image)
-    counted = count(net, net.shape.input)
+    shape = shape.replace(classes=options.classes or shape.classes, input=image or shape.input)
+    counted = count(nets.build(shape), shape.input)
     if options.json:
         print(json.dumps({"macs": counted.macs, "params": counted.params}))
         return
-    full = nets.build(shape.net, net.shape.classes, net.shape.input)
-    whole = count(full, net.shape.input)
+    full = nets.build(shape.net, shape.classes, shape.input)
+    whole = count(full, shape.input)
     rows = [runs.row(f"{shape.net}, unpruned", macs=whole.macs, params=whole.params)]
     if options.what != shape.net:
         rows.append(runs.row(options.what, macs=counted.macs, params=counted.params))

@@ -29,6 +29,7 @@ VERBS = {
     "train": (verb_options.TrainVerbOptions, "train a net or a shape, with or without a teacher"),
     "eval": (verb_options.EvalOptions, "test a trained net"),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
+    "doctor": (verb_options.DoctorOptions, "say what can be searched in a net, and what not"),
     "shapes": (verb_options.ShapesOptions, "list the published shapes, or print one"),
     "split": (verb_options.SplitOptions, "write the split of a data set for a search"),
     "report": (verb_options.ReportOptions, "draw the report of a run again"),
@@ -40,6 +41,8 @@ EXAMPLES = {
         "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
         "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
+        "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
+        "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
     "search": [
@@ -58,6 +61,10 @@ EXAMPLES = {
         "tas eval --shape runs/mine/shape.json --weights runs/mine/model.safetensors --data PATH",
     ],
     "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],
+    "doctor": [
+        "tas doctor --net timm:resnet50",
+        "tas doctor --net my_package.my_module:make_model --classes 10 --input [3,64,64]",
+    ],
     "shapes": ["tas shapes", "tas shapes C010-ResNet20 > shape.json"],
     "split": ["tas split --data cifar10", "tas split --data PATH --seed 3 --out split.json"],
     "report": ["tas report runs/mine"],

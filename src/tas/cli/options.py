@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
+    "DoctorOptions",
     "EvalOptions",
     "MacsOptions",
     "ReportOptions",
@@ -126,6 +127,11 @@ class _Searching:
         "what has a width of its own: every layer, or every stage (default: stage; layer with "
         "--preset paper)",
     )
+    weights: str | None = option(
+        None,
+        "trained weights of the net (.safetensors or a state dict): the most important channels "
+        "are kept, with their weights",
+    )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
     subset: int | None = option(
         None, "search on so many pictures of every class, as a proxy (default: on all)"
@@ -147,14 +153,27 @@ class _Searching:
 
 
 @dataclass(frozen=True)
-class RunOptions(_Distilling, _Searching, _Training, _Data):
+class _Tracing:
+    """What may shrink in a net of another library or of your own."""
+
+    ignore: list[str] | None = option(
+        None, "modules of the net of which nothing may shrink, e.g. [stem,head]"
+    )
+    only: list[str] | None = option(None, "modules; nothing else is searched")
+    round_to: int = option(1, "candidate widths are multiples of it, e.g. 8")
+
+
+@dataclass(frozen=True)
+class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     """The whole job: teacher, search, derived net, distillation, report.
 
     With no option at all: the handwritten digits that ship with scikit-learn, in a few minutes.
     """
 
     net: str = option(
-        "resnet20", "the unpruned net: resnet20 ... resnet164, resnet18 ... resnet152"
+        "resnet20",
+        "the unpruned net: resnet20 ... resnet164, resnet18 ... resnet152, or any other: "
+        "timm:NAME, torchvision:NAME, package.module:function",
     )
     teacher: str | None = option(
         None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
@@ -167,11 +186,13 @@ class RunOptions(_Distilling, _Searching, _Training, _Data):
 
 
 @dataclass(frozen=True)
-class SearchVerbOptions(_Searching, _Training, _Data):
+class SearchVerbOptions(_Searching, _Tracing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
 
     net: str = option(
-        "resnet20", "the unpruned net: resnet20 ... resnet164, resnet18 ... resnet152"
+        "resnet20",
+        "the unpruned net: resnet20 ... resnet164, resnet18 ... resnet152, or any other: "
+        "timm:NAME, torchvision:NAME, package.module:function",
     )
 
 
@@ -179,7 +200,7 @@ class SearchVerbOptions(_Searching, _Training, _Data):
 class TrainVerbOptions(_Distilling, _Training, _Data):
     """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
 
-    net: str | None = option(None, "a net's name, e.g. resnet110")
+    net: str | None = option(None, "a net's name, e.g. resnet110 or torchvision:mobilenet_v2")
     shape: str | None = option(
         None, "or a shape: a published one (C010-ResNet32), a shape file, or a .config file"
     )
@@ -206,10 +227,30 @@ class EvalOptions(_Compute, _Data):
 class MacsOptions:
     """Count the multiply-adds of one image, and the parameters."""
 
-    what: str = positional("a net's name, a published shape's name, a shape file or .config file")
+    what: str = positional(
+        "a net's name (also timm:NAME, torchvision:NAME, package.module:function), a published "
+        "shape's name, a shape file or .config file"
+    )
     classes: int | None = option(None, "number of classes (default: what the shape says)")
     input: list[int] | None = option(
         None, "[channels, height, width] of an image (default: likewise)"
+    )
+    json: bool = option(False, "print a JSON object")
+
+
+@dataclass(frozen=True)
+class DoctorOptions(_Tracing):
+    """What can be searched in a net, what not and why, and which budgets that allows."""
+
+    net: str = option(
+        "resnet20", "timm:NAME, torchvision:NAME, package.module:function, or one of our own"
+    )
+    classes: int | None = option(None, "number of classes (default: 1000, of our own nets 10)")
+    input: list[int] | None = option(
+        None, "[channels, height, width] of an image (default: what the net was made for)"
+    )
+    ratios: list[float] | None = option(
+        None, "candidate widths, as ratios of the unpruned ones (default: 0.3 to 1)"
     )
     json: bool = option(False, "print a JSON object")
 

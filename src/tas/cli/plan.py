@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .. import processes
+from torch import nn
+
+from .. import nets, processes
 from ..data import Data, Split, read_split, search_split
 from ..errors import InputError
 from ..jobs import Found, search, search_space
@@ -37,7 +39,10 @@ class Plan:
         recipe = runs.chosen_recipe(options)
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
             search_split(data, recipe.fraction, subset=options.subset)
-        space = search_space(options.net, data, options=recipe.search, **_chosen(options))
+        net: str | nn.Module = options.net
+        if options.weights and nets.is_named(options.net):
+            net = nets.load(options.net, options.weights, data.classes, data.input)
+        space = search_space(net, data, options=recipe.search, name=options.net, **_chosen(options))
         return cls(
             options=options,
             data=data,
@@ -51,11 +56,10 @@ class Plan:
     def search(self, run: runs.Run) -> Found:
         """Search, write the shape into the run directory and say what was found."""
         found = search(
-            self.options.net,
+            self.space,
             self.data,
             self.options.budget,
             unit=self.options.unit,
-            **_chosen(self.options),
             options=self.recipe.search,
             fraction=self.recipe.fraction,
             split=self.split,
@@ -103,4 +107,7 @@ def _chosen(options: Any) -> dict[str, Any]:
         "residual": options.residual,
         "ratios": ratios,
         "widths_per": options.widths_per,
+        "ignore": options.ignore or (),
+        "only": options.only or (),
+        "round_to": options.round_to,
     }

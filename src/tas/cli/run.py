@@ -1,5 +1,6 @@
 """``tas run``: teacher, search, derived net, distillation, result."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -8,6 +9,7 @@ from .. import nets
 from ..errors import InputError
 from ..jobs import Trained, equal_widths, train
 from ..shape import Shape
+from ..spaces import TracedSpace
 from ..training import SearchOptions
 from . import runs
 from .options import RunOptions
@@ -23,6 +25,10 @@ NOTE = (
 
 
 def main(options: RunOptions) -> None:
+    if options.teacher and options.weights:
+        raise InputError("--teacher and --weights are both weights of the unpruned net: give one")
+    if options.inherit and nets.is_named(options.net):
+        raise InputError("--inherit: nets cut from another library's or your own always inherit")
     plan = Plan.of(options)
     data, recipe = plan.data, plan.recipe
     if options.inherit and not isinstance(recipe.search, SearchOptions):
@@ -30,7 +36,8 @@ def main(options: RunOptions) -> None:
             f"--inherit: the search of --preset {options.preset} leaves no weights to inherit; "
             "choose --preset paper, or leave it out"
         )
-    given = nets.load(plan.full, options.teacher) if options.teacher else None
+    weights = options.teacher or options.weights
+    given = nets.load(plan.full, weights) if weights else None
 
     run = runs.Run.open("run", options, options.net)
     if run.finished:
@@ -46,15 +53,22 @@ def main(options: RunOptions) -> None:
             teacher = trained.net
             run.directory.save_weights(teacher, "teacher.safetensors")
             rows = [runs.row("unpruned", trained)]
+        if isinstance(plan.space, TracedSpace):  # its probes, and its nets, inherit
+            plan = replace(plan, space=replace(plan.space, model=teacher))
         found = plan.search(run)
 
-        def student(net: Shape | nn.Module, phase: str) -> Trained:
+        def student(shape: Shape, phase: str) -> Trained:
+            net: Shape | nn.Module = shape
+            if isinstance(found.space, TracedSpace):
+                net = replace(found, shape=shape).derive()
+            elif options.inherit and phase == "student":
+                net = found.derive(inherit=True)
             return train(net, data, teacher=teacher, options=recipe.student, phase=phase, **common)
 
         if options.baseline:
             equal = student(equal_widths(plan.space, plan.budget, options.unit), "equal")
             rows.append(runs.row("equal widths, distilled", equal))
-        small = student(found.derive(inherit=True) if options.inherit else found.shape, "student")
+        small = student(found.shape, "student")
         row = runs.row("searched, distilled", small)
         row["seconds"] += found.history.seconds
         run.directory.save_model(small.net)

@@ -1,7 +1,8 @@
 """``tas search``: the shape within a budget; of the paper's search, with the supernet's weights."""
 
-from .. import training
+from .. import nets, training
 from ..data import batches
+from ..errors import InputError
 from . import runs
 from .options import SearchVerbOptions
 from .plan import Plan
@@ -12,6 +13,11 @@ NOTE = "The weights are the supernet's, not trained on their own: train the shap
 
 
 def main(options: SearchVerbOptions) -> None:
+    if options.weights and not nets.is_named(options.net):
+        raise InputError(
+            f"--weights: the search of {options.net} starts from fresh weights; leave it out, or "
+            "give the net of another library or your own"
+        )
     plan = Plan.of(options)
     run = runs.Run.open("search", options, options.net)
     if run.finished:

@@ -5,13 +5,16 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..errors import InputError, one_of
 from ..macs import count
 from ..shape import Shape
+from ..tracing import analyse, cut_to
 from ..weights import load_weights
-from . import reference, resnet_cifar, resnet_imagenet
+from . import named, reference, resnet_cifar, resnet_imagenet
 from .blocks import Architecture, Block, ConvNorm, ResNet
+from .named import is_named
 
 __all__ = [
     "ARCHITECTURES",
@@ -22,6 +25,7 @@ __all__ = [
     "architecture",
     "build",
     "full_shape",
+    "is_named",
     "load",
     "measured",
     "published",
@@ -33,24 +37,31 @@ ARCHITECTURES = {**resnet_cifar.ARCHITECTURES, **resnet_imagenet.ARCHITECTURES}
 
 def build(
     net: str | Shape, classes: int | None = None, input: tuple[int, int, int] | None = None
-) -> ResNet:
+) -> nn.Module:
     """Build a net with fresh weights.
 
     Args:
-        net: a net's name (``"resnet20"``), a published shape's name (``"C010-ResNet20"``), or a
+        net: a net's name (``"resnet20"``, ``"timm:resnet50"``, ``"torchvision:mobilenet_v2"``,
+            ``"package.module:function"``), a published shape's name (``"C010-ResNet20"``), or a
             ``Shape``.
         classes: number of classes; default: what the shape says, or 10 for the CIFAR nets and
-            1000 for the ImageNet ones.
+            1000 for all others.
         input: channels, height, width of one image; default: likewise.
 
     Raises:
         InputError: no net has this name, or (``ShapeError``) the shape does not fit its net.
     """
-    shape = full_shape(net, classes, input) if net in ARCHITECTURES else read_shape(net)
+    whole = isinstance(net, str) and (net in ARCHITECTURES or is_named(net))
+    shape = full_shape(str(net), classes, input) if whole else read_shape(net)
     changed = (classes or shape.classes, input or shape.input)
     if changed != (shape.classes, shape.input):
         shape = shape.replace(classes=changed[0], input=changed[1], macs=None, params=None)
-    return ResNet(architecture(shape.net), shape)
+    if not is_named(shape.net):
+        return ResNet(architecture(shape.net), shape)
+    unpruned = named.build_named(shape.net, shape.classes, shape.input)
+    if not shape.widths and not shape.depths:
+        return unpruned
+    return cut_to(unpruned, analyse(unpruned, torch.zeros(1, *shape.input)), shape)
 
 
 def load(
@@ -58,7 +69,7 @@ def load(
     weights: str | Path,
     classes: int | None = None,
     input: tuple[int, int, int] | None = None,
-) -> ResNet:
+) -> nn.Module:
     """Build the net of a name, a shape or a shape file, and fill it with the weights of a file.
 
     Args:
@@ -82,12 +93,28 @@ def architecture(name: str) -> Architecture:
 def full_shape(
     name: str, classes: int | None = None, input: tuple[int, int, int] | None = None
 ) -> Shape:
-    """The shape of an unpruned net."""
+    """The shape of an unpruned net; that of another library's names no widths: all are its own."""
+    if is_named(name):
+        return Shape(name, classes or 1000, input or named.default_input(name), "tied", {}, {})
     return architecture(name).full(classes, input)
 
 
 def measured(shape: Shape) -> Shape:
-    """The shape with its multiply-adds and parameters, counted on its net (without memory)."""
+    """The shape with its multiply-adds and parameters, counted on its net (without memory).
+
+    The unpruned shape of another library's net gets all its widths and depths, too.
+    """
+    if is_named(shape.net):
+        net = build(shape)
+        counted = count(net, shape.input)
+        shape = shape.replace(macs=counted.macs, params=counted.params)
+        if shape.widths or shape.depths:
+            return shape
+        structure = analyse(net, torch.zeros(1, *shape.input))
+        return shape.replace(
+            widths={width.name: width.channels for width in structure.widths},
+            depths={run.name: len(run.blocks) for run in structure.runs},
+        )
     with torch.device("meta"):
         counted = count(build(shape), torch.empty(1, *shape.input))
     return shape.replace(macs=counted.macs, params=counted.params)
@@ -111,7 +138,7 @@ def read_shape(name: str | Path | Shape) -> Shape:
     text = str(name)
     if text in published():
         return Shape.load(Path(str(_published_folder() / f"{text}.json")))
-    if text in ARCHITECTURES:
+    if text in ARCHITECTURES or is_named(text):
         return full_shape(text)
     path = Path(text)
     if path.suffix == ".config":

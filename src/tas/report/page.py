@@ -76,7 +76,7 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
         data = b64encode((folder / name).read_bytes()).decode()
         pictures.append(_Picture(title, says, data))
 
-    if shape and full:
+    if shape and full and full["widths"]:
         macs = full.get("macs") or result["rows"][0]["macs"]
         shape_figure(shape, {**full, "macs": macs}, folder / "shape.png")
         add(

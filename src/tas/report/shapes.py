@@ -117,10 +117,17 @@ def _bars(shape: Mapping[str, Any], full: Mapping[str, Any]) -> list[_Bar]:
 
 
 def _place(key: str, stages: Iterable[str]) -> tuple[str, str | None]:
-    """The stage and block of a convolution: of ``stages.0.2.conv1``, ``stages.0`` and ``2``."""
+    """The stage and block of a convolution: of ``stages.0.2.conv1``, ``stages.0`` and ``2``.
+
+    A stage may be a part of a container: ``features[4:7]`` has ``features.4`` to ``features.6``.
+    """
     for stage in stages:
-        if key.startswith(f"{stage}."):
-            return stage, key.removeprefix(f"{stage}.").split(".")[0]
+        container, _, part = stage.partition("[")
+        if key.startswith(f"{container}."):
+            block = key.removeprefix(f"{container}.").split(".")[0]
+            first, _, end = part.rstrip("]").partition(":")
+            if not part or (block.isdigit() and int(first) <= int(block) < int(end)):
+                return stage, block
     parts = key.split(".")
     return (".".join(parts[:-2]), parts[-2]) if len(parts) > 2 else (parts[0], None)
 
@@ -149,6 +156,8 @@ def _mark_stages(panels: "Sequence[Axes]", bars: Sequence[_Bar]) -> None:
     kept = _blocks((bar.stage, bar.block) for bar in bars if not bar.cut)
     for number, (stage, blocks) in enumerate(everything.items()):
         places = [i for i, bar in enumerate(bars) if bar.stage == stage]
+        if len(places) != places[-1] - places[0] + 1:  # layers between the stages of a container
+            continue
         first, last = places[0] - 0.5, places[-1] + 0.5
         if number % 2:
             for axes in panels:

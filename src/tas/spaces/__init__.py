@@ -1,5 +1,15 @@
 """Spaces: what can be searched in a net."""
 
 from .resnet import RATIOS, WHAT, WIDE_RATIOS, depth_candidates, resnet_space, width_candidates
+from .trace import TracedSpace, trace
 
-__all__ = ["RATIOS", "WHAT", "WIDE_RATIOS", "depth_candidates", "resnet_space", "width_candidates"]
+__all__ = [
+    "RATIOS",
+    "WHAT",
+    "WIDE_RATIOS",
+    "TracedSpace",
+    "depth_candidates",
+    "resnet_space",
+    "trace",
+    "width_candidates",
+]

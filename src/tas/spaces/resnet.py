@@ -13,8 +13,8 @@ from torch import nn
 from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
-from ..shape import Shape
-from ..space import DepthChoice, Side, Space, Term, WidthChoice
+from ..shape import Shape, Side
+from ..space import DepthChoice, Space, Term, WidthChoice
 
 __all__ = ["RATIOS", "WHAT", "WIDE_RATIOS", "depth_candidates", "resnet_space", "width_candidates"]
 

@@ -1,7 +1,7 @@
 """Training: tasks (classification, distillation, search) behind one loop, and a run's directory."""
 
 from .evaluation import evaluate, recompute_norm_statistics
-from .hardware import accelerator, pick_precision
+from .hardware import accelerator, pick_precision, place
 from .loop import History, fit
 from .options import ProbeOptions, SearchOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
@@ -25,6 +25,7 @@ __all__ = [
     "evaluate",
     "fit",
     "pick_precision",
+    "place",
     "recompute_norm_statistics",
     "side_by_side",
 ]

@@ -1,0 +1,313 @@
+"""Which nets can be searched: traces each, derives a shape near half its cost, and checks the laws.
+
+    python benchmarks/models.py --out docs/models.md
+    python benchmarks/models.py --models torchvision:resnet18 timm:resnet50
+    pip install torch-pruning; python benchmarks/models.py --rival --out docs/models.md
+
+Every net runs in a process of its own with a time limit. With ``--rival`` Torch-Pruning prunes the
+same nets to the same budget. ``--cache`` keeps a line of JSON for each, and goes on from there.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+MODELS = """
+torchvision: resnet18 resnet50 resnext50_32x4d wide_resnet50_2 vgg11 vgg16 vgg11_bn vgg16_bn
+alexnet squeezenet1_1 densenet121 inception_v3 googlenet mobilenet_v2 mobilenet_v3_small
+mobilenet_v3_large shufflenet_v2_x1_0 mnasnet1_0 efficientnet_b0 efficientnet_v2_s regnet_y_400mf
+convnext_tiny vit_b_16 swin_t maxvit_t
+timm: resnet50 mobilenetv3_large_100 efficientnet_b0 convnext_tiny regnety_008
+vit_small_patch16_224 swin_tiny_patch4_window7_224 mobileone_s0 ghostnet_100 edgenext_small
+fastvit_t8 hgnet_tiny coatnet_0_rw_224
+"""
+BUDGET = 0.5
+STEPS = 3  # of the search
+RIVAL_STEPS = 50  # in which Torch-Pruning takes its channels away
+INPUT = (3, 224, 224)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", nargs="+", default=names(), metavar="NAME")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for each net")
+    parser.add_argument("--rival", action="store_true", help="Torch-Pruning as well")
+    parser.add_argument("--cache", type=Path, help="lines of JSON to write, and to go on from")
+    parser.add_argument("--out", type=Path, help="the page to write (default: print it)")
+    parser.add_argument("--one", choices=["ours", "rival"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        warnings.filterwarnings("ignore")
+        of = {"ours": ours, "rival": rival}[options.one]
+        print(json.dumps(of(options.models[0])))
+        return
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    if options.cache and options.cache.is_file():
+        for line in options.cache.read_text().splitlines():
+            entry = json.loads(line)
+            found[entry["net"], entry["tool"]] = entry
+    for name in options.models:
+        for tool in ("ours", "rival") if options.rival else ("ours",):
+            if (name, tool) not in found:
+                entry = {"net": name, "tool": tool, **apart(name, tool, options.limit)}
+                found[name, tool] = entry
+                print(json.dumps(entry), file=sys.stderr, flush=True)
+                if options.cache:
+                    with options.cache.open("a") as file:
+                        file.write(json.dumps(entry) + "\n")
+    page = written(options.models, found)
+    if options.out:
+        options.out.write_text(page, encoding="utf-8")
+    else:
+        print(page)
+
+
+def names() -> list[str]:
+    """All nets, as ``torchvision:resnet18``."""
+    source, found = "", []
+    for word in MODELS.split():
+        if word.endswith(":"):
+            source = word
+        else:
+            found.append(source + word)
+    return found
+
+
+def apart(name: str, tool: str, limit: float) -> dict[str, Any]:
+    """What a process of its own found, or why it found nothing."""
+    command = [sys.executable, __file__, "--one", tool, "--models", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"error": f"nothing within {limit:.0f} s"}
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        return {"error": lines[-1][:160] if lines else f"exit status {done.returncode}"}
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def ours(name: str) -> dict[str, Any]:
+    """The laws of one net."""
+    import psutil
+    import torch
+
+    from tas import nets, paper
+    from tas.macs import count
+    from tas.masked import MaskedSupernet
+    from tas.sampling import states_near
+    from tas.spaces import trace
+
+    torch.manual_seed(0)
+    net = nets.build(name, input=INPUT)
+    space = trace(net, torch.zeros(1, *INPUT), name=name)
+    seconds = time.time() - psutil.Process().create_time()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lowest, highest = space.range()
+    budget = max(int(BUDGET * highest), lowest)
+    generator = torch.Generator().manual_seed(0)
+    state = states_near(space, budget, "macs", 0.98, 1.0, 1, generator)[0].tolist()
+    shape = space.shape(state[: len(space.widths)], state[len(space.widths) :])
+
+    randomise(net)
+    small = space.derive(shape).eval()
+    counted = count(small, INPUT)
+    images = torch.randn(2, *INPUT)
+    supernet = MaskedSupernet(space).eval()
+    with torch.no_grad():
+        one_hot = supernet(images, supernet.one_hot(shape))
+        difference = (small(images) - one_hot).abs().max() / one_hot.std()
+    del small
+    supernet.train()
+    weights = torch.optim.SGD(supernet.weight_parameters(), 1e-3)
+    logits = torch.optim.Adam(supernet.logit_parameters(), 1e-2)
+    batch = images, torch.tensor([0, 1])
+    for _ in range(STEPS):
+        figures = paper.search_step(
+            supernet, batch, batch, weights, logits, tau=1.0, budget=float(budget)
+        )
+    return {
+        "seconds": seconds,
+        "memory": memory,
+        "widths": len(space.widths),
+        "depths": len(space.depths),
+        "locked": len({entry.layer for entry in space.locked}) - 1,  # but for the classifier
+        "why": reason(space),
+        "lowest": lowest / highest,
+        "ratio": counted.macs / highest,
+        "exact": [counted.macs, counted.params] == [shape.macs, shape.params],
+        "difference": float(difference),
+        "steps": bool(torch.isfinite(figures["loss"])),
+    }
+
+
+def randomise(net: Any) -> None:
+    """Random parameters everywhere: behind the zeros of a fresh net mistakes hide."""
+    import torch
+    from torch import nn
+
+    with torch.no_grad():
+        for module in net.modules():
+            for parameter in module.parameters(recurse=False):
+                noise = torch.randn_like(parameter)
+                if parameter.numel() == max(parameter.shape, default=1):
+                    parameter.copy_(1 + 0.2 * noise)
+                else:
+                    parameter.copy_(noise * (parameter.shape[0] / parameter.numel()) ** 0.5)
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+
+
+def reason(space: Any) -> str:
+    """Why the most locked channels are locked."""
+    count: dict[str, int] = {}
+    for entry in space.locked:
+        if "output" not in entry.reason:
+            count[entry.reason] = count.get(entry.reason, 0) + entry.channels
+    return max(count, key=lambda key: count[key]) if count else ""
+
+
+def rival(name: str) -> dict[str, Any]:
+    """Torch-Pruning, step by step until the budget is met."""
+    import torch
+    import torch_pruning
+    from torch import nn
+
+    from tas import nets
+    from tas.macs import count
+
+    torch.manual_seed(0)
+    net = nets.build(name, input=INPUT).eval()
+    example = torch.zeros(1, *INPUT)
+    whole = count(net, INPUT).macs
+    started = time.perf_counter()
+    pruner = torch_pruning.pruner.MagnitudePruner(
+        net,
+        example,
+        importance=torch_pruning.importance.MagnitudeImportance(p=2),
+        pruning_ratio=0.9,
+        iterative_steps=RIVAL_STEPS,
+        ignored_layers=[
+            m for m in net.modules() if isinstance(m, nn.Linear) and m.out_features == 1000
+        ],
+    )
+    now = whole
+    for _ in range(RIVAL_STEPS):
+        pruner.step()
+        now = count(net, INPUT).macs  # and so the net is run
+        if now <= BUDGET * whole:
+            break
+    return {"seconds": time.perf_counter() - started, "ratio": now / whole}
+
+
+def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> str:
+    """The page, in Markdown."""
+    import platform
+
+    import torch
+    import torchvision
+
+    page = [HEAD.format(budget=BUDGET, input="x".join(map(str, INPUT)), steps=STEPS)]
+    for name in models:
+        entry = found.get((name, "ours"))
+        if entry is None:
+            continue
+        if "error" in entry:
+            page.append(f"| {name} | {entry['error']} | | | | | | | | |")
+            continue
+        figures = [
+            f"{entry['widths']} + {entry['depths']}",
+            str(entry["locked"]),
+            f"{entry['lowest']:.2f}",
+            f"{entry['ratio']:.3f}",
+            "yes" if entry["exact"] else "**no**",
+            f"{entry['difference']:.0e}",
+            "yes" if entry["steps"] else "**no**",
+            f"{entry['seconds']:.1f}",
+            f"{entry['memory'] / 2**30:.1f}",
+        ]
+        page.append(f"| {name} | {' | '.join(figures)} |")
+    locks = [(n, found[n, "ours"]) for n in models if found.get((n, "ours"), {}).get("why")]
+    if locks:
+        page += ["", LOCKED]
+        page += [f"| {name} | {e['locked']} | {tidy(e['why'])} |" for name, e in locks]
+    rivals = [(n, found[n, "rival"]) for n in models if (n, "rival") in found]
+    if rivals:
+        page += ["", RIVAL.format(steps=RIVAL_STEPS, budget=BUDGET)]
+        for name, entry in rivals:
+            mine = found.get((name, "ours"), {})
+            us = f"{mine['ratio']:.3f}" if "ratio" in mine else "-"
+            if "error" in entry:
+                page.append(f"| {name} | {us} | - | - | {tidy(entry['error'])} |")
+                continue
+            off = entry["ratio"] - BUDGET
+            verdict = "nothing changed" if entry["ratio"] == 1 else ""
+            verdict = verdict or ("above the budget" if off > 0 else "")
+            page.append(
+                f"| {name} | {us} | {entry['ratio']:.3f} | {entry['seconds']:.1f} | {verdict} |"
+            )
+    versions = f"torch {torch.__version__.partition('+')[0]}, torchvision "
+    versions += f"{torchvision.__version__.partition('+')[0]}, Python {platform.python_version()}"
+    page += ["", f"Versions: {versions}{library_versions()}. 2-core AMD EPYC with AVX512-BF16."]
+    return "\n".join(page) + "\n"
+
+
+def tidy(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")
+
+
+def library_versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = ""
+    for package in ("timm", "torch-pruning"):
+        try:
+            found += f", {package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+HEAD = """# Which nets can be searched
+
+Written by `benchmarks/models.py`. Every net is built with fresh weights and traced on one image \
+of {input}; then a random shape at {budget} of its multiply-adds (or as near as it gets) is derived.
+
+- **choices**: widths + depths that can be searched. **locked**: layers whose output channels must \
+stay, but for the classifier, and stages whose depth must.
+- **from**: the smallest shape, as a ratio of the net's multiply-adds. **derived**: those of the \
+derived net, counted on it.
+- **exact**: the space's own count of multiply-adds and parameters is that of the derived net.
+- **one-hot**: the largest difference between the scores of the derived net and of the supernet \
+at its shape, in standard deviations of the scores.
+- **steps**: {steps} steps of the paper's search ran with finite losses.
+- **seconds** and **GiB**: of the whole process up to the end of the trace, imports included: what \
+`tas doctor` takes. The machine was at other work, too.
+
+| net | choices | locked | from | derived | exact | one-hot | steps | seconds | GiB |
+|---|---|---|---|---|---|---|---|---|---|"""
+LOCKED = """## What is locked
+
+The reason that keeps most channels, where some must stay; `tas doctor` lists them all.
+
+| net | layers | because |
+|---|---|---|"""
+RIVAL = """## Beside Torch-Pruning
+
+The same nets, pruned by its magnitude pruner with one ratio for all layers, in steps of a \
+{steps}th of 0.9, until the multiply-adds are at most {budget} of the net's, counted by the same \
+counter; only the classifier is excluded. Its users can tell it more about a net than this \
+(heads, layers to leave out). Seconds are those of the pruning.
+
+| net | ours | Torch-Pruning | seconds | |
+|---|---|---|---|---|"""
+
+if __name__ == "__main__":
+    main()

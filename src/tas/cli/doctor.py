@@ -1,0 +1,108 @@
+"""``tas doctor``: what can be searched in a net, what is locked and why, and feasible budgets."""
+
+import json
+import time
+from typing import Any
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from .. import nets
+from ..errors import InputError
+from ..macs import readable
+from ..spaces import RATIOS, TracedSpace, trace
+from . import runs
+from .options import DoctorOptions
+
+__all__ = ["main"]
+
+FEW = 4  # candidates, or modules, that are printed; of more, the first and the last
+
+
+def main(options: DoctorOptions) -> None:
+    image = tuple(options.input) if options.input else None
+    if image is not None and (len(image) != 3 or min(image) < 1):
+        raise InputError(
+            f"--input {options.input}: give [channels, height, width], e.g. [3, 32, 32]"
+        )
+    started = time.perf_counter()
+    shape = nets.full_shape(options.net, options.classes, image)
+    net = nets.build(shape)
+    space = trace(
+        net,
+        torch.zeros(1, *shape.input),
+        ignore=options.ignore or (),
+        only=options.only or (),
+        round_to=options.round_to,
+        ratios=options.ratios or RATIOS,
+        name=options.net,
+    )
+    seconds = time.perf_counter() - started
+    if options.json:
+        print(json.dumps(_facts(space, seconds)))
+        return
+    _print(space, seconds)
+
+
+def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
+    lowest, highest = space.range()
+    return {
+        "net": space.unpruned.net,
+        "input": list(space.unpruned.input),
+        "macs": space.unpruned.macs,
+        "params": space.unpruned.params,
+        "widths": [
+            {
+                "name": c.name,
+                "layers": list(c.sites),
+                "candidates": list(c.candidates),
+                "share": round(space.share(c.name), 4),
+            }
+            for c in space.widths
+        ],
+        "depths": [{"name": d.name, "candidates": list(d.candidates)} for d in space.depths],
+        "locked": [vars(entry) for entry in space.locked],
+        "range": [round(lowest / highest, 4), 1.0],
+        "seconds": round(seconds, 2),
+    }
+
+
+def _print(space: TracedSpace, seconds: float) -> None:
+    full = space.unpruned
+    assert full.macs is not None
+    size = "x".join(map(str, full.input))
+    runs.console.print(
+        f"{full.net}, images of {size}: {readable(full.macs)} MACs, "
+        f"{readable(full.params or 0)} parameters",
+        highlight=False,
+    )
+    widths = Table("width of", "layers", "candidates", "MACs (%)", box=SIMPLE_HEAD)
+    for choice in space.widths:
+        share = f"{100 * space.share(choice.name):.1f}"
+        widths.add_row(choice.name, str(len(choice.sites)), _few(choice.candidates), share)
+    if space.widths:
+        runs.console.print(widths)
+    depths = Table("depth of", "blocks", "MACs (%)", box=SIMPLE_HEAD)
+    for depth in space.depths:
+        share = f"{100 * space.share(depth.name):.1f}"
+        depths.add_row(depth.name, _few(depth.candidates), share)
+    if space.depths:
+        runs.console.print(depths)
+    locked = Table("locked", "channels", "because", box=SIMPLE_HEAD)
+    reasons: dict[tuple[str, int], list[str]] = {}
+    for entry in space.locked:
+        reasons.setdefault((entry.reason, entry.channels), []).append(entry.layer)
+    for (reason, channels), layers in reasons.items():
+        locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
+    runs.console.print(locked)
+    lowest, highest = space.range()
+    print(
+        f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
+        f"MACs); traced and tried out in {seconds:.1f} s"
+    )
+
+
+def _few(values: tuple[Any, ...]) -> str:
+    shown = values if len(values) <= 2 * FEW else (*values[:FEW], "...", values[-1])
+    return ", ".join(map(str, shown))

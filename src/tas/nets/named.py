@@ -1,0 +1,123 @@
+"""Nets of others, by name: ``timm:NAME``, ``torchvision:NAME``, ``package.module:function``."""
+
+import inspect
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from ..errors import InputError, one_of
+
+__all__ = ["SIDE", "build_named", "default_input", "is_named"]
+
+SIDE = 224  # pixels, where neither the user nor the net says
+
+
+def is_named(name: str) -> bool:
+    """Whether a name is one of another library's net or of a user's function."""
+    return ":" in name and not os.path.exists(name)
+
+
+def default_input(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a net was made for, where it tells."""
+    source, _, which = name.partition(":")
+    if source == "timm":
+        timm = _library("timm", name)
+        try:
+            c, h, w = timm.get_pretrained_cfg(which).input_size
+            return int(c), int(h), int(w)
+        except (AttributeError, RuntimeError):  # it has none, or is unknown: building it tells
+            pass
+    return 3, SIDE, SIDE
+
+
+def build_named(name: str, classes: int, input: tuple[int, int, int]) -> nn.Module:
+    """Build a net with fresh weights.
+
+    Args:
+        name: ``timm:NAME``, ``torchvision:NAME``, or ``package.module:function``; the function is
+            called with ``classes`` or ``num_classes`` if it takes one of them.
+
+    Raises:
+        InputError: there is no such net, or it cannot be built so.
+    """
+    source, _, which = name.partition(":")
+    if source == "timm":
+        return _timm(name, which, classes, input)
+    if source == "torchvision":
+        return _torchvision(name, which, classes, input)
+    return _function(name, source, which, classes)
+
+
+def _timm(name: str, which: str, classes: int, input: tuple[int, int, int]) -> nn.Module:
+    timm = _library("timm", name)
+    if not timm.is_model(which):
+        raise InputError(_unknown(name, which, timm.list_models()))
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": input[0]}
+    if input[1:] != default_input(name)[1:]:
+        try:  # what has positions is built for its images; a CNN takes any
+            return _module(name, timm.create_model, which, **options, img_size=input[1:])
+        except InputError:
+            pass
+    return _module(name, timm.create_model, which, **options)
+
+
+def _torchvision(name: str, which: str, classes: int, input: tuple[int, int, int]) -> nn.Module:
+    models = _library("torchvision.models", name)
+    known = models.list_models(module=models)
+    if which not in known:
+        raise InputError(_unknown(name, which, known))
+    options: dict[str, Any] = {"num_classes": classes, "weights": None}
+    if which in ("googlenet", "inception_v3"):  # the further heads serve a training of their own
+        options |= {"aux_logits": False, "init_weights": False}
+    if input[1] != SIDE and which.startswith("vit_"):
+        options["image_size"] = input[1]
+    if input[1] != SIDE and which.startswith("maxvit"):
+        options["input_size"] = input[1:]
+    return _module(name, models.get_model, which, **options)
+
+
+def _function(name: str, module: str, which: str, classes: int) -> nn.Module:
+    if os.getcwd() not in sys.path:  # a module beside which the command is run
+        sys.path.insert(0, os.getcwd())
+    try:
+        make = getattr(import_module(module), which)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"cannot import the net '{name}': {error}; give timm:NAME, torchvision:NAME, or "
+            "package.module:function of a function that returns a torch.nn.Module"
+        ) from None
+    try:
+        takes = inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        takes = {}  # type: ignore[assignment]
+    options = {key: classes for key in ("classes", "num_classes") if key in takes}
+    return _module(name, make, **options)
+
+
+def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
+    try:
+        net = make(*given, **options)
+    except Exception as error:  # whatever a user's or a library's code may raise
+        line = next((ln for ln in str(error).splitlines() if ln.strip()), repr(error))
+        raise InputError(f"the net '{name}' cannot be built: {line}") from error
+    if not isinstance(net, nn.Module):
+        raise InputError(f"'{name}' gives a {type(net).__name__}, not a torch.nn.Module")
+    return net
+
+
+def _library(module: str, name: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        raise InputError(f"'{name}' needs {package}: pip install {package}") from None
+
+
+def _unknown(name: str, which: str, known: list[str]) -> str:
+    text = one_of("net", which, known).partition(": choose from")[0]
+    hint = text.partition("choose from")[0].rstrip(" ?:")
+    end = "?" if "did you mean" in hint else ""
+    return f"{hint}{end} in '{name}' ({len(known)} nets are known there)"

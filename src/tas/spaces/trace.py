@@ -1,0 +1,312 @@
+"""The ``Space`` of any net: traced, tried out, and put into choices.
+
+    space = tas.spaces.trace(model, torch.randn(1, 3, 224, 224))
+
+How the channels are followed is told in ``tracing/labels.py``. Everything that is added together
+shares one width (the space is *tied*), widths are at most the net's own, and a derived net is the
+user's own class, cut (``tracing/cut.py``).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import lcm, prod
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, one_of
+from ..macs import count
+from ..shape import Shape, Side, Sum
+from ..space import DepthChoice, Space, Term, WidthChoice
+from ..tracing import Locked, Run, Structure, Width, analyse, cut_to
+from .resnet import RATIOS, WHAT
+from .trial import trial
+
+__all__ = ["TracedSpace", "trace"]
+
+GROUPS = 8  # that a search by probes may have; each is a slope to learn
+
+
+@dataclass(frozen=True, eq=False)
+class TracedSpace(Space):
+    """The space of a user's own net.
+
+    Attributes:
+        model: the net; derived nets are cut from copies of it, and inherit its weights.
+        structure: what the trace found.
+        locked: layers whose output channels must stay, with the reason.
+        ranking: by a width's name, its atoms, those to keep first.
+        fine: of a grouped space, the one with a width for every layer.
+    """
+
+    model: nn.Module
+    structure: Structure
+    locked: tuple[Locked, ...]
+    ranking: Mapping[str, Tensor] = field(default_factory=dict)
+    fine: "TracedSpace | None" = None
+
+    def grouped(self) -> "TracedSpace":
+        """This space with one choice for the widths of every stage; see ``Space.grouped``."""
+        joined = super().grouped()
+        assert isinstance(joined, TracedSpace)
+        return replace(joined, fine=self.fine or self)
+
+    def spread(self, width_probs: Tensor) -> Tensor:
+        """Probabilities of the fine space's widths [layers, K], from those of a grouped one's.
+
+        A layer has the part of its group's log-probabilities that it has of the group's cost: then
+        all of them thinned alike are as likely as the group is, and what the coarse choices would
+        leave of a budget can go to single layers.
+        """
+        assert self.fine is not None
+        group = {key: i for i, choice in enumerate(self.widths) for key in choice.keys}
+        shares = [self.share(choice.name) for choice in self.fine.widths]
+        total: dict[int, float] = defaultdict(float)
+        for choice, share in zip(self.fine.widths, shares, strict=True):
+            total[group[choice.name]] += share
+        table = torch.full(
+            (len(shares), max(len(c.candidates) for c in self.fine.widths)), -torch.inf
+        )
+        for row, choice, share in zip(table, self.fine.widths, shares, strict=True):
+            number = group[choice.name]
+            coarse = self.widths[number].candidates
+            logs = width_probs[number].clamp_min(1e-30).log() * share / max(total[number], 1e-9)
+            for k, own in enumerate(choice.candidates):
+                ratio = own / choice.candidates[-1]
+                nearest = min(range(len(coarse)), key=lambda i: abs(coarse[i] / coarse[-1] - ratio))
+                row[k] = logs[nearest]
+        return table.softmax(1)
+
+    def derive(self, shape: Shape) -> nn.Module:
+        """A copy of the model, cut to a shape of this space, with the model's weights."""
+        return cut_to(self.model, self.structure, shape, self.ranking)
+
+    def share(self, name: str) -> float:
+        """The part of the multiply-adds that would vanish with a width, or with a run's blocks."""
+        shape = self.unpruned
+        if name in shape.depths:
+            least = next(d.candidates[0] for d in self.depths if d.name == name)
+            return 1 - self.cost(shape.replace(depths={**shape.depths, name: least})) / self.cost(
+                shape
+            )
+        return 1 - self.cost(shape.replace(widths={**shape.widths, name: 0})) / self.cost(shape)
+
+    def equal(self, ratio: float) -> Shape:
+        """The shape whose every width is one and the same ratio of the unpruned one."""
+        full = self.unpruned
+        units = {width.name: width.unit for width in self.structure.widths}
+        widths = {
+            key: max(1, round(ratio * channels / units[key])) * units[key]
+            for key, channels in full.widths.items()
+        }
+        shape = full.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
+        return shape.replace(macs=self.cost(shape, "macs"), params=self.cost(shape, "params"))
+
+
+def trace(
+    model: nn.Module,
+    example: Tensor,
+    *,
+    ignore: Sequence[str] = (),
+    only: Sequence[str] = (),
+    round_to: int = 1,
+    ratios: Sequence[float] = RATIOS,
+    what: str = "both",
+    name: str = "",
+) -> TracedSpace:
+    """The space of a net: run it once, see what may shrink, and try it out.
+
+    Args:
+        model: a classifier of images; it is left as it was.
+        example: a batch of images [N, C, H, W] that it takes; one image is enough.
+        ignore: paths of modules of which nothing may shrink.
+        only: paths of modules; nothing else is searched.
+        round_to: candidate widths are multiples of it, where a layer has at least so many channels.
+        ratios: candidate widths, as ratios of the unpruned ones, at most 1.
+        what: ``"width"``, ``"depth"`` or ``"both"``.
+        name: what shapes call the net; default: the name of its class. A name that
+            ``tas.nets.build`` knows lets ``tas.load`` build the net again.
+
+    Raises:
+        InputError: the net does not run on the example or is no classifier, an option cannot be
+            used, or nothing in the net can be searched.
+    """
+    _check(model, example, ignore, only, round_to, ratios, what)
+    structure = analyse(model, example, ignore)
+    locked = list(structure.locked)
+    widths = [] if what == "depth" else list(structure.widths)
+    runs = [] if what == "width" else list(structure.runs)
+    runs = [run for run in runs if not any(_under(block, ignore) for block in run.blocks)]
+    if only:
+        widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
+        runs = [run for run in runs if _under(run.blocks[0], only)]
+    candidates = {w.name: _candidates(w, ratios, round_to) for w in widths}
+    for width in widths:
+        if len(candidates[width.name]) < 2:
+            reason = f"its {width.channels} channels leave no choice"
+            locked.append(Locked(width.name, width.channels, reason))
+    widths = [w for w in widths if len(candidates[w.name]) > 1]
+    atoms = {w.name: [c // w.unit for c in candidates[w.name]] for w in widths}
+    failed = trial(model, replace(structure, runs=tuple(runs)), example, atoms)
+    for width in widths:
+        if width.name in failed:
+            for layer in width.layers:
+                locked.append(Locked(layer, width.channels, failed[width.name]))
+    locked += [Locked(r.name, 0, failed[r.name]) for r in runs if r.name in failed]
+    widths = [w for w in widths if w.name not in failed]
+    runs = [r for r in runs if r.name not in failed]
+    if not widths and not runs:
+        first = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
+        raise InputError(
+            f"nothing can be searched in {name or type(model).__name__}{first}; "
+            "tas doctor lists what is locked, and why"
+        )
+    return _space(model, example, structure, widths, runs, candidates, tuple(locked), name)
+
+
+def _check(
+    model: nn.Module,
+    example: Tensor,
+    ignore: Sequence[str],
+    only: Sequence[str],
+    round_to: int,
+    ratios: Sequence[float],
+    what: str,
+) -> None:
+    if what not in WHAT:
+        raise InputError(one_of("value of what to search", what, WHAT))
+    if not ratios or not all(0 < ratio <= 1 for ratio in ratios):
+        raise InputError(
+            f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
+            "must be"
+        )
+    if round_to < 1:
+        raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
+    if example.dim() != 4:
+        raise InputError(f"the example has the shape {list(example.shape)}, not [N, C, H, W]")
+    modules = [path for path, _ in model.named_modules()]
+    for path in (*ignore, *only):
+        if path not in modules:
+            raise InputError(f"the net has no module '{path}': {one_of('module', path, modules)}")
+
+
+def _under(path: str, parents: Iterable[str]) -> bool:
+    return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
+
+
+def _candidates(width: Width, ratios: Sequence[float], round_to: int) -> tuple[int, ...]:
+    """Multiples of what a layer can be cut by; the net's own width is always one of them."""
+    step = lcm(width.unit, round_to)
+    if step > width.channels:
+        step = width.unit
+    cut = {max(step, int(ratio * width.channels) // step * step) for ratio in ratios}
+    return tuple(sorted({min(c, width.channels) for c in cut} | {width.channels}))
+
+
+def _depth_candidates(run: Run) -> tuple[int, ...]:
+    """1, 3, 5 ... and all blocks; 1, 2, 3 where there are three."""
+    n = len(run.blocks)
+    return tuple(range(run.least, n + 1)) if n <= 3 else (*range(run.least, n, 2), n)
+
+
+def _space(
+    model: nn.Module,
+    example: Tensor,
+    structure: Structure,
+    widths: Sequence[Width],
+    runs: Sequence[Run],
+    candidates: Mapping[str, tuple[int, ...]],
+    locked: tuple[Locked, ...],
+    name: str,
+) -> TracedSpace:
+    groups = _groups(widths)
+    choices = tuple(
+        WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, groups[w.name]) for w in widths
+    )
+    depths = tuple(
+        DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
+        for run in runs
+    )
+    c, h, w = example.shape[1:]
+    kind = type(model)
+    unpruned = Shape(
+        net=name or f"{kind.__module__}.{kind.__qualname__}",
+        classes=structure.classes,
+        input=(c, h, w),
+        residual="tied",
+        widths={width.name: width.channels for width in widths},
+        depths={run.name: len(run.blocks) for run in runs},
+        origin="unpruned",
+    )
+    terms = _terms(structure, {width.name for width in widths}, depths)
+    space = TracedSpace(unpruned, unpruned, choices, depths, terms, model, structure, locked)
+    counted = count(model, example)
+    unpruned = unpruned.replace(macs=counted.macs, params=counted.params)
+    assert space.cost(unpruned) == counted.macs
+    assert space.cost(unpruned, "params") == counted.params
+    return replace(space, unpruned=unpruned, widest=unpruned)
+
+
+def _groups(widths: Sequence[Width]) -> dict[str, str]:
+    """What a search by probes makes one choice: the widths of one resolution and kind.
+
+    A width is of a stream if several layers make it. Where that leaves too many, the resolutions
+    alone decide, the largest ones together.
+    """
+
+    def groups(kinds: bool) -> dict[str, str]:
+        return {w.name: f"{w.area} values" + (f", {_kind(w)}" if kinds else "") for w in widths}
+
+    found = groups(True)
+    return found if len(set(found.values())) <= GROUPS else groups(False)
+
+
+def _kind(width: Width) -> str:
+    return "stream" if len(width.layers) > 2 else "inner"
+
+
+def _terms(
+    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
+) -> tuple[Term, ...]:
+    """One term for each pair of sizes that some layers' costs are proportional to."""
+    full = {width.name: width.channels for width in structure.widths}
+    macs: dict[tuple[Side, Side, tuple[str, frozenset[int]] | None], int] = defaultdict(int)
+    params: dict[tuple[Side, Side, tuple[str, frozenset[int]] | None], int] = defaultdict(int)
+    entries = [(layer.path, layer.macs, layer.sides, macs) for layer in structure.layers]
+    entries += [(name, 1, sides, params) for name, sides in structure.sizes.items()]
+    for path, factor, given, into in entries:
+        sides = [_fixed(side, searched, full) for side in given]
+        varying = [side for side in sides if not isinstance(side, int)]
+        assert len(varying) <= 2, f"{path} has more than two sizes that vary"
+        factor *= prod(side for side in sides if isinstance(side, int))
+        source, target = [*varying, 1, 1][:2]
+        into[source, target, _when(path, depths)] += factor
+    keys = dict.fromkeys((*macs, *params))
+    return tuple(Term(a, b, macs[a, b, when], params[a, b, when], 0, when) for a, b, when in keys)
+
+
+def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
+    """A side with the widths that are not searched as constants."""
+    if isinstance(side, str):
+        return side if side in searched else full[side]
+    if isinstance(side, Sum):
+        parts = tuple(part for part in side.parts if part[0] in searched)
+        constant = side.constant + sum(
+            n * full[k] // of for k, n, of in side.parts if k not in searched
+        )
+        if not parts:
+            return constant
+        plain = constant == 0 and len(parts) == 1 and parts[0][1] == parts[0][2]
+        return parts[0][0] if plain else Sum(parts, constant)
+    return side
+
+
+def _when(path: str, depths: Sequence[DepthChoice]) -> tuple[str, frozenset[int]] | None:
+    """The depths at which a module or parameter exists; None: always."""
+    for depth in depths:
+        for number, block in enumerate(depth.blocks):
+            if path == block or path.startswith(f"{block}."):
+                kept = frozenset(d for d in depth.candidates if d > number)
+                return None if len(kept) == len(depth.candidates) else (depth.name, kept)
+    return None

@@ -1,0 +1,19 @@
+"""Finds out what may shrink in any net: one forward pass, and the channels that it follows."""
+
+from .blocks import Run
+from .cut import cut
+from .masks import Masks
+from .shapes import cut_to, kept_atoms
+from .structure import Locked, Structure, Width, analyse
+
+__all__ = [
+    "Locked",
+    "Masks",
+    "Run",
+    "Structure",
+    "Width",
+    "analyse",
+    "cut",
+    "cut_to",
+    "kept_atoms",
+]

@@ -1,0 +1,196 @@
+"""Follows the channels of a net through one forward pass.
+
+Every tensor carries *planes*: along one of its dimensions, a label for every index. A parameter
+gets a fresh label for every index of each of its dimensions when it is first used; the rules
+(``rules.py``) say for every operator which labels its result carries, which labels are *tied*
+(what carries them lives or dies together), and which are *locked* (what carries them must stay).
+The label 0 stands for an index that is no channel: a pixel, a padded place, a constant.
+
+It is the net's own Python code that runs, once, on an example: control flow does not matter, and
+the time is that of a forward pass. An operator without a rule locks what flows into it, by name.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+__all__ = ["Cost", "Place", "Plane", "Tracer"]
+
+Place = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Labels along one dimension of a tensor.
+
+    Attributes:
+        dim: the dimension.
+        labels: [size of the dimension], 0 where there is no channel.
+        origin: the parameter and dimension whose labels these are, if it is one.
+    """
+
+    dim: int
+    labels: Tensor
+    origin: Place | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The multiply-adds of one operator.
+
+    Attributes:
+        path: the module that ran it.
+        macs: for one image.
+        sides: labels, or a size, of every dimension whose sizes multiply to the cost.
+    """
+
+    path: str
+    macs: int
+    sides: tuple[Tensor | int, ...]
+
+
+@dataclass
+class Notes:
+    """What the rules write down.
+
+    Attributes:
+        ties: pairs of label vectors that live or die together, index by index.
+        locks: label vectors that must stay, and why.
+        produced: places that make channels, with the module that ran: a layer's outputs.
+        consumed: places that read channels: a layer's inputs.
+        norms: for the path of a module that normalises over its channels: their labels.
+        multiplied: labels over which two activations are multiplied and summed (attention).
+        costs: of every operator that has multiply-adds.
+    """
+
+    ties: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    locks: list[tuple[Tensor, str]] = field(default_factory=list)
+    produced: dict[Place, str] = field(default_factory=dict)
+    areas: dict[Place, int] = field(default_factory=dict)
+    consumed: set[Place] = field(default_factory=set)
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    multiplied: list[Tensor] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Runs with a net's forward pass and keeps the planes of every tensor.
+
+    Args:
+        net: its parameters and buffers are the sources of labels.
+        rule: is called with every operator, its arguments and its result (``rules.apply_rule``).
+
+    Attributes:
+        notes: what was found.
+        places: the labels of every dimension of each parameter and buffer that was used.
+        path: paths of the running modules, the innermost last; kept by ``running``.
+    """
+
+    def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rule = rule
+        self.notes = Notes()
+        self.places: dict[Place, Tensor] = {}
+        self.path = [""]
+        named = [*net.named_parameters(), *net.named_buffers()]
+        self._names = {id(t): name for name, t in named}
+        self._keep = [t for _, t in named]  # so that no other tensor gets one of these ids
+        self._planes = WeakTensorKeyDictionary()
+        self._next = 1
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        self._rule(self, func, args, kwargs, out)
+        return out
+
+    # What the rules ask ------------------------------------------------------------------------
+
+    def planes(self, tensor: Tensor) -> tuple[Plane, ...]:
+        """The planes of a tensor; those of a parameter are made when it is first seen."""
+        if tensor not in self._planes:
+            name = self._names.get(id(tensor))
+            if name is None or not tensor.is_floating_point():
+                return ()
+            found = []
+            for dim, size in enumerate(tensor.shape):
+                if size > 1:
+                    labels = torch.arange(self._next, self._next + size)
+                    self._next += size
+                    self.places[name, dim] = labels
+                    found.append(Plane(dim, labels, (name, dim)))
+            self._planes[tensor] = tuple(found)
+        planes: tuple[Plane, ...] = self._planes[tensor]
+        return planes
+
+    def along(self, tensor: Tensor, dim: int) -> tuple[Plane, ...]:
+        """The planes of a tensor along one dimension, which may be negative."""
+        dim %= max(tensor.dim(), 1)
+        return tuple(p for p in self.planes(tensor) if p.dim == dim)
+
+    def labels(self, tensor: Tensor, dim: int) -> Tensor | int:
+        """The labels along a dimension, or its size where there are none."""
+        found = self.along(tensor, dim)
+        if len(found) > 1:
+            self.lock(found, "channels of two kinds along one dimension")
+            return tensor.shape[dim]
+        return found[0].labels if found else tensor.shape[dim]
+
+    @property
+    def count(self) -> int:
+        """Labels given out so far, 0 among them."""
+        return self._next
+
+    # What the rules write down -----------------------------------------------------------------
+
+    def carry(self, tensor: Tensor, planes: Sequence[Plane]) -> None:
+        """Give a result its planes."""
+        self._planes[tensor] = tuple(p for p in planes if tensor.shape[p.dim] > 1)
+
+    def tie(self, a: Tensor | int, b: Tensor | int, why: str) -> None:
+        """Labels that live or die together; where one side has none, the other is locked."""
+        if isinstance(a, int) or isinstance(b, int):
+            for side in (a, b):
+                if not isinstance(side, int):
+                    self.notes.locks.append((side, self._at(why)))
+            return
+        both = (a > 0) & (b > 0)
+        self.notes.ties.append((a[both], b[both]))
+        alone = torch.cat([a[(a > 0) & ~both], b[(b > 0) & ~both]])
+        if len(alone):
+            self.notes.locks.append((alone, self._at(why)))
+
+    def lock(self, planes: Sequence[Plane], why: str) -> None:
+        """Labels that must stay."""
+        for plane in planes:
+            self.notes.locks.append((plane.labels[plane.labels > 0], self._at(why)))
+
+    def note_cost(self, macs: int | None, *sides: Tensor | int) -> None:
+        """Note the multiply-adds of an operator, and the sizes that they are proportional to."""
+        if macs:
+            self.notes.costs.append(Cost(self.path[-1], macs, sides))
+
+    def produce(self, planes: Sequence[Plane], out: Tensor) -> None:
+        """Note the places that make the channels of ``out``."""
+        for plane in planes:
+            if plane.origin is not None:
+                self.notes.produced.setdefault(plane.origin, self.path[-1])
+                self.notes.areas.setdefault(plane.origin, out.numel() // len(plane.labels))
+
+    def consume(self, planes: Sequence[Plane]) -> None:
+        """Note the places that read channels."""
+        self.notes.consumed |= {p.origin for p in planes if p.origin is not None}
+
+    def _at(self, why: str) -> str:
+        return f"{why} in {self.path[-1]}" if self.path[-1] else why
+
+
+def tensors(*arguments: Any) -> Iterator[Tensor]:
+    """All tensors among the arguments of an operator."""
+    return (leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor))
