@@ -304,7 +304,8 @@ RIVAL = """## Beside Torch-Pruning
 The same nets, pruned by its magnitude pruner with one ratio for all layers, in steps of a \
 {steps}th of 0.9, until the multiply-adds are at most {budget} of the net's, counted by the same \
 counter; only the classifier is excluded. Its users can tell it more about a net than this \
-(heads, layers to leave out). Seconds are those of the pruning.
+(heads, layers to leave out). Seconds are those of the pruning. Nets that are not listed here have \
+not been tried with it.
 
 | net | ours | Torch-Pruning | seconds | |
 |---|---|---|---|---|"""
