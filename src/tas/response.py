@@ -18,7 +18,7 @@ __all__ = ["design", "fit_logits"]
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
 # Variances of the slopes before anything was trained, in those of a loss that repeats a training.
 COMMON = 10.0  # of what a doubling is worth on average: little is known
-OWN = 1.0  # of what one choice differs by from the others of its kind
+OWN = 0.3  # of what one choice differs by from the others of its kind
 
 
 def design(space: Space, states: Tensor, count: int) -> Tensor:
