@@ -9,8 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import images, random_shape, randomise_norms
 from tas import fast, nets, paper
-from tas.derive import derive, inherit
-from tas.errors import InputError
+from tas.derive import derive
 from tas.spaces import resnet_space
 from tas.supernet import Supernet
 
@@ -66,17 +65,6 @@ def test_without_a_draw_it_is_the_widest_net() -> None:
     x = images(2, 3, 16, 16)
     assert torch.equal(supernet(x), supernet.net(x))
     torch.testing.assert_close(supernet(x), supernet(x, supernet.one_hot(supernet.space.widest)))
-
-
-def test_derived_nets_inherit_or_start_afresh() -> None:
-    supernet = supernet_of("resnet20")
-    shape = random_shape(supernet.space, 1)
-    inherited, fresh = derive(shape, supernet.net), derive(shape)
-    c = shape.widths["stem"]
-    assert torch.equal(inherited.stem.conv.weight, supernet.net.stem.conv.weight[:c])
-    assert not torch.equal(fresh.stem.conv.weight, inherited.stem.conv.weight)
-    with pytest.raises(InputError, match="the source is narrower"):
-        inherit(nets.build("resnet20", 5), inherited)
 
 
 class NoHostSync(TorchDispatchMode):

@@ -12,18 +12,20 @@ little to the noise between seeds.
 import csv
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from tas import data as data_room
 from tas import nets, training
-from tas.data import Augment, Data, Images
+from tas.data import Augment, Batches, Data, Images
+from tas.importance import channel_ranking
 from tas.shape import Shape
-from tas.space import Space
-from tas.spaces import resnet_space
+from tas.spaces import ResNetSpace, resnet_space
+from tas.tracing import analyse, reordered
 from tas.training import TrainOptions
 
 NET = "resnet14"  # shallower than any of the paper's nets, so that it is made here
@@ -41,7 +43,10 @@ BUDGETS = (0.35, 0.5, 0.65)
 # A training of about 20 seconds on one core.
 OPTIONS = TrainOptions(epochs=8, warmup_epochs=1, batch_size=64, lr=0.1, precision="bf16")
 
-TABLE = Path(__file__).with_name("table.csv")
+TEACHER_EPOCHS = 24
+
+TABLE = Path(__file__).with_name("table.csv")  # of nets trained from scratch on labels
+INHERITED = Path(__file__).with_name("table_inherited.csv")  # of nets that inherit, and distil
 Key = tuple[int, ...]  # widths of the three stages, blocks of the three stages
 
 
@@ -53,7 +58,7 @@ class Pictures:
     validation: Images
 
 
-def space() -> Space:
+def space() -> ResNetSpace:
     """The space of the net, with one width per stage."""
     full = resnet_space(
         nets.full_shape(NET, 10, (3, SIDE, SIDE)), residual="tied", ratios=RATIOS
@@ -70,7 +75,7 @@ def space() -> Space:
     return replace(full, depths=tuple(depths), terms=tuple(terms))
 
 
-def shapes(of: Space) -> list[Shape]:
+def shapes(of: ResNetSpace) -> list[Shape]:
     """All shapes, in the order of their multiply-adds."""
     widths = product(*(range(len(c.candidates)) for c in of.widths))
     depths = list(product(*(range(len(c.candidates)) for c in of.depths)))
@@ -101,26 +106,68 @@ def pictures(folder: str | Path) -> Pictures:
     return Pictures(bench, small.take(seen[validation]))
 
 
-def train(shape: Shape, of: Pictures, seed: int, options: TrainOptions = OPTIONS) -> float:
-    """Accuracy in percent on the pictures that measure, after one training from scratch."""
+def train(
+    shape: Shape,
+    of: Pictures,
+    seed: int,
+    teacher: nn.Module | None = None,
+    options: TrainOptions = OPTIONS,
+) -> float:
+    """Accuracy in percent on the pictures that measure, after one training.
+
+    Args:
+        teacher: of which the net inherits its weights, and by which it is distilled; None: from
+            scratch, on labels.
+    """
     torch.manual_seed(seed)
-    net = nets.build(shape)
-    batches = data_room.batches(
+    if teacher is None:
+        return _accuracy(nets.build(shape), of, seed, options)
+    return _accuracy(space().starting_from(teacher).derive(shape), of, seed, options, teacher)
+
+
+def trained_teacher(of: Pictures) -> nn.Module:
+    """The unpruned net, trained, its channels in the order of their importance."""
+    torch.manual_seed(0)
+    net = nets.build(space().unpruned)
+    _accuracy(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
+    structure = analyse(net, torch.zeros(1, *of.data.input))
+    few = islice(_batches(of, 0, 256), 8)
+    return reordered(net, structure, channel_ranking(net, structure, few))
+
+
+def _accuracy(
+    net: nn.Module,
+    of: Pictures,
+    seed: int,
+    options: TrainOptions,
+    teacher: nn.Module | None = None,
+) -> float:
+    test = data_room.batches(of.data, of.data.test, 500, augment=None, device="cpu", shuffle=False)
+    history = training.fit(
+        training.Distillation(net, teacher, options)
+        if teacher
+        else training.Classification(net, options),
+        _batches(of, seed, options.batch_size),
+        evaluate_on=test,
+        evaluate_every=0,
+        device="cpu",
+        seed=seed,
+        progress=False,
+    )
+    return float(history.last["test_accuracy"])
+
+
+def _batches(of: Pictures, seed: int, size: int) -> Batches:
+    return data_room.batches(
         of.data,
         of.data.train,
-        options.batch_size,
+        size,
         augment=Augment(),
         device="cpu",
         seed=seed,
         shuffle=True,
         drop_last=True,
     )
-    test = data_room.batches(of.data, of.data.test, 500, augment=None, device="cpu", shuffle=False)
-    task = training.Classification(net, options)
-    history = training.fit(
-        task, batches, evaluate_on=test, evaluate_every=0, device="cpu", seed=seed, progress=False
-    )
-    return float(history.last["test_accuracy"])
 
 
 def read_table(path: Path = TABLE) -> dict[Key, dict[int, float]]:

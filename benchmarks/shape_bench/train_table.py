@@ -9,6 +9,11 @@ first: those up to 0.7 of the unpruned net's multiply-adds, among which the budg
 
 trains only what may be the best at a budget: shapes that fit it and whose mean of the seeds 0 and 1
 lies at most so many points below the best, and equal widths. There the noise matters most.
+
+    python benchmarks/shape_bench/train_table.py --data CIFAR10_FOLDER --inherit --most 0.7
+
+trains the unpruned net first; every shape then inherits its weights and is distilled from it, and
+the figures go into a table of their own.
 """
 
 import argparse
@@ -17,16 +22,19 @@ import multiprocessing
 import os
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import bench
 import torch
+from torch import nn
 
 from tas.jobs import equal_widths
 from tas.shape import Shape
 
 Job = tuple[Shape, int]
 _pictures: bench.Pictures
+_teacher: nn.Module | None
 
 
 def main() -> None:
@@ -35,23 +43,26 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--most", type=float, default=9, help="leave dearer shapes out (a ratio)")
     parser.add_argument("--near", type=float, help="points; leave out shapes that are worse")
+    parser.add_argument("--inherit", action="store_true", help="from a trained net's weights")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
 
-    todo = jobs(options.seeds, options.most, options.near)
+    table = bench.INHERITED if options.inherit else bench.TABLE
+    todo = jobs(table, options.seeds, options.most, options.near)
     print(f"{len(todo)} trainings to do, in {options.processes} processes", flush=True)
+    teacher = bench.trained_teacher(bench.pictures(options.data)) if options.inherit else None
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    with context.Pool(options.processes, _start, [options.data]) as pool:
+    with context.Pool(options.processes, _start, [options.data, teacher]) as pool:
         for done, row in enumerate(pool.imap_unordered(_train, todo), start=1):
-            write(row)
+            write(table, row)
             left = (time.perf_counter() - started) / done * (len(todo) - done)
             print(f"{done}/{len(todo)} {row} {left / 60:.0f} min left", flush=True)
 
 
-def jobs(seeds: list[int], most: float, near: float | None = None) -> list[Job]:
+def jobs(table: Path, seeds: list[int], most: float, near: float | None = None) -> list[Job]:
     """What the table lacks: the baselines, then a seed after another, cheap shapes first."""
-    space, known = bench.space(), bench.read_table()
+    space, known = bench.space(), bench.read_table(table)
     full = space.full_cost()
     grid = [s for s in bench.shapes(space) if s.macs and s.macs <= most * full]
     if near is not None:
@@ -68,9 +79,9 @@ def jobs(seeds: list[int], most: float, near: float | None = None) -> list[Job]:
     ]
 
 
-def write(row: dict[str, Any]) -> None:
-    new = not bench.TABLE.exists()
-    with bench.TABLE.open("a", newline="") as file:
+def write(table: Path, row: dict[str, Any]) -> None:
+    new = not table.exists()
+    with table.open("a", newline="") as file:
         writer = csv.DictWriter(file, bench.COLUMNS, lineterminator="\n")
         if new:
             writer.writeheader()
@@ -100,16 +111,16 @@ def _is_near(
     return False
 
 
-def _start(folder: str) -> None:
-    global _pictures
+def _start(folder: str, teacher: nn.Module | None) -> None:
+    global _pictures, _teacher
     torch.set_num_threads(1)
-    _pictures = bench.pictures(folder)
+    _pictures, _teacher = bench.pictures(folder), teacher
 
 
 def _train(job: Job) -> dict[str, Any]:
     shape, seed = job
     started = time.perf_counter()
-    accuracy = bench.train(shape, _pictures, seed)
+    accuracy = bench.train(shape, _pictures, seed, _teacher)
     seconds = round(time.perf_counter() - started, 1)
     numbers = (*bench.key(shape), shape.macs, shape.params, seed, round(accuracy, 3), seconds)
     return dict(zip(bench.COLUMNS, numbers, strict=True))

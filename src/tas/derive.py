@@ -16,8 +16,7 @@ def derive(shape: Shape, source: nn.Module | None = None) -> nn.Module:
     """Build the plain net of ``shape``.
 
     Args:
-        source: a net at least as wide and deep at every place, such as the supernet's, whose
-            weights are inherited; None: fresh weights.
+        source: the unpruned net, or the supernet's, whose weights are inherited; None: fresh ones.
     """
     net = build(shape)
     if source is not None:
@@ -27,26 +26,29 @@ def derive(shape: Shape, source: nn.Module | None = None) -> nn.Module:
 
 @torch.no_grad()
 def inherit(net: nn.Module, source: nn.Module) -> None:
-    """Copy into ``net`` the leading channels of each weight of ``source``.
+    """Copy the leading channels of each weight of ``source`` into ``net``.
 
-    Projections that the source does not have start as the padded identity (and their norms as
-    the identity), so that they hand their input on unchanged.
+    Where ``net`` is wider, its further channels keep their fresh weights and the others do not read
+    them at first, so that what is inherited computes what it did (Chen et al., *Net2Net*, 2016,
+    with zeros in the place of copies). Projections that the source does not have start as the
+    padded identity (and their norms as the identity), so that they hand their input on unchanged.
 
     Raises:
-        InputError: the source is narrower somewhere.
+        InputError: the two nets are of different architectures.
     """
     given = source.state_dict()
     for name, value in net.state_dict().items():
         if name in given:
-            larger = given[name]
-            if larger.dim() != value.dim() or any(
-                a > b for a, b in zip(value.shape, larger.shape, strict=True)
-            ):
+            old = given[name]
+            if old.dim() != value.dim() or value.shape[2:] != old.shape[2:]:
                 raise InputError(
                     f"cannot inherit '{name}' of shape {list(value.shape)} from one of "
-                    f"{list(larger.shape)}: the source is narrower"
+                    f"{list(old.shape)}: they are weights of different nets"
                 )
-            value.copy_(larger[tuple(slice(n) for n in value.shape)])
+            both = tuple(slice(min(n, m)) for n, m in zip(value.shape, old.shape, strict=True))
+            if value.dim() > 1:  # [outputs, inputs, ...]
+                value[both[0], old.shape[1] :] = 0
+            value[both] = old[both]
             continue
         module = net.get_submodule(name.rpartition(".")[0])
         if isinstance(module, nn.Conv2d):

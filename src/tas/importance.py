@@ -6,37 +6,38 @@ Estimation for Neural Network Pruning*, 2019), or without data the squared L2 no
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .macs import evaluating
-from .spaces import TracedSpace
+from .tracing import Structure
 
-__all__ = ["ranked"]
+__all__ = ["channel_ranking"]
 
 
-def ranked(
-    space: TracedSpace, batches: Iterable[tuple[Tensor, Tensor]] | None = None
-) -> TracedSpace:
-    """The space with the channels of every width in the order of their importance.
+def channel_ranking(
+    net: nn.Module,
+    structure: Structure,
+    batches: Iterable[tuple[Tensor, Tensor]] | None = None,
+) -> dict[str, Tensor]:
+    """By the name of every width of a traced net, its atomic channels, those to keep first.
 
     Args:
-        batches: images and labels on the model's device, a few batches: by Taylor expansion; None:
+        structure: what ``tas.tracing.analyse`` found in the net.
+        batches: images and labels on the net's device, a few batches: by Taylor expansion; None:
             by the norm of the weights.
     """
-    named = dict(space.model.named_parameters())
-    scores = {width.name: torch.zeros(width.atoms) for width in space.structure.widths}
+    named = dict(net.named_parameters())
+    scores = {width.name: torch.zeros(width.atoms) for width in structure.widths}
     if batches is None:
-        _add(space, scores, {name: p.detach().square() for name, p in named.items()}, square=False)
+        _add(structure, scores, {n: p.detach().square() for n, p in named.items()}, square=False)
     else:
-        with evaluating(space.model):  # the norms as they were trained, one picture like another
+        with evaluating(net):  # the norms as they were trained, one picture like another
             for images, labels in batches:
-                _add(space, scores, _changes(space.model, named, images, labels), square=True)
-    ranking = {name: score.argsort(descending=True, stable=True) for name, score in scores.items()}
-    return replace(space, ranking=ranking)
+                _add(structure, scores, _changes(net, named, images, labels), square=True)
+    return {name: score.argsort(descending=True, stable=True) for name, score in scores.items()}
 
 
 def _changes(
@@ -55,9 +56,9 @@ def _changes(
 
 
 def _add(
-    space: TracedSpace, scores: dict[str, Tensor], values: dict[str, Tensor], square: bool
+    structure: Structure, scores: dict[str, Tensor], values: dict[str, Tensor], square: bool
 ) -> None:
-    for width in space.structure.widths:
+    for width in structure.widths:
         for (name, dim), positions in width.places.items():
             if name in values:
                 value = values[name]

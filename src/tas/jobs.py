@@ -13,9 +13,8 @@ from . import data as data_room
 from . import nets, processes, training
 from .choose import choose
 from .data import Augment, Data
-from .derive import derive
 from .errors import InputError, one_of
-from .importance import ranked
+from .importance import channel_ranking
 from .macs import count
 from .masked import MaskedSupernet
 from .nets import ResNet
@@ -24,8 +23,9 @@ from .response import design, fit_logits
 from .sampling import states_near
 from .shape import Shape
 from .space import ExpectedCost, Space
-from .spaces import RATIOS, WIDE_RATIOS, TracedSpace, resnet_space, trace
+from .spaces import RATIOS, WIDE_RATIOS, ResNetSpace, TracedSpace, resnet_space, trace
 from .supernet import Supernet
+from .tracing import analyse, reordered
 from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
 
 __all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
@@ -57,21 +57,29 @@ class Found:
     supernet: Supernet | None
     space: Space
 
-    def derive(self, inherit: bool = False) -> nn.Module:
-        """The plain net of the shape: fresh weights, or the supernet's.
+    def derive(self, inherit: bool | None = None) -> nn.Module:
+        """The plain net of the shape.
 
-        A net of your own is cut from a copy of it, and always inherits: the weights that it was
-        searched with, or those that the paper's search trained.
+        Args:
+            inherit: with the weights that the search started from, or that its supernet ended
+                with; False: with fresh ones. Default: what the space says, which is to inherit
+                where the search was given a net with its weights. A net that is not one of ours
+                always inherits.
 
         Raises:
-            InputError: the search had no supernet.
+            InputError: there are no weights to inherit.
         """
-        if isinstance(self.space, TracedSpace):
-            trained = self.supernet.net if self.supernet else self.space.model
-            return replace(self.space, model=trained).derive(self.shape)
-        if inherit and self.supernet is None:
-            raise InputError("a search by probes leaves no weights to inherit; the paper's does")
-        return derive(self.shape, self.supernet.net if inherit and self.supernet else None)
+        space = self.space
+        if isinstance(space, ResNetSpace):
+            if inherit and not (self.supernet or space.source):
+                raise InputError(
+                    "there are no weights to inherit: give the search a trained net, not its name"
+                )
+            if inherit is False or (inherit is None and space.source is None):
+                return nets.build(self.shape)
+        return (space.starting_from(self.supernet.net) if self.supernet else space).derive(
+            self.shape
+        )
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,9 @@ def search(
 
     With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and the logits
     of the choices are those that explain their losses (``docs/search.md``). With ``SearchOptions``
-    it is the paper's search. One of our ResNets starts from fresh weights, those of ``net`` are not
-    used; any other net from its own, of which the most important channels are kept first.
+    it is the paper's search. A net that is given as a module is searched with its weights, the most
+    important channels kept first: train it before. A name means fresh weights, and so does the
+    paper's search of one of our ResNets, whose interpolation would scramble trained channels.
 
     Several processes train different probes at the same time, each as one process would, and find
     what one would; of the paper's search each computes its share of every batch.
@@ -179,13 +188,15 @@ def search(
         return _batches(data, part, options, augment or Augment(), device, workers, seed)
 
     fit = partial(training.fit, out=out, device=device, progress=progress)
-    supernet = None
-    if isinstance(space, TracedSpace) and not space.ranking and not isinstance(net, str):
+    supernet: Supernet | None = None
+    if not (isinstance(net, str) or getattr(space, "ranking", None)):
         space = _ranked(space, batches(sides[0], seed), device)
     if isinstance(options, SearchOptions):
         torch.manual_seed(seed)
-        traced = isinstance(space, TracedSpace)
-        supernet = MaskedSupernet(space, unit) if traced else Supernet(space, unit=unit)  # type: ignore[arg-type]
+        if isinstance(space, TracedSpace):
+            supernet = MaskedSupernet(space, unit)
+        else:
+            supernet = Supernet(space, unit=unit)
         task = training.Search(supernet, options, float(limit))
         if options.bilevel:
             halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
@@ -209,7 +220,7 @@ def search(
             torch.manual_seed(own)
             widths, depths = state[: len(space.widths)], state[len(space.widths) :]
             return fit(
-                training.Classification(_plain(space, space.shape(widths, depths)), options),
+                training.Classification(space.derive(space.shape(widths, depths)), options),
                 batches(sides[0], own),
                 phase=f"probe-{number:02d}-of-{len(probes):02d}",
                 evaluate_on=held_out(),
@@ -229,10 +240,8 @@ def search(
         logits = fit_logits(space, probes, torch.tensor(losses))
         probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
     origin = f"searched on {data.name}, seed {seed}"
-    chosen, widths_of = space, probabilities[0]
-    if isinstance(space, TracedSpace) and space.fine and space.widths:
-        chosen, widths_of = space.fine, space.spread(probabilities[0])
-    shape = choose(chosen, widths_of, probabilities[1], limit, unit, origin)
+    chosen, widths = space.refined(probabilities[0])
+    shape = choose(chosen, widths, probabilities[1], limit, unit, origin)
     return Found(shape, limit, unit, probabilities, history, supernet, space)
 
 
@@ -273,6 +282,8 @@ def search_space(
             residual=residual or ("free" if paper else "tied"),
             ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
         )
+        if isinstance(net, ResNet) and not paper:
+            space = space.starting_from(net)
     else:
         if residual not in (None, "tied"):
             raise InputError(f"--residual {residual}: the space of a traced net is always tied")
@@ -370,25 +381,16 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
     The ratio is the largest whose cost is within the budget; the depth is untouched. It need not
     be a shape of the space's candidates.
     """
-    full = space.unpruned
-
-    def thinned(ratio: float) -> Shape:
-        if isinstance(space, TracedSpace):
-            return space.equal(ratio)
-        widths = {k: max(1, round(ratio * w)) for k, w in full.widths.items()}
-        shape = full.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
-        return nets.measured(shape)
-
     # Widths change where ratio * width is half a channel above a whole number: between two such
     # places every ratio gives the same shape.
-    edges = sorted({(i + 0.5) / w for w in set(full.widths.values()) for i in range(w)})
+    edges = sorted({(i + 0.5) / w for w in set(space.unpruned.widths.values()) for i in range(w)})
     ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
     low, high = 0, len(ratios)
     while high - low > 1:
         middle = (low + high) // 2
-        cost = getattr(thinned(ratios[middle]), unit)
+        cost = getattr(space.equal(ratios[middle]), unit)
         low, high = (middle, high) if cost <= budget else (low, middle)
-    return thinned(ratios[low])
+    return space.equal(ratios[low])
 
 
 def _fresh(net: str, data: Data) -> nn.Module:
@@ -398,22 +400,26 @@ def _fresh(net: str, data: Data) -> nn.Module:
         return nets.build(net, data.classes, data.input)
 
 
-def _plain(space: Space, shape: Shape) -> nn.Module:
-    """A probe: fresh weights for our own nets, those of its model for a traced one."""
-    return space.derive(shape) if isinstance(space, TracedSpace) else nets.build(shape)
-
-
-def _ranked(space: TracedSpace, batches: data_room.Batches, device: str) -> TracedSpace:
-    """The traced space with the channels that matter first, by a few batches of the training."""
+def _ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
+    """The space with the channels that matter first, by a few batches of the training."""
+    if isinstance(space, TracedSpace):
+        net, structure = space.model, space.structure
+    elif isinstance(space, ResNetSpace) and space.source is not None:
+        net = space.source
+        structure = analyse(net, torch.zeros(1, *space.unpruned.input))
+    else:
+        return space
     where = training.accelerator(device, "fp32").device
-    space.model.to(where)
+    net.to(where)
     few = (
         (training.place(images, where), labels.to(where))
         for images, labels in islice(batches, RANKED_BY)
     )
-    found = ranked(space, few)
     # Each process has seen other pictures; all keep the order of the first.
-    return replace(found, ranking=processes.agreed(found.ranking))
+    ranking = processes.agreed(channel_ranking(net, structure, few))
+    if isinstance(space, TracedSpace):
+        return replace(space, ranking=ranking)
+    return space.starting_from(reordered(net, structure, ranking))
 
 
 def _data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:

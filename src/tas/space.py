@@ -105,6 +105,24 @@ class Space:
     depths: tuple[DepthChoice, ...]
     terms: tuple[Term, ...]
 
+    def derive(self, shape: Shape) -> nn.Module:
+        """The plain net of a shape of this space: with the weights that the space starts from, or
+        with fresh ones."""
+        raise NotImplementedError
+
+    def starting_from(self, net: nn.Module) -> "Space":
+        """This space, whose nets inherit the weights of ``net``, the unpruned one."""
+        raise NotImplementedError
+
+    def equal(self, ratio: float) -> Shape:
+        """The shape whose every width is one and the same ratio of the unpruned one."""
+        raise NotImplementedError
+
+    def refined(self, width_probs: Tensor) -> tuple["Space", Tensor]:
+        """The space in which the shape is chosen at the end, and its widths' probabilities, from
+        those of this space [L, K]."""
+        return self, width_probs
+
     def cost(self, shape: Shape, unit: str = "macs") -> int:
         """Exact multiply-adds or parameters of a shape of this space."""
         alike = {c.name: c.keys for c in self.widths if not c.each}  # whose keys are all one width

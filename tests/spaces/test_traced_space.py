@@ -1,5 +1,6 @@
 """The space of any net: its costs are those of the derived nets, its supernet is exact."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ from torch import Tensor, nn
 from helpers import random_shape, randomise_norms
 from tas.choose import choose
 from tas.errors import InputError
-from tas.importance import ranked
+from tas.importance import channel_ranking
 from tas.macs import count
 from tas.masked import MaskedSupernet
 from tas.space import ExpectedCost
 from tas.spaces import TracedSpace, trace
+from tas.tracing import reordered
 from traced_nets import NETS, Attention, Mixed, Plain, Shuffled, example
 
 
@@ -61,11 +63,17 @@ def test_expected_cost_is_the_mean_over_samples(grouped: bool) -> None:
     assert abs(float(model(*tables)) - float(costs.mean())) < 4 * error
 
 
+def ranked(space: TracedSpace, batches: Any = None) -> TracedSpace:
+    return replace(space, ranking=channel_ranking(space.model, space.structure, batches))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("kind", NETS)
 def test_a_one_hot_supernet_is_the_derived_net(kind: type[nn.Module]) -> None:
     batches = [(example(s), torch.arange(2)) for s in range(2)]
     space = ranked(space_of(kind), batches)  # not the first channels but the important ones
+    sorted_net = reordered(space.model, space.structure, space.ranking)
+    torch.testing.assert_close(sorted_net.eval()(example()), space.model.eval()(example()))
     for searched in (space, space.grouped()):
         supernet = MaskedSupernet(searched).eval()
         for seed in range(3):
@@ -200,7 +208,8 @@ def test_a_choice_among_groups_becomes_one_among_layers() -> None:
     for row, choice in zip(probs, coarse.widths, strict=True):
         row[len(choice.candidates) :] = 0
     probs = probs / probs.sum(1, keepdim=True)
-    fine = coarse.spread(probs)
+    refined, fine = coarse.refined(probs)
+    assert refined is space
     assert torch.allclose(fine.sum(1), torch.ones(len(space.widths)))
     depths = torch.tensor([[0.1, 0.1, 0.8]])
     shape = choose(space, fine, depths, budget)
@@ -208,4 +217,4 @@ def test_a_choice_among_groups_becomes_one_among_layers() -> None:
     # A group that wants to be narrow makes all of its layers want it.
     narrow = torch.zeros_like(probs)
     narrow[:, 0] = 1
-    assert (coarse.spread(narrow).argmax(1) == 0).all()
+    assert (coarse.refined(narrow)[1].argmax(1) == 0).all()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from .. import nets
@@ -27,15 +28,14 @@ NOTE = (
 def main(options: RunOptions) -> None:
     if options.teacher and options.weights:
         raise InputError("--teacher and --weights are both weights of the unpruned net: give one")
-    if options.inherit and nets.is_named(options.net):
-        raise InputError("--inherit: nets cut from another library's or your own always inherit")
+    if options.inherit is False and nets.is_named(options.net):
+        raise InputError(
+            "--inherit false: nets cut from another library's or your own always inherit"
+        )
     plan = Plan.of(options)
     data, recipe = plan.data, plan.recipe
-    if options.inherit and not isinstance(recipe.search, SearchOptions):
-        raise InputError(
-            f"--inherit: the search of --preset {options.preset} leaves no weights to inherit; "
-            "choose --preset paper, or leave it out"
-        )
+    paper = isinstance(recipe.search, SearchOptions)
+    inherit = options.inherit if options.inherit is not None else not paper
     weights = options.teacher or options.weights
     given = nets.load(plan.full, weights) if weights else None
 
@@ -53,16 +53,15 @@ def main(options: RunOptions) -> None:
             teacher = trained.net
             run.directory.save_weights(teacher, "teacher.safetensors")
             rows = [runs.row("unpruned", trained)]
-        if isinstance(plan.space, TracedSpace):  # its probes, and its nets, inherit
-            plan = replace(plan, space=replace(plan.space, model=teacher))
+        # What inherits of the teacher: the probes of the search, and both nets. The paper's search
+        # of our own nets is one from scratch; what there is to inherit is its supernet's.
+        if isinstance(plan.space, TracedSpace) or (inherit and not paper):
+            plan = replace(plan, space=plan.space.starting_from(teacher))
         found = plan.search(run)
 
         def student(shape: Shape, phase: str) -> Trained:
-            net: Shape | nn.Module = shape
-            if isinstance(found.space, TracedSpace):
-                net = replace(found, shape=shape).derive()
-            elif options.inherit and phase == "student":
-                net = found.derive(inherit=True)
+            torch.manual_seed(options.seed)  # of what is not inherited
+            net = replace(found, shape=shape).derive(inherit)
             return train(net, data, teacher=teacher, options=recipe.student, phase=phase, **common)
 
         if options.baseline:

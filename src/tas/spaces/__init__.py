@@ -1,12 +1,21 @@
 """Spaces: what can be searched in a net."""
 
-from .resnet import RATIOS, WHAT, WIDE_RATIOS, depth_candidates, resnet_space, width_candidates
+from .resnet import (
+    RATIOS,
+    WHAT,
+    WIDE_RATIOS,
+    ResNetSpace,
+    depth_candidates,
+    resnet_space,
+    width_candidates,
+)
 from .trace import TracedSpace, trace
 
 __all__ = [
     "RATIOS",
     "WHAT",
     "WIDE_RATIOS",
+    "ResNetSpace",
     "TracedSpace",
     "depth_candidates",
     "resnet_space",

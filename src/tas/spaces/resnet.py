@@ -6,21 +6,56 @@ outputs are added to one another share one width, and no projection is ever adde
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from ..derive import derive
 from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape, Side
 from ..space import DepthChoice, Space, Term, WidthChoice
 
-__all__ = ["RATIOS", "WHAT", "WIDE_RATIOS", "depth_candidates", "resnet_space", "width_candidates"]
+__all__ = [
+    "RATIOS",
+    "WHAT",
+    "WIDE_RATIOS",
+    "ResNetSpace",
+    "depth_candidates",
+    "resnet_space",
+    "width_candidates",
+]
 
 RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # the paper's
 WIDE_RATIOS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5)
 WHAT = ("width", "depth", "both")
+
+
+@dataclass(frozen=True, eq=False)
+class ResNetSpace(Space):
+    """The space of one of our ResNets.
+
+    Attributes:
+        source: the unpruned net whose weights derived nets inherit; None: they start afresh.
+    """
+
+    source: nn.Module | None = None
+
+    def derive(self, shape: Shape) -> nn.Module:
+        """The plain net of a shape, with the weights of ``source`` where there is one."""
+        return derive(shape, self.source)
+
+    def starting_from(self, net: nn.Module) -> "ResNetSpace":
+        """This space, with the weights of ``net`` in its nets."""
+        return replace(self, source=net)
+
+    def equal(self, ratio: float) -> Shape:
+        """The shape whose every width is one and the same ratio of the unpruned one."""
+        widths = {k: max(1, round(ratio * w)) for k, w in self.unpruned.widths.items()}
+        shape = self.unpruned.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
+        return measured(shape)
 
 
 def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
@@ -46,7 +81,7 @@ def resnet_space(
     residual: str = "free",
     what: str = "both",
     ratios: Sequence[float] = RATIOS,
-) -> Space:
+) -> ResNetSpace:
     """The space of one of our ResNets.
 
     Args:
@@ -110,7 +145,7 @@ def resnet_space(
             if len(candidates) > 1:
                 depths.append(_depth_choice(a, s, candidates, side))
     largest = unpruned.replace(residual=residual, widths=widest, macs=None, params=None)
-    return Space(
+    return ResNetSpace(
         unpruned=unpruned,
         widest=largest,
         widths=tuple(widths),

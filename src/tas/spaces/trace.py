@@ -52,14 +52,15 @@ class TracedSpace(Space):
         assert isinstance(joined, TracedSpace)
         return replace(joined, fine=self.fine or self)
 
-    def spread(self, width_probs: Tensor) -> Tensor:
-        """Probabilities of the fine space's widths [layers, K], from those of a grouped one's.
+    def refined(self, width_probs: Tensor) -> tuple[Space, Tensor]:
+        """The fine space and its widths' probabilities [layers, K], from those of a grouped one.
 
         A layer has the part of its group's log-probabilities that it has of the group's cost: then
         all of them thinned alike are as likely as the group is, and what the coarse choices would
         leave of a budget can go to single layers.
         """
-        assert self.fine is not None
+        if self.fine is None or not self.widths:
+            return self, width_probs
         group = {key: i for i, choice in enumerate(self.widths) for key in choice.keys}
         shares = [self.share(choice.name) for choice in self.fine.widths]
         total: dict[int, float] = defaultdict(float)
@@ -76,11 +77,15 @@ class TracedSpace(Space):
                 ratio = own / choice.candidates[-1]
                 nearest = min(range(len(coarse)), key=lambda i: abs(coarse[i] / coarse[-1] - ratio))
                 row[k] = logs[nearest]
-        return table.softmax(1)
+        return self.fine, table.softmax(1)
 
     def derive(self, shape: Shape) -> nn.Module:
         """A copy of the model, cut to a shape of this space, with the model's weights."""
         return cut_to(self.model, self.structure, shape, self.ranking)
+
+    def starting_from(self, net: nn.Module) -> "TracedSpace":
+        """This space with another model of the same class, and its weights."""
+        return replace(self, model=net)
 
     def share(self, name: str) -> float:
         """The part of the multiply-adds that would vanish with a width, or with a run's blocks."""

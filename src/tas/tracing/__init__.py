@@ -1,7 +1,7 @@
 """Finds out what may shrink in any net: one forward pass, and the channels that it follows."""
 
 from .blocks import Run
-from .cut import cut
+from .cut import cut, reordered
 from .masks import Masks
 from .shapes import cut_to, kept_atoms
 from .structure import Locked, Structure, Width, analyse
@@ -16,4 +16,5 @@ __all__ = [
     "cut",
     "cut_to",
     "kept_atoms",
+    "reordered",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .labels import Place
 from .structure import Structure
 
-__all__ = ["cut"]
+__all__ = ["cut", "reordered"]
 
 # Attributes that repeat a size of a module's own parameters, and the dimension that they repeat.
 MIRRORS = {
@@ -54,6 +54,28 @@ def cut(
             own = module._parameters if name in module._parameters else module._buffers
             own[name] = small
         _mirror(module, before)
+    return net
+
+
+@torch.no_grad()
+def reordered(net: nn.Module, structure: Structure, ranking: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of the net that computes the same, the channels of its widths in another order.
+
+    Args:
+        ranking: by a width's name, its atoms in their new order; without an entry, as they are.
+    """
+    net = copy.deepcopy(net)
+    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    orders: dict[Place, Tensor] = {}
+    for width in structure.widths:
+        if width.name in ranking:
+            for (name, dim), positions in width.places.items():
+                start = torch.arange(tensors[name].shape[dim])
+                order = orders.setdefault((name, dim), start)
+                order[positions.flatten()] = positions[ranking[width.name]].flatten()
+    for (name, dim), order in orders.items():
+        tensor = tensors[name]
+        tensor.copy_(tensor.index_select(dim, order.to(tensor.device)))
     return net
 
 
