@@ -6,6 +6,9 @@ For every budget and seed a search returns a shape, whose true accuracy stands i
 regret is what it lies below the best shape within the budget, in points of accuracy. Beside it:
 the mean over all shapes within the budget (what a random one is worth), the most expensive one that
 fits, and equal widths. Nothing that measures is seen by a search.
+
+With ``--inherit`` the unpruned net is trained first, and probes start from its weights; the truth
+is then that of nets which inherit them, too, and are distilled.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from tas.choose import choose
 from tas.data import Images, Split
 from tas.jobs import Found, equal_widths
 from tas.space import Space
+from tas.spaces import ResNetSpace
 from tas.training import ProbeOptions, SearchOptions
 
 METHODS: dict[str, SearchOptions | ProbeOptions] = {
@@ -36,6 +40,7 @@ METHODS: dict[str, SearchOptions | ProbeOptions] = {
     # The released settings need hundreds of epochs; these are for a short search.
     "paper": SearchOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
 }
+INHERITING_EPOCHS = 1  # of a probe that starts from trained weights
 ENOUGH = (
     32  # shapes to choose among: in so coarse a space 1 % below the budget there are one or two
 )
@@ -46,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="CIFAR-10 as a folder that tas reads; without: no search")
     parser.add_argument("--method", choices=METHODS, default="probes")
+    parser.add_argument("--inherit", action="store_true", help="from a trained net's weights")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--budgets", type=float, nargs="+", default=list(bench.BUDGETS))
     parser.add_argument(
@@ -54,14 +60,18 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON object, not a table")
     options = parser.parse_args()
 
-    space, table = bench.space(), bench.read_table()
+    space = bench.space()
+    table = bench.read_table(bench.INHERITED if options.inherit else bench.TABLE)
     truth = {key: statistics.mean(seeds.values()) for key, seeds in table.items()}
     result: dict[str, Any] = {"noise": noise(table, space), "budgets": {}}
     for budget in options.budgets:
         result["budgets"][budget] = baselines(space, truth, budget)
     if options.data:
         result["method"], result["set"] = options.method, options.set
-        how = changed(METHODS[options.method], options.set)
+        how = METHODS[options.method]
+        if options.inherit and isinstance(how, ProbeOptions):
+            how = replace(how, epochs=INHERITING_EPOCHS)
+        how = changed(how, options.set)
         searches = search_all(space, truth, how, options)
         for budget, found in searches.items():
             result["budgets"][budget]["search"] = summary(found)
@@ -108,7 +118,7 @@ def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
 
 
 def search_all(
-    space: Space,
+    space: ResNetSpace,
     truth: Truth,
     how: SearchOptions | ProbeOptions,
     options: argparse.Namespace,
@@ -122,6 +132,8 @@ def search_all(
         )
     )
     data = replace(pictures.data, train=seen, test=pictures.validation)
+    if options.inherit:
+        space = space.starting_from(bench.trained_teacher(pictures))
     numbers = torch.arange(len(seen))
     sides = numbers[: bench.TRAIN], numbers[bench.TRAIN :]
     split = Split(data.name, 0, bench.TRAIN / len(seen), len(seen), *sides)

@@ -1,7 +1,7 @@
 """Hyper-parameters that belong together, by name; ``dataclasses.replace`` makes variants."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .data import Augment
 from .errors import InputError, one_of
@@ -27,6 +27,16 @@ class Recipe:
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
+
+    def inheriting(self) -> "Recipe":
+        """This recipe where probes start from trained weights: a quarter of the epochs will do.
+
+        ``docs/search.md`` has what that was measured to lose.
+        """
+        if isinstance(self.search, SearchOptions):
+            return self
+        epochs = max(1, self.search.epochs // 4)
+        return replace(self, search=replace(self.search, epochs=epochs))
 
 
 def quick() -> Recipe:

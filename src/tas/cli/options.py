@@ -129,8 +129,8 @@ class _Searching:
     )
     weights: str | None = option(
         None,
-        "trained weights of the net (.safetensors or a state dict): the most important channels "
-        "are kept, with their weights",
+        "trained weights of the net (.safetensors or a state dict): the probes start from them, "
+        "the most important channels kept first",
     )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
     subset: int | None = option(
@@ -181,7 +181,11 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     search_epochs: int | None = option(
         None, "epochs of each probe, or of the paper's search (default: the preset's)"
     )
-    inherit: bool = option(False, "paper: start the derived net from the supernet's weights")
+    inherit: bool | None = option(
+        None,
+        "probes and derived nets start from the teacher's weights, the most important channels "
+        "kept first (default: true); paper: the derived net from the supernet's (default: false)",
+    )
     baseline: bool = option(True, "train equal widths as well, for comparison")
 
 

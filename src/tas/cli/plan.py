@@ -31,16 +31,20 @@ class Plan:
     split: Split | None
 
     @classmethod
-    def of(cls, options: Any) -> "Plan":
-        """The plan of a verb's options, or the error that they deserve."""
+    def of(cls, options: Any, inheriting: bool) -> "Plan":
+        """The plan of a verb's options, or the error that they deserve.
+
+        Args:
+            inheriting: probes are to start from trained weights.
+        """
         if options.split and options.subset is not None:
             raise InputError("--split names the pictures: give --subset to `tas split` instead")
         data = runs.load_data(options)
-        recipe = runs.chosen_recipe(options)
+        recipe = runs.chosen_recipe(options, inheriting)
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
             search_split(data, recipe.fraction, subset=options.subset)
         net: str | nn.Module = options.net
-        if options.weights and nets.is_named(options.net):
+        if options.weights and (inheriting or nets.is_named(options.net)):
             net = nets.load(options.net, options.weights, data.classes, data.input)
         space = search_space(net, data, options=recipe.search, name=options.net, **_chosen(options))
         return cls(

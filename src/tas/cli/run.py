@@ -10,8 +10,6 @@ from .. import nets
 from ..errors import InputError
 from ..jobs import Trained, equal_widths, train
 from ..shape import Shape
-from ..spaces import TracedSpace
-from ..training import SearchOptions
 from . import runs
 from .options import RunOptions
 from .plan import Plan
@@ -32,10 +30,13 @@ def main(options: RunOptions) -> None:
         raise InputError(
             "--inherit false: nets cut from another library's or your own always inherit"
         )
-    plan = Plan.of(options)
-    data, recipe = plan.data, plan.recipe
-    paper = isinstance(recipe.search, SearchOptions)
+    paper = options.preset.startswith("paper")
     inherit = options.inherit if options.inherit is not None else not paper
+    # Of the teacher: the probes of the search, and both nets. The paper's search of our own nets is
+    # one from scratch; what there is to inherit is its supernet's.
+    of_teacher = nets.is_named(options.net) or (inherit and not paper)
+    plan = Plan.of(options, inheriting=of_teacher)
+    data, recipe = plan.data, plan.recipe
     weights = options.teacher or options.weights
     given = nets.load(plan.full, weights) if weights else None
 
@@ -53,9 +54,7 @@ def main(options: RunOptions) -> None:
             teacher = trained.net
             run.directory.save_weights(teacher, "teacher.safetensors")
             rows = [runs.row("unpruned", trained)]
-        # What inherits of the teacher: the probes of the search, and both nets. The paper's search
-        # of our own nets is one from scratch; what there is to inherit is its supernet's.
-        if isinstance(plan.space, TracedSpace) or (inherit and not paper):
+        if of_teacher:
             plan = replace(plan, space=plan.space.starting_from(teacher))
         found = plan.search(run)
 

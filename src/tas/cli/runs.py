@@ -185,9 +185,14 @@ def chosen_seed(seed: int) -> int:
     return seed
 
 
-def chosen_recipe(options: Any) -> Recipe:
-    """The preset with every option that was given in its place."""
+def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
+    """The preset with every option that was given in its place.
+
+    Args:
+        inheriting: the search starts from trained weights.
+    """
     base = recipe(options.preset)
+    base = base.inheriting() if inheriting else base
     _check_method(options, base.search)
     shared = _given(options, base.student)
     search = _given(options, base.search)

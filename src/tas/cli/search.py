@@ -1,4 +1,4 @@
-"""``tas search``: the shape within a budget; of the paper's search, with the supernet's weights."""
+"""``tas search``: the shape within a budget, and the weights that its net inherits."""
 
 from .. import nets, training
 from ..data import batches
@@ -9,16 +9,17 @@ from .plan import Plan
 
 __all__ = ["main"]
 
-NOTE = "The weights are the supernet's, not trained on their own: train the shape next."
+NOTE = "The weights are inherited, not trained on their own: train the shape from them next."
 
 
 def main(options: SearchVerbOptions) -> None:
-    if options.weights and not nets.is_named(options.net):
+    named = nets.is_named(options.net)
+    if options.weights and options.preset.startswith("paper") and not named:
         raise InputError(
-            f"--weights: the search of {options.net} starts from fresh weights; leave it out, or "
-            "give the net of another library or your own"
+            f"--weights: the paper's search of {options.net} starts from fresh weights; leave it "
+            "out, or choose --preset quick, cifar or imagenet"
         )
-    plan = Plan.of(options)
+    plan = Plan.of(options, inheriting=options.weights is not None)
     run = runs.Run.open("search", options, options.net)
     if run.finished:
         run.show()
@@ -26,9 +27,10 @@ def main(options: SearchVerbOptions) -> None:
     with run.interruptible():
         found = plan.search(run)
         notes = plan.notes()
-        if found.supernet is not None:
+        training_on = f"--data {options.data} --shape {run.directory.shape}"
+        if found.supernet is not None or options.weights:
             small = found.derive(inherit=True)
-            # The supernet's norms saw other mixtures of channels; these are taken on its own.
+            # The norms saw other mixtures of channels; these are taken on its own.
             size = plan.recipe.search.batch_size
             where = training.accelerator(options.device)
             pictures = batches(
@@ -46,6 +48,7 @@ def main(options: SearchVerbOptions) -> None:
             training.recompute_norm_statistics(small, pictures, device=options.device)
             run.directory.save_model(small)
             notes.append(NOTE)
+            training_on += f" --weights {run.directory.model}"
         rows = [
             runs.row("unpruned", macs=plan.full.macs, params=plan.full.params),
             runs.row(
@@ -57,4 +60,4 @@ def main(options: SearchVerbOptions) -> None:
         ]
         run.finish({**plan.facts(), "rows": rows, "notes": notes})
         run.show()
-        runs.say(f"train it: tas train --data {options.data} --shape {run.directory.shape}")
+        runs.say(f"train it: tas train {training_on}")
