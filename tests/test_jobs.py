@@ -47,6 +47,24 @@ def test_a_search_by_probes(tmp_path: Path) -> None:
         found.derive(inherit=True)
 
 
+def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
+    """As any net that is given as a module: probes and the derived net are cut from it."""
+    torch.manual_seed(0)
+    net = nets.build("resnet20", 10, (1, 8, 8))
+    options = replace(recipes.quick().inheriting().search, probes=2, batch_size=512)
+
+    def search(**how: tuple[float, ...]) -> tas.Found:
+        return tas.search(net, "digits", 0.5, options=options, progress=False, **how)
+
+    found = search(ratios=(0.5, 1.0))
+    whole = {tuple(row.flatten().tolist()) for row in net.stem.conv.weight.detach()}
+    kept = {tuple(row.flatten().tolist()) for row in found.derive().stem.conv.weight.detach()}
+    afresh = found.derive(inherit=False).stem.conv.weight.detach()
+    assert kept <= whole
+    assert not whole & {tuple(row.flatten().tolist()) for row in afresh}
+    assert search(ratios=(0.5, 1.0)).shape == found.shape
+
+
 def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> None:
     options = replace(recipes.paper().search, epochs=1, warmup_epochs=0, batch_size=512)
 
