@@ -65,6 +65,23 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
     assert search(ratios=(0.5, 1.0)).shape == found.shape
 
 
+def test_a_shape_can_be_trained_from_its_teachers_weights() -> None:
+    """Published shapes, whose streams shrink, as well; a net that is given has its own."""
+    torch.manual_seed(0)
+    teacher = nets.build("resnet20", 10, (1, 8, 8))
+    still = replace(recipes.quick().student, epochs=1, batch_size=512, lr=1e-12, weight_decay=0)
+
+    def stem(net: nn.Module) -> set[tuple[str, ...]]:
+        rows = net.get_submodule("stem.conv").weight.detach()
+        return {tuple(f"{value:.4f}" for value in row.flatten().tolist()) for row in rows}
+
+    how = {"teacher": teacher, "options": still, "progress": False}
+    assert stem(tas.train("C010-ResNet20", "digits", inherit=True, **how).net) <= stem(teacher)
+    assert not stem(tas.train("C010-ResNet20", "digits", **how).net) & stem(teacher)
+    with pytest.raises(InputError, match="has weights already"):
+        tas.train(nets.build("resnet20", 10, (1, 8, 8)), "digits", inherit=True, **how)
+
+
 def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> None:
     options = replace(recipes.paper().search, epochs=1, warmup_epochs=0, batch_size=512)
 

@@ -13,6 +13,7 @@ from . import data as data_room
 from . import nets, processes, training
 from .choose import choose
 from .data import Augment, Data
+from .derive import derive
 from .errors import InputError, one_of
 from .importance import channel_ranking
 from .macs import count
@@ -25,7 +26,7 @@ from .shape import Shape
 from .space import ExpectedCost, Space
 from .spaces import RATIOS, WIDE_RATIOS, ResNetSpace, TracedSpace, resnet_space, trace
 from .supernet import Supernet
-from .tracing import analyse, reordered
+from .tracing import Structure, analyse, cut_to, reordered
 from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
 
 __all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
@@ -307,6 +308,7 @@ def train(
     data: str | Path | Data,
     *,
     teacher: nn.Module | None = None,
+    inherit: bool = False,
     options: TrainOptions | None = None,
     augment: Augment | None = None,
     seed: int = 0,
@@ -322,6 +324,8 @@ def train(
         net: a module, trained in place; or a name or a shape, built with fresh weights.
         data: a data set, its name, or the path of a folder of images.
         teacher: a trained net of the same classes; None: labels alone.
+        inherit: a shape starts from the weights of the teacher, its unpruned net: the channels that
+            matter most.
         options: how; default: those of ``recipes.quick()``.
         augment, seed, device, workers, out, progress: as in ``search``.
         phase: its name in the log.
@@ -332,9 +336,18 @@ def train(
     """
     data = _data(data, device, workers, progress)
     options = options or quick().student
-    if not isinstance(net, nn.Module):
+    batches = _batches(data, data.train, options, augment or Augment(), device, workers, seed)
+    if isinstance(net, nn.Module):
+        if inherit:
+            raise InputError("inherit is for a shape: a net that is given has weights already")
+    else:
         torch.manual_seed(seed)
-        net = nets.build(net, data.classes, data.input)
+        if not inherit:
+            net = nets.build(net, data.classes, data.input)
+        elif teacher is None:
+            raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+        else:
+            net = _inherited(nets.read_shape(net), teacher, data, batches, device)
     for module, name in ((net, "net"), (teacher, "teacher")):
         if isinstance(module, ResNet):
             _check_fits(module.shape, data, name)
@@ -344,7 +357,7 @@ def train(
         task = training.Distillation(net, teacher, options)
     history = training.fit(
         task,
-        _batches(data, data.train, options, augment or Augment(), device, workers, seed),
+        batches,
         phase=phase,
         out=out,
         evaluate_on=_unvaried(data, data.test, options, device, workers),
@@ -403,12 +416,35 @@ def _fresh(net: str, data: Data) -> nn.Module:
 def _ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
     """The space with the channels that matter first, by a few batches of the training."""
     if isinstance(space, TracedSpace):
-        net, structure = space.model, space.structure
-    elif isinstance(space, ResNetSpace) and space.source is not None:
-        net = space.source
-        structure = analyse(net, torch.zeros(1, *space.unpruned.input))
-    else:
-        return space
+        ranking = _ranking(space.model, space.structure, batches, device)
+        return replace(space, ranking=ranking)
+    if isinstance(space, ResNetSpace) and space.source is not None:
+        return space.starting_from(_sorted(space.source, space.unpruned.input, batches, device))
+    return space
+
+
+def _inherited(
+    shape: Shape, teacher: nn.Module, data: Data, batches: data_room.Batches, device: str
+) -> nn.Module:
+    """The net of a shape, with the weights of the unpruned one that matter most."""
+    shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
+    if not nets.is_named(shape.net):
+        return derive(shape, _sorted(teacher, data.input, batches, device))
+    structure = analyse(teacher, torch.zeros(1, *data.input))
+    return cut_to(teacher, structure, shape, _ranking(teacher, structure, batches, device))
+
+
+def _sorted(
+    net: nn.Module, input: tuple[int, int, int], batches: data_room.Batches, device: str
+) -> nn.Module:
+    """A copy of one of our nets that computes the same, the channels that matter first."""
+    structure = analyse(net, torch.zeros(1, *input))
+    return reordered(net, structure, _ranking(net, structure, batches, device))
+
+
+def _ranking(
+    net: nn.Module, structure: Structure, batches: data_room.Batches, device: str
+) -> dict[str, Tensor]:
     where = training.accelerator(device, "fp32").device
     net.to(where)
     few = (
@@ -416,10 +452,7 @@ def _ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
         for images, labels in islice(batches, RANKED_BY)
     )
     # Each process has seen other pictures; all keep the order of the first.
-    ranking = processes.agreed(channel_ranking(net, structure, few))
-    if isinstance(space, TracedSpace):
-        return replace(space, ranking=ranking)
-    return space.starting_from(reordered(net, structure, ranking))
+    return processes.agreed(channel_ranking(net, structure, few))
 
 
 def _data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:

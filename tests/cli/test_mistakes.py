@@ -64,6 +64,11 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("train --net resnet20 --shape C010-ResNet20", "either --net resnet20 or --shape"),
         ("train --shape C010-ResNet21", "unknown net, shape or shape file 'C010-ResNet21'"),
         ("train --shape none.json", "cannot read the shape file 'none.json'"),
+        ("train --shape C010-ResNet20 --inherit", "--inherit: there is no net to inherit from"),
+        (
+            "train --net resnet20 --inherit --weights a.pt",
+            "--inherit and --weights both say what to start from",
+        ),
         ("train --net resnet20 --teacher none.pt", "'none.pt': no such file"),
         ("doctor --net torchvision:resnet19", "unknown net 'resnet19': did you mean 'resnet1"),
         ("doctor --net none:make", "cannot import the net 'none:make'.*package.module:function"),

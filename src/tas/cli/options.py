@@ -212,7 +212,10 @@ class TrainVerbOptions(_Distilling, _Training, _Data):
     teacher_net: str | None = option(
         None, "the teacher's net or shape (default: the unpruned net of the shape)"
     )
-    weights: str | None = option(None, "start from these weights instead of fresh ones")
+    inherit: bool = option(
+        False, "start from the teacher's weights, the most important channels of each width"
+    )
+    weights: str | None = option(None, "start from these weights, of just this shape")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,14 @@ def main(options: TrainVerbOptions) -> None:
             f"--teacher-net {options.teacher_net}: its weights are missing, give --teacher"
         )
 
+    if options.inherit and options.weights:
+        raise InputError("--inherit and --weights both say what to start from: give one")
+    if options.inherit and not options.teacher:
+        raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+    if options.inherit and options.teacher_net not in (None, shape.net):
+        raise InputError(
+            f"--inherit: {options.teacher_net} is not the unpruned net of {name}, {shape.net}"
+        )
     start: Shape | nn.Module = shape
     if options.weights:
         start = nets.load(shape, options.weights, data.classes, data.input)
@@ -41,6 +49,7 @@ def main(options: TrainVerbOptions) -> None:
             start,
             data,
             teacher=teacher,
+            inherit=options.inherit,
             options=recipe.student,
             phase="student" if teacher else "train",
             **run.common(options),
