@@ -196,10 +196,11 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     _check_method(options, base.search)
     shared = _given(options, base.student)
     search = _given(options, base.search)
-    if getattr(options, "search_epochs", None) is not None:
-        search["epochs"] = options.search_epochs
-    elif hasattr(options, "search_epochs"):  # --epochs is then that of the trainings
+    if hasattr(options, "search_epochs"):  # a whole run: these are those of its trainings
         search.pop("epochs", None)
+        search.pop("warmup_epochs", None)
+        if options.search_epochs is not None:
+            search["epochs"] = options.search_epochs
     return replace(
         base,
         teacher=_replaced(base.teacher, shared),

@@ -140,6 +140,10 @@ class SearchOptions:
 def _check_common(options: TrainOptions | SearchOptions) -> None:
     _at_least("epochs", options.epochs, 1)
     _at_least("warmup_epochs", options.warmup_epochs, 0)
+    if options.warmup_epochs >= options.epochs:
+        raise InputError(
+            f"--warmup-epochs {options.warmup_epochs}: must be less than --epochs {options.epochs}"
+        )
     _at_least("batch_size", options.batch_size, 1)
     _above_zero("lr", options.lr)
     _between("momentum", options.momentum, 0, 1)
