@@ -32,7 +32,9 @@ def tiny_options(**changes: Any) -> TrainOptions:
         "batch_size": 8,
         "precision": "fp32",
     }
-    return TrainOptions(**(defaults | changes))
+    chosen = defaults | changes
+    chosen["warmup_epochs"] = min(chosen["warmup_epochs"], chosen["epochs"] - 1)
+    return TrainOptions(**chosen)
 
 
 class TinyBatches:
