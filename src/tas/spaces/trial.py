@@ -22,6 +22,7 @@ from ..tracing import Masks, Structure, cut
 __all__ = ["trial"]
 
 TOLERANCE = 1e-3  # of the scores' standard deviation; float32 leaves about 1e-5
+PERIOD = 65_537  # of the random weights: prime, so that no two channels are alike
 
 
 def trial(
@@ -191,17 +192,20 @@ class _Bench:
 @torch.no_grad()
 def _scrambled(net: nn.Module) -> nn.Module:
     """A copy with random parameters: a trained or fresh one may have zeros that hide mistakes."""
-    net = copy.deepcopy(net)
+    fresh = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in net.parameters()}
+    net = copy.deepcopy(net, dict(fresh))
     generator = Generator().manual_seed(0)
+    noise = torch.randn(PERIOD, generator=generator)
+    for parameter in fresh.values():
+        fan_in = max(parameter.numel() / max(parameter.shape[:1] or (1,)), 1)
+        if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
+            values = 1 + 0.2 * noise
+        else:
+            values = noise / fan_in**0.5
+        values = values.roll(int(torch.randint(PERIOD, (), generator=generator)))
+        for piece in parameter.as_strided((parameter.numel(),), (1,)).split(PERIOD):
+            piece.copy_(values[: len(piece)])
     for module in net.modules():
-        for parameter in module.parameters(recurse=False):
-            fan_in = parameter.numel() / max(parameter.shape[:1] or (1,))
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
-                value = 1 + 0.2 * noise
-            else:
-                value = noise / max(fan_in, 1) ** 0.5
-            parameter.copy_(value)
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
             assert module.running_mean is not None
             size = module.running_var.shape
