@@ -173,11 +173,9 @@ def trace(
     widths = [w for w in widths if w.name not in failed]
     runs = [r for r in runs if r.name not in failed]
     if not widths and not runs:
-        first = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
-        raise InputError(
-            f"nothing can be searched in {name or type(model).__name__}{first}; "
-            "tas doctor lists what is locked, and why"
-        )
+        locked.sort(key=lambda entry: "net's output" in entry.reason)  # which tells least: last
+        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
+        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
     return _space(model, example, structure, widths, runs, candidates, tuple(locked), name)
 
 
