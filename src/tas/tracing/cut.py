@@ -66,7 +66,7 @@ def copied(net: nn.Module, instead: Mapping[int, Tensor]) -> nn.Module:
     Raises:
         InputError: the net holds what cannot be copied.
     """
-    # Attributes that are results of a forward pass (old weight norms, kept features) have a history.
+    # Attributes that a forward pass left (old weight norms, kept features) have a history.
     results: dict[int, Tensor] = {
         id(value): value.detach()
         for module in net.modules()
