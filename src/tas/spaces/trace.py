@@ -16,7 +16,7 @@ from math import lcm, prod
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, one_of
+from ..errors import InputError, nearest, one_of
 from ..macs import count
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Space, Term, WidthChoice
@@ -202,7 +202,10 @@ def _check(
     modules = [path for path, _ in model.named_modules()]
     for path in (*ignore, *only):
         if path not in modules:
-            raise InputError(f"the net has no module '{path}': {one_of('module', path, modules)}")
+            near = nearest(path, modules)
+            parts = ", ".join(name for name, _ in model.named_children())
+            hint = f"did you mean '{near}'?" if near else f"its parts are {parts}"
+            raise InputError(f"the net has no module '{path}': {hint}")
 
 
 def _under(path: str, parents: Iterable[str]) -> bool:

@@ -137,23 +137,31 @@ class _Bench:
             return None
         return Failure("the net's code takes other channels than it should when some are gone")
 
-    @torch.no_grad()
     def trains(self, names: Sequence[str]) -> None:
-        """Raise an ``InputError`` unless the net, whole and cut, gives scores in training, too."""
-        pair = torch.cat([self.example, -self.example])  # norms need more than one
-        for net in (self.net, cut(self.net, self.structure, *self._plan(names, mixed=True))):
-            try:
-                with _same_draws():
-                    found: object = net.train()(pair)
-            except Exception as error:  # whatever the user's code may raise
-                found = f"fails in {_place(error, net) or 'its own code'} ({first_line(error)})"
-            if isinstance(found, Tensor) and found.shape == (2, self.structure.classes):
-                continue
-            what = found if isinstance(found, str) else f"gives {_kind_of(found)}, not scores"
+        """Raise an ``InputError`` unless the net that is cut gives scores in training, too."""
+        small = cut(self.net, self.structure, *self._plan(names, mixed=True))
+        failure = self._in_training(small)
+        if failure is not None:
+            whole = self._in_training(self.net)
             raise InputError(
-                f"in training mode the net{' that was cut' if net is not self.net else ''} {what}; "
-                "what runs in training alone, as auxiliary heads do, is not seen: build it without"
+                f"in training mode the net {whole or f'that was cut {failure}'}; what runs in "
+                "training alone, as auxiliary heads do, is not seen: build the net without it"
             )
+
+    @torch.no_grad()
+    def _in_training(self, net: nn.Module) -> str | None:
+        """What is wrong with what a net gives in training; None: nothing."""
+        pair = torch.cat([self.example, -self.example])  # norms need more than one
+        try:
+            with _same_draws():
+                found = net.train()(pair)
+        except Exception as error:  # whatever the user's code may raise
+            return f"fails in {_place(error, net) or 'its own code'} ({first_line(error)})"
+        if not isinstance(found, Tensor):
+            return f"gives {type(found).__name__}, not scores"
+        if found.shape != (2, self.structure.classes):
+            return f"gives {list(found.shape)} for two images, not scores"
+        return None
 
     def _plan(self, names: Sequence[str], mixed: bool) -> tuple[dict[str, Tensor], dict[str, int]]:
         """The atoms and the numbers of blocks to keep."""
@@ -215,10 +223,6 @@ def _same_draws() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-def _kind_of(found: object) -> str:
-    return str(list(found.shape)) if isinstance(found, Tensor) else type(found).__name__
 
 
 @torch.no_grad()
