@@ -70,7 +70,7 @@ def main() -> None:
             if options.cache:
                 with options.cache.open("a") as file:
                     file.write(json.dumps(entry) + "\n")
-    page = written(options.models, found)
+    page = written(options.models, found, options.limit)
     if options.out:
         options.out.write_text(page, encoding="utf-8")
     else:
@@ -98,7 +98,8 @@ def doctor(name: str) -> dict[str, Any]:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         return {"error": f"exit status {child.returncode}"}
-    return {"seconds": seconds, "memory": usage.ru_maxrss * 1024}
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "memory": usage.ru_maxrss * 1024}
 
 
 def apart(name: str, what: str, limit: int) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def rival(name: str) -> dict[str, Any]:
     return {"seconds": time.process_time() - started - counting, "ratio": now / whole}
 
 
-def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> str:
+def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]], limit: int) -> str:
     """The page, in Markdown."""
     import platform
 
@@ -254,9 +255,10 @@ def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> 
                 "yes" if entry["steps"] else "**no**",
             ]
         if "seconds" in asked:
-            figures += [f"{asked['seconds']:.1f}", f"{asked['memory'] / 2**30:.1f}"]
+            figures += [f"{asked[key]:.1f}" for key in ("seconds", "cpu")]
+            figures.append(f"{asked['memory'] / 2**30:.1f}")
         else:
-            figures += [asked.get("error", "-"), "-"]
+            figures += [asked.get("error", "-"), "-", "-"]
         page.append(f"| {name} | {' | '.join(figures)} |")
     locks = [(n, found[n, "checks"]) for n in models if found.get((n, "checks"), {}).get("why")]
     if locks:
@@ -264,7 +266,7 @@ def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> 
         page += [f"| {name} | {e['locked']} | {tidy(e['why'])} |" for name, e in locks]
     rivals = [(n, found[n, "rival"]) for n in models if (n, "rival") in found]
     if rivals:
-        page += ["", RIVAL.format(steps=RIVAL_STEPS, budget=BUDGET)]
+        page += ["", RIVAL.format(steps=RIVAL_STEPS, budget=BUDGET, limit=limit)]
         page += [beside(name, found.get((name, "checks"), {}), entry) for name, entry in rivals]
     versions = f"torch {torch.__version__.partition('+')[0]}, torchvision "
     versions += f"{torchvision.__version__.partition('+')[0]}, Python {platform.python_version()}"
@@ -313,11 +315,12 @@ derived net, counted on it.
 - **one-hot**: the largest difference between the scores of the derived net and of the supernet \
 at its shape, in standard deviations of the scores.
 - **steps**: {steps} steps of the paper's search ran with finite losses.
-- **seconds** and **GiB**: of the whole process up to the end of the trace, imports included: what \
-`tas doctor` takes. The machine was at other work, too.
+- **seconds**: of the command `tas doctor --net NET`, from start to end, imports included, on two \
+cores. **of CPU**: the processor's time in it; where it is much less, the machine was at other \
+work, too. **GiB**: peak memory of the process.
 
-| net | choices | locked | from | derived | exact | one-hot | steps | seconds | GiB |
-|---|---|---|---|---|---|---|---|---|---|"""
+| net | choices | locked | from | derived | exact | one-hot | steps | seconds | of CPU | GiB |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 LOCKED = """## What is locked
 
 The reason that keeps most channels, where some must stay; `tas doctor` lists them all.
@@ -329,11 +332,14 @@ RIVAL = """## Beside Torch-Pruning
 The same nets, pruned by its magnitude pruner with one ratio for all layers, in steps of a \
 {steps}th of 0.9, until the multiply-adds are at most {budget} of the net's, counted by the same \
 counter; only the classifier is excluded. Its users can tell it more about a net than this \
-(heads, layers to leave out). Seconds are those of the pruning. Nets that are not listed here have \
-not been tried with it.
+(heads, layers to leave out). A shape of ours is drawn at random within 2 % below the budget.
 
-| net | ours | Torch-Pruning | seconds | |
-|---|---|---|---|---|"""
+**Seconds** are of the CPU, of one thread, from the net that is built to the one that is cut: with \
+us the trace, its trial and the cut; with Torch-Pruning the graph and all steps, without the \
+counting in between. It was given {limit} of them for each net.
+
+| net | ours | seconds | Torch-Pruning | seconds | |
+|---|---|---|---|---|---|"""
 
 if __name__ == "__main__":
     main()
