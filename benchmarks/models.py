@@ -1,16 +1,21 @@
-"""Which nets can be searched: traces each, derives a shape near half its cost, and checks the laws.
+"""Which nets can be searched: asks the doctor, checks the laws, and prunes them by Torch-Pruning.
 
     python benchmarks/models.py --out docs/models.md
     python benchmarks/models.py --models torchvision:resnet18 timm:resnet50
-    pip install torch-pruning; python benchmarks/models.py --rival --out docs/models.md
+    python benchmarks/models.py --what doctor --cache found.jsonl     (on an idle machine)
+    pip install torch-pruning; python benchmarks/models.py --what rival --cache found.jsonl
 
-Every net runs in a process of its own with a time limit. With ``--rival`` Torch-Pruning prunes the
-same nets to the same budget. ``--cache`` keeps a line of JSON for each, and goes on from there.
+Three passes, each with a process of its own for every net: ``doctor`` times the command ``tas
+doctor``; ``checks`` traces, derives and compares, on one thread; ``rival`` prunes to the same
+budget, on one thread. ``--cache`` keeps a line of JSON for each, and goes on from there: passes may
+run at different times, and the page has what there is.
 """
 
 import argparse
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -31,37 +36,41 @@ BUDGET = 0.5
 STEPS = 3  # of the search
 RIVAL_STEPS = 50  # in which Torch-Pruning takes its channels away
 INPUT = (3, 224, 224)
+PASSES = ("doctor", "checks", "rival")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", default=names(), metavar="NAME")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for each net")
-    parser.add_argument("--rival", action="store_true", help="Torch-Pruning as well")
+    parser.add_argument("--what", nargs="+", choices=PASSES, default=["doctor", "checks"])
+    parser.add_argument("--limit", type=int, default=600, help="seconds for each net, of one CPU")
     parser.add_argument("--cache", type=Path, help="lines of JSON to write, and to go on from")
     parser.add_argument("--out", type=Path, help="the page to write (default: print it)")
-    parser.add_argument("--one", choices=["ours", "rival"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=["checks", "rival"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         warnings.filterwarnings("ignore")
-        of = {"ours": ours, "rival": rival}[options.one]
+        # Time of the CPU: a machine that is at other work, too, does not use it up.
+        resource.setrlimit(resource.RLIMIT_CPU, (options.limit, options.limit + 5))
+        of = {"checks": checks, "rival": rival}[options.one]
         print(json.dumps(of(options.models[0])))
         return
     found: dict[tuple[str, str], dict[str, Any]] = {}
     if options.cache and options.cache.is_file():
         for line in options.cache.read_text().splitlines():
             entry = json.loads(line)
-            found[entry["net"], entry["tool"]] = entry
-    for name in options.models:
-        for tool in ("ours", "rival") if options.rival else ("ours",):
-            if (name, tool) not in found:
-                entry = {"net": name, "tool": tool, **apart(name, tool, options.limit)}
-                found[name, tool] = entry
-                print(json.dumps(entry), file=sys.stderr, flush=True)
-                if options.cache:
-                    with options.cache.open("a") as file:
-                        file.write(json.dumps(entry) + "\n")
-    page = written(options.models, found)
+            found[entry["net"], entry["pass"]] = entry
+    for what in options.what:
+        for name in options.models:
+            if (name, what) in found:
+                continue
+            result = doctor(name) if what == "doctor" else apart(name, what, options.limit)
+            found[name, what] = entry = {"net": name, "pass": what, **result}
+            print(json.dumps(entry), file=sys.stderr, flush=True)
+            if options.cache:
+                with options.cache.open("a") as file:
+                    file.write(json.dumps(entry) + "\n")
+    page = written(options.models, found, options.limit)
     if options.out:
         options.out.write_text(page, encoding="utf-8")
     else:
@@ -79,13 +88,27 @@ def names() -> list[str]:
     return found
 
 
-def apart(name: str, tool: str, limit: float) -> dict[str, Any]:
+def doctor(name: str) -> dict[str, Any]:
+    """Seconds and memory of the command, as a user gives it: imports, building, all."""
+    command = [sys.executable, "-m", "tas", "doctor", "--net", name]
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        return {"error": f"exit status {child.returncode}"}
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "memory": usage.ru_maxrss * 1024}
+
+
+def apart(name: str, what: str, limit: int) -> dict[str, Any]:
     """What a process of its own found, or why it found nothing."""
-    command = [sys.executable, __file__, "--one", tool, "--models", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return {"error": f"nothing within {limit:.0f} s"}
+    command = [sys.executable, __file__, "--one", what, "--models", name, "--limit", str(limit)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return {"error": f"nothing within {limit} s"}
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         return {"error": lines[-1][:160] if lines else f"exit status {done.returncode}"}
@@ -93,9 +116,8 @@ def apart(name: str, tool: str, limit: float) -> dict[str, Any]:
     return result
 
 
-def ours(name: str) -> dict[str, Any]:
+def checks(name: str) -> dict[str, Any]:
     """The laws of one net."""
-    import psutil
     import torch
 
     from tas import nets, paper
@@ -106,14 +128,15 @@ def ours(name: str) -> dict[str, Any]:
 
     torch.manual_seed(0)
     net = nets.build(name, input=INPUT)
+    started = time.process_time()
     space = trace(net, torch.zeros(1, *INPUT), name=name)
-    seconds = time.time() - psutil.Process().create_time()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     lowest, highest = space.range()
     budget = max(int(BUDGET * highest), lowest)
     generator = torch.Generator().manual_seed(0)
     state = states_near(space, budget, "macs", 0.98, 1.0, 1, generator)[0].tolist()
     shape = space.shape(state[: len(space.widths)], state[len(space.widths) :])
+    space.derive(shape)
+    seconds = time.process_time() - started
 
     randomise(net)
     small = space.derive(shape).eval()
@@ -134,7 +157,6 @@ def ours(name: str) -> dict[str, Any]:
         )
     return {
         "seconds": seconds,
-        "memory": memory,
         "widths": len(space.widths),
         "depths": len(space.depths),
         "locked": len({entry.layer for entry in space.locked}) - 1,  # but for the classifier
@@ -187,7 +209,7 @@ def rival(name: str) -> dict[str, Any]:
     net = nets.build(name, input=INPUT).eval()
     example = torch.zeros(1, *INPUT)
     whole = count(net, INPUT).macs
-    started = time.perf_counter()
+    started = time.process_time()
     pruner = torch_pruning.pruner.MagnitudePruner(
         net,
         example,
@@ -198,16 +220,18 @@ def rival(name: str) -> dict[str, Any]:
             m for m in net.modules() if isinstance(m, nn.Linear) and m.out_features == 1000
         ],
     )
-    now = whole
+    now, counting = whole, 0.0
     for _ in range(RIVAL_STEPS):
         pruner.step()
+        before = time.process_time()
         now = count(net, INPUT).macs  # and so the net is run
+        counting += time.process_time() - before
         if now <= BUDGET * whole:
             break
-    return {"seconds": time.perf_counter() - started, "ratio": now / whole}
+    return {"seconds": time.process_time() - started - counting, "ratio": now / whole}
 
 
-def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> str:
+def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]], limit: int) -> str:
     """The page, in Markdown."""
     import platform
 
@@ -216,47 +240,50 @@ def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> 
 
     page = [HEAD.format(budget=BUDGET, input="x".join(map(str, INPUT)), steps=STEPS)]
     for name in models:
-        entry = found.get((name, "ours"))
-        if entry is None:
-            continue
+        asked, entry = found.get((name, "doctor"), {}), found.get((name, "checks"), {})
+        figures = ["-"] * 7
         if "error" in entry:
-            page.append(f"| {name} | {entry['error']} | | | | | | | | |")
-            continue
-        figures = [
-            f"{entry['widths']} + {entry['depths']}",
-            str(entry["locked"]),
-            f"{entry['lowest']:.2f}",
-            f"{entry['ratio']:.3f}",
-            "yes" if entry["exact"] else "**no**",
-            f"{entry['difference']:.0e}",
-            "yes" if entry["steps"] else "**no**",
-            f"{entry['seconds']:.1f}",
-            f"{entry['memory'] / 2**30:.1f}",
-        ]
+            figures[0] = tidy(entry["error"])
+        elif entry:
+            figures = [
+                f"{entry['widths']} + {entry['depths']}",
+                str(entry["locked"]),
+                f"{entry['lowest']:.2f}",
+                f"{entry['ratio']:.3f}",
+                "yes" if entry["exact"] else "**no**",
+                f"{entry['difference']:.0e}",
+                "yes" if entry["steps"] else "**no**",
+            ]
+        if "seconds" in asked:
+            figures += [f"{asked[key]:.1f}" for key in ("seconds", "cpu")]
+            figures.append(f"{asked['memory'] / 2**30:.1f}")
+        else:
+            figures += [asked.get("error", "-"), "-", "-"]
         page.append(f"| {name} | {' | '.join(figures)} |")
-    locks = [(n, found[n, "ours"]) for n in models if found.get((n, "ours"), {}).get("why")]
+    locks = [(n, found[n, "checks"]) for n in models if found.get((n, "checks"), {}).get("why")]
     if locks:
         page += ["", LOCKED]
         page += [f"| {name} | {e['locked']} | {tidy(e['why'])} |" for name, e in locks]
     rivals = [(n, found[n, "rival"]) for n in models if (n, "rival") in found]
     if rivals:
-        page += ["", RIVAL.format(steps=RIVAL_STEPS, budget=BUDGET)]
-        for name, entry in rivals:
-            mine = found.get((name, "ours"), {})
-            us = f"{mine['ratio']:.3f}" if "ratio" in mine else "-"
-            if "error" in entry:
-                page.append(f"| {name} | {us} | - | - | {tidy(entry['error'])} |")
-                continue
-            off = entry["ratio"] - BUDGET
-            verdict = "nothing changed" if entry["ratio"] == 1 else ""
-            verdict = verdict or ("above the budget" if off > 0 else "")
-            page.append(
-                f"| {name} | {us} | {entry['ratio']:.3f} | {entry['seconds']:.1f} | {verdict} |"
-            )
+        page += ["", RIVAL.format(steps=RIVAL_STEPS, budget=BUDGET, limit=limit)]
+        page += [beside(name, found.get((name, "checks"), {}), entry) for name, entry in rivals]
     versions = f"torch {torch.__version__.partition('+')[0]}, torchvision "
     versions += f"{torchvision.__version__.partition('+')[0]}, Python {platform.python_version()}"
     page += ["", f"Versions: {versions}{library_versions()}. 2-core AMD EPYC with AVX512-BF16."]
     return "\n".join(page) + "\n"
+
+
+def beside(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """One net's line of the table with both tools."""
+    us = [f"{ours[k]:.{n}f}" if k in ours else "-" for k, n in (("ratio", 3), ("seconds", 1))]
+    if "error" in theirs:
+        them, verdict = ["-", "-"], tidy(theirs["error"])
+    else:
+        them = [f"{theirs['ratio']:.3f}", f"{theirs['seconds']:.1f}"]
+        verdict = "nothing changed" if theirs["ratio"] == 1 else ""
+        verdict = verdict or ("above the budget" if theirs["ratio"] > BUDGET else "")
+    return f"| {name} | {' | '.join([*us, *them, verdict])} |"
 
 
 def tidy(text: str) -> str:
@@ -288,11 +315,12 @@ derived net, counted on it.
 - **one-hot**: the largest difference between the scores of the derived net and of the supernet \
 at its shape, in standard deviations of the scores.
 - **steps**: {steps} steps of the paper's search ran with finite losses.
-- **seconds** and **GiB**: of the whole process up to the end of the trace, imports included: what \
-`tas doctor` takes. The machine was at other work, too.
+- **seconds**: of the command `tas doctor --net NET`, from start to end, imports included, on two \
+cores. **of CPU**: the processor's time in it; where it is much less, the machine was at other \
+work, too. **GiB**: peak memory of the process.
 
-| net | choices | locked | from | derived | exact | one-hot | steps | seconds | GiB |
-|---|---|---|---|---|---|---|---|---|---|"""
+| net | choices | locked | from | derived | exact | one-hot | steps | seconds | of CPU | GiB |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 LOCKED = """## What is locked
 
 The reason that keeps most channels, where some must stay; `tas doctor` lists them all.
@@ -304,11 +332,14 @@ RIVAL = """## Beside Torch-Pruning
 The same nets, pruned by its magnitude pruner with one ratio for all layers, in steps of a \
 {steps}th of 0.9, until the multiply-adds are at most {budget} of the net's, counted by the same \
 counter; only the classifier is excluded. Its users can tell it more about a net than this \
-(heads, layers to leave out). Seconds are those of the pruning. Nets that are not listed here have \
-not been tried with it.
+(heads, layers to leave out). A shape of ours is drawn at random within 2 % below the budget.
 
-| net | ours | Torch-Pruning | seconds | |
-|---|---|---|---|---|"""
+**Seconds** are of the CPU, of one thread, from the net that is built to the one that is cut: with \
+us the trace, its trial and the cut; with Torch-Pruning the graph and all steps, without the \
+counting in between. It was given {limit} of them for each net.
+
+| net | ours | seconds | Torch-Pruning | seconds | |
+|---|---|---|---|---|---|"""
 
 if __name__ == "__main__":
     main()

@@ -49,6 +49,11 @@ def one_of(what: str, given: str, options: Iterable[str]) -> str:
     return f"unknown {what} '{given}': {hint}choose from {', '.join(known)}"
 
 
+def first_line(error: Exception) -> str:
+    """What somebody else's exception says, in one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
 def nearest(given: str, options: Iterable[str]) -> str | None:
     """The option that ``given`` was most likely meant to be; None where none is like it.
 

@@ -5,7 +5,6 @@ and the net can inherit. A candidate's mask is 1 on the channels that it keeps, 
 ones first, so that at one-hot choices the supernet is exactly the derived net.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from . import paper
 from .spaces import TracedSpace
 from .supernet import Supernet
-from .tracing import Masks
+from .tracing import Masks, copied
 
 __all__ = ["MaskedDraw", "MaskedSupernet"]
 
@@ -63,7 +62,7 @@ class MaskedSupernet(Supernet):
             self._features.clear()
 
     def _plain_net(self) -> nn.Module:
-        return copy.deepcopy(self.space.model)
+        return copied(self.space.model, {})
 
     def _place_choices(self) -> None:
         space = self.space

@@ -5,6 +5,7 @@ The laws are checked in float64, where the order of a sum makes no difference th
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 import tas
 from tas import processes, recipes
 from tas.errors import InputError
+from tas.masked import MaskedSupernet
 from tas.nets import build
-from tas.spaces.resnet import resnet_space
+from tas.spaces import resnet_space, trace
 from tas.supernet import Draw, Supernet
 from tas.training import Classification, Paired, RunDir, Search, SearchOptions, accelerator, fit
 from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
+from traced_nets import Mixed
 
 Share = dict[str, int]  # rank, world
 pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo")
@@ -59,10 +62,29 @@ class Watched(Supernet):
         return drawn
 
 
+class WatchedMasks(MaskedSupernet):
+    """The same of a traced net."""
+
+    def draw(self, tau: float, generator: torch.Generator | None = None) -> Any:
+        drawn: Any = super().draw(tau, generator)
+        self.__dict__.setdefault("seen", []).append(drawn.atoms.detach())
+        return drawn
+
+
 def search(path: Path, share: Share) -> dict[str, Tensor]:
     """The state of a supernet after a search, and all that it drew on the way."""
     torch.manual_seed(0)
-    supernet = Watched(resnet_space(build("resnet20", classes=4, input=(3, 8, 8))))
+    net = build("resnet20", classes=4, input=(3, 8, 8))
+    return searched(Watched(resnet_space(net)), path, share)
+
+
+def search_traced(path: Path, share: Share) -> dict[str, Tensor]:
+    """The same of a net that is traced, with widths and depths mixed by masks."""
+    torch.manual_seed(0)
+    return searched(WatchedMasks(trace(Mixed(), torch.zeros(1, 3, 8, 8))), path, share)
+
+
+def searched(supernet: Watched | WatchedMasks, path: Path, share: Share) -> dict[str, Tensor]:
     options = SearchOptions(epochs=2, lr=0.01, precision="fp32", sync_norms=True)
     pairs = Paired(TinyBatches(**share), TinyBatches(seed=1, **share))
     fit(
@@ -130,6 +152,7 @@ def work(rank: int, world: int, port: int, path: Path) -> None:
         "again": train(path / "two-then-two", share),
         "continued": train(path / "one-then-two", share),
         "search": search(path / "search", share),
+        "traced": search_traced(path / "traced", share),
         "pieces": in_pieces(path / "pieces", share),
     }
     torch.save({"states": states, "said": said}, path / f"{rank}.pt")
@@ -203,15 +226,16 @@ def test_a_run_of_one_process_continues_on_two_and_the_other_way_round(path, tmp
     assert [line["epoch"] for line in begun.log_lines] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(("what", "alone"), [("search", search), ("traced", search_traced)])
 def test_two_processes_search_like_one_and_hold_the_same_shape_at_every_step(
-    path: Path, tmp_path: Path
+    path: Path, tmp_path: Path, what: str, alone: Callable[[Path, Share], dict[str, Tensor]]
 ) -> None:
     first, second = of_both(path, "states")
-    expected = search(tmp_path, ALONE)
-    check(expected, first["search"], second["search"])
+    expected = alone(tmp_path, ALONE)
+    check(expected, first[what], second[what])
     assert len(expected["seen"]) == 2 * 2 * 3  # two draws a step
     assert not torch.equal(expected["seen"][0], expected["seen"][1])
-    assert torch.equal(first["search"]["seen"], second["search"]["seen"])
+    assert torch.equal(first[what]["seen"], second[what]["seen"])
 
 
 def test_probes_side_by_side_find_what_one_process_finds(path: Path) -> None:

@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from .. import nets
 from ..errors import InputError
 from ..macs import readable
 from ..spaces import RATIOS, TracedSpace, trace
-from . import runs
 from .options import DoctorOptions
 
 __all__ = ["main"]
 
+console = Console()
 FEW = 4  # candidates, or modules, that are printed; of more, the first and the last
 
 
@@ -72,7 +73,7 @@ def _print(space: TracedSpace, seconds: float) -> None:
     full = space.unpruned
     assert full.macs is not None
     size = "x".join(map(str, full.input))
-    runs.console.print(
+    console.print(
         f"{full.net}, images of {size}: {readable(full.macs)} MACs, "
         f"{readable(full.params or 0)} parameters",
         highlight=False,
@@ -82,20 +83,20 @@ def _print(space: TracedSpace, seconds: float) -> None:
         share = f"{100 * space.share(choice.name):.1f}"
         widths.add_row(choice.name, str(len(choice.sites)), _few(choice.candidates), share)
     if space.widths:
-        runs.console.print(widths)
+        console.print(widths)
     depths = Table("depth of", "blocks", "MACs (%)", box=SIMPLE_HEAD)
     for depth in space.depths:
         share = f"{100 * space.share(depth.name):.1f}"
         depths.add_row(depth.name, _few(depth.candidates), share)
     if space.depths:
-        runs.console.print(depths)
+        console.print(depths)
     locked = Table("locked", "channels", "because", box=SIMPLE_HEAD)
     reasons: dict[tuple[str, int], list[str]] = {}
     for entry in space.locked:
         reasons.setdefault((entry.reason, entry.channels), []).append(entry.layer)
     for (reason, channels), layers in reasons.items():
         locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
-    runs.console.print(locked)
+    console.print(locked)
     lowest, highest = space.range()
     print(
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "

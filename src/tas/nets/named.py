@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import InputError, one_of
+from ..errors import InputError, first_line, one_of
 
 __all__ = ["SIDE", "build_named", "default_input", "is_named"]
 
@@ -101,8 +101,7 @@ def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
     try:
         net = make(*given, **options)
     except Exception as error:  # whatever a user's or a library's code may raise
-        line = next((ln for ln in str(error).splitlines() if ln.strip()), repr(error))
-        raise InputError(f"the net '{name}' cannot be built: {line}") from error
+        raise InputError(f"the net '{name}' cannot be built: {first_line(error)}") from error
     if not isinstance(net, nn.Module):
         raise InputError(f"'{name}' gives a {type(net).__name__}, not a torch.nn.Module")
     return net

@@ -5,23 +5,25 @@ cannot be seen in a trace. So the net is cut as far as it goes and run: it has t
 what the whole net gives whose cut channels nobody reads. What fails is found by bisection.
 """
 
-import copy
 import random
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
 import torch
 from torch import Generator, Tensor, nn
 
+from ..errors import InputError, first_line
 from ..macs import evaluating
-from ..tracing import Masks, Structure, cut
+from ..tracing import Masks, Structure, copied, cut
 
 __all__ = ["trial"]
 
 TOLERANCE = 1e-3  # of the scores' standard deviation; float32 leaves about 1e-5
+PERIOD = 65_537  # of the random weights: prime, so that no two channels are alike
 
 
 def trial(
@@ -72,6 +74,7 @@ def trial(
     passed, good = sorted(good, key=_kind), []
     if passed:
         extend(passed, bench.computes)
+    bench.trains(good)
     return failed
 
 
@@ -132,7 +135,33 @@ class _Bench:
         wanted = self._whole(kept, depths)
         if torch.allclose(found, wanted, rtol=0, atol=TOLERANCE * float(wanted.std())):
             return None
-        return Failure("its code takes other channels than it should when there are fewer")
+        return Failure("the net's code takes other channels than it should when some are gone")
+
+    def trains(self, names: Sequence[str]) -> None:
+        """Raise an ``InputError`` unless the net that is cut gives scores in training, too."""
+        small = cut(self.net, self.structure, *self._plan(names, mixed=True))
+        failure = self._in_training(small)
+        if failure is not None:
+            whole = self._in_training(self.net)
+            raise InputError(
+                f"in training mode the net {whole or f'that was cut {failure}'}; what runs in "
+                "training alone, as auxiliary heads do, is not seen: build the net without it"
+            )
+
+    @torch.no_grad()
+    def _in_training(self, net: nn.Module) -> str | None:
+        """What is wrong with what a net gives in training; None: nothing."""
+        pair = torch.cat([self.example, -self.example])  # norms need more than one
+        try:
+            with _same_draws():
+                found = net.train()(pair)
+        except Exception as error:  # whatever the user's code may raise
+            return f"fails in {_place(error, net) or 'its own code'} ({first_line(error)})"
+        if not isinstance(found, Tensor):
+            return f"gives {type(found).__name__}, not scores"
+        if found.shape != (2, self.structure.classes):
+            return f"gives {list(found.shape)} for two images, not scores"
+        return None
 
     def _plan(self, names: Sequence[str], mixed: bool) -> tuple[dict[str, Tensor], dict[str, int]]:
         """The atoms and the numbers of blocks to keep."""
@@ -154,11 +183,11 @@ class _Bench:
     def _scores(self, kept: Mapping[str, Tensor], depths: Mapping[str, int]) -> Tensor | Failure:
         small = cut(self.net, self.structure, kept, depths)
         try:
-            with evaluating(small):
+            with evaluating(small), _same_draws():
                 found = small(self.example)
         except Exception as error:  # whatever the user's code may raise
             place = _place(error, small)
-            return Failure(f"{_first_line(error)} in {place or 'the net itself'}", place)
+            return Failure(f"{place or 'the net'} counts on them: {first_line(error)}", place)
         if found.shape != (1, self.structure.classes):
             return Failure(f"the net then gives {list(found.shape)}")
         return found  # type: ignore[no-any-return]
@@ -179,7 +208,7 @@ class _Bench:
             for block in cut_blocks
         ]
         try:
-            with evaluating(self.net):
+            with evaluating(self.net), _same_draws():
                 weights = torch.cat([torch.empty(0), *parts]).to(self.example)
                 scores: Tensor = self.masks(self.net, self.example, weights)
                 return scores
@@ -188,30 +217,38 @@ class _Bench:
                 handle.remove()
 
 
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """A net may draw random numbers in evaluation, too: the same ones each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 @torch.no_grad()
 def _scrambled(net: nn.Module) -> nn.Module:
     """A copy with random parameters: a trained or fresh one may have zeros that hide mistakes."""
-    net = copy.deepcopy(net)
+    fresh = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in net.parameters()}
+    net = copied(net, fresh)
     generator = Generator().manual_seed(0)
+    noise = torch.randn(PERIOD, generator=generator)
+    for parameter in fresh.values():
+        fan_in = max(parameter.numel() / max(parameter.shape[:1] or (1,)), 1)
+        if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
+            values = 1 + 0.2 * noise
+        else:
+            values = noise / fan_in**0.5
+        values = values.roll(int(torch.randint(PERIOD, (), generator=generator)))
+        flat = parameter.as_strided((parameter.numel(),), (1,))  # as it lies in memory
+        for begin in range(0, len(flat), PERIOD):
+            flat[begin : begin + PERIOD] = values[: len(flat) - begin]
     for module in net.modules():
-        for parameter in module.parameters(recurse=False):
-            fan_in = parameter.numel() / max(parameter.shape[:1] or (1,))
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
-                value = 1 + 0.2 * noise
-            else:
-                value = noise / max(fan_in, 1) ** 0.5
-            parameter.copy_(value)
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
             assert module.running_mean is not None
             size = module.running_var.shape
             module.running_mean.copy_(0.2 * torch.randn(size, generator=generator))
             module.running_var.copy_(0.5 + torch.rand(size, generator=generator))
     return net
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def _place(error: Exception, net: nn.Module) -> str:

@@ -1,7 +1,7 @@
 """Finds out what may shrink in any net: one forward pass, and the channels that it follows."""
 
 from .blocks import Run
-from .cut import cut, reordered
+from .cut import copied, cut, reordered
 from .masks import Masks
 from .shapes import cut_to, kept_atoms
 from .structure import Locked, Structure, Width, analyse
@@ -13,6 +13,7 @@ __all__ = [
     "Structure",
     "Width",
     "analyse",
+    "copied",
     "cut",
     "cut_to",
     "kept_atoms",

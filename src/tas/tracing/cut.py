@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError, first_line
 from .labels import Place
 from .structure import Structure
 
-__all__ = ["cut", "reordered"]
+__all__ = ["copied", "cut", "reordered"]
 
 # Attributes that repeat a size of a module's own parameters, and the dimension that they repeat.
 MIRRORS = {
@@ -36,8 +37,7 @@ def cut(
         kept: by a width's name, the indices of the atoms that stay; without an entry, all.
         depths: by a run's name, how many of its blocks stay; without an entry, all.
     """
-    shared = {id(t): t for t in (*net.parameters(), *net.buffers())}
-    net = copy.deepcopy(net, dict(shared))  # all but the tensors
+    net = copied(net, {id(t): t for t in (*net.parameters(), *net.buffers())})
     for run in structure.runs:
         for path in run.blocks[depths.get(run.name, len(run.blocks)) :]:
             container, _, name = path.rpartition(".")
@@ -64,7 +64,7 @@ def reordered(net: nn.Module, structure: Structure, ranking: Mapping[str, Tensor
     Args:
         ranking: by a width's name, its atoms in their new order; without an entry, as they are.
     """
-    net = copy.deepcopy(net)
+    net = copied(net, {})
     tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     orders: dict[Place, Tensor] = {}
     for width in structure.widths:
@@ -77,6 +77,31 @@ def reordered(net: nn.Module, structure: Structure, ranking: Mapping[str, Tensor
         tensor = tensors[name]
         tensor.copy_(tensor.index_select(dim, order.to(tensor.device)))
     return net
+
+
+def copied(net: nn.Module, instead: Mapping[int, Tensor]) -> nn.Module:
+    """A deep copy of a net.
+
+    Args:
+        instead: by the identity of a tensor, what stands in its place in the copy.
+
+    Raises:
+        InputError: the net holds what cannot be copied.
+    """
+    # Attributes that a forward pass left (old weight norms, kept features) have a history.
+    results: dict[int, Tensor] = {
+        id(value): value.detach()
+        for module in net.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    try:
+        return copy.deepcopy(net, {**results, **instead})
+    except Exception as error:  # whatever an attribute of the user's may raise
+        raise InputError(
+            f"the net cannot be copied, as it must be to be cut: {first_line(error)}; keep out of "
+            "its attributes what copy.deepcopy does not take"
+        ) from error
 
 
 def _sliced(tensor: Tensor, index: Mapping[int, Tensor]) -> Tensor:
@@ -122,9 +147,14 @@ def _mirror(module: nn.Module, before: dict[str, tuple[int, ...]]) -> None:
         return
     first = "weight" if "weight" in changed else changed[0]
     old, new = before[first], after[first]
-    if getattr(module, "transposed", False):
-        old, new = (old[1], old[0], *old[2:]), (new[1], new[0], *new[2:])
     groups = 1
+    if getattr(module, "transposed", False):
+        groups = getattr(module, "groups", 1)
+        if groups > 1:  # [in, out / groups, ...]: as if it were [out, in / groups, ...]
+            shrunk = groups * new[0] // old[0]
+            old, new = (old[1] * groups, old[0] // groups), (new[1] * shrunk, new[0] // shrunk)
+        else:
+            old, new = (old[1], old[0]), (new[1], new[0])
     for name in COUNTS_OF_GROUPS:
         if getattr(module, name, 1) != 1:
             groups = getattr(module, name) * new[0] // old[0]

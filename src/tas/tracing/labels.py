@@ -180,7 +180,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Note the places that make the channels of ``out``."""
         for plane in planes:
             if plane.origin is not None:
-                self.notes.produced.setdefault(plane.origin, self.path[-1])
+                # A parameter of the net itself has no module to be named after.
+                self.notes.produced.setdefault(plane.origin, self.path[-1] or plane.origin[0])
                 self.notes.areas.setdefault(plane.origin, out.numel() // len(plane.labels))
 
     def consume(self, planes: Sequence[Plane]) -> None:

@@ -45,9 +45,11 @@ class Masks(nn.Module):
                 value = masked.get(name, own[name])
                 size = [1] * value.dim()
                 size[dim] = -1
-                masked[name] = value * weights[self.get_buffer(slots)].view(size)
+                kept = weights[self.get_buffer(slots)].to(value.dtype)
+                masked[name] = value * kept.view(size)
         norms = {
-            id(own[name]): weights[self.get_buffer(slots)] for name, slots in self._norms.items()
+            id(own[name]): weights[self.get_buffer(slots)].to(own[name].dtype)
+            for name, slots in self._norms.items()
         }
         if not norms:
             return functional_call(net, masked, (images,))

@@ -38,6 +38,7 @@ def _unknown(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> Non
     name = func.overloadpacket.__name__
     for tensor in tensors(args, kwargs):
         tracer.lock(tracer.planes(tensor), f"no rule for the operator '{name}'")
+    tracer.note_cost(operator_macs(func, args, kwargs, out))  # of sizes that stay
 
 
 # Element by element ------------------------------------------------------------------------------
@@ -226,15 +227,13 @@ def _convolution(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) ->
     """Fresh channels out of those that the input carries.
 
     Groups: a group lives or dies as a whole, with all it reads and all it makes; ``groups``
-    shrinks. A depthwise convolution is the case of one channel to a group.
+    shrinks. A depthwise convolution is the case of one channel to a group. The weight [in, out /
+    groups, ...] of a transposed one has no places for all that it makes: they go by its inputs.
     """
     x, weight, bias = args[0], args[1], args[2]
     transposed = func.overloadpacket.__name__ != "mkldnn_convolution" and args[6]
     groups = args[6] if func.overloadpacket.__name__ == "mkldnn_convolution" else args[8]
     to, of = (1, 0) if transposed else (0, 1)
-    if transposed and groups > 1:
-        _unknown(tracer, func, args, kwargs, out)
-        return
     for dim in range(2, weight.dim()):
         tracer.lock(tracer.along(weight, dim), "a kernel")
     for dim in (0, *range(2, x.dim())):
@@ -242,6 +241,12 @@ def _convolution(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) ->
     inputs = tracer.labels(x, 1)
     outputs = tracer.along(weight, to)
     made = tracer.labels(weight, to)
+    if transposed and groups > 1:
+        outputs = tracer.along(weight, 0)
+        read = tracer.labels(weight, 0)
+        tracer.tie(inputs, read, "a grouped convolution of something of a fixed size")
+        if not isinstance(read, int):
+            made = read.view(groups, -1)[:, :1].expand(groups, weight.shape[1]).flatten()
     if groups == 1:
         tracer.tie(inputs, tracer.labels(weight, of), "reads what has a fixed size")
         tracer.consume(tracer.along(weight, of))
@@ -258,7 +263,7 @@ def _convolution(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) ->
     sides = tracer.labels(weight, 0), tracer.labels(weight, 1)
     tracer.note_cost(operator_macs(func, args, kwargs, out), *sides)
     tracer.produce(outputs, out)
-    tracer.carry(out, [Plane(1, p.labels) for p in outputs])
+    tracer.carry(out, [] if isinstance(made, int) else [Plane(1, made)])
 
 
 def _product(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
@@ -459,7 +464,10 @@ RULES: dict[str, Rule] = {
         "adaptive_max_pool2d", "max_pool2d", "max_pool2d_with_indices", "mkldnn_max_pool2d",
         "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d",
         "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "reflection_pad2d",
-        "replication_pad2d",
+        "replication_pad2d", "_adaptive_avg_pool3d", "adaptive_max_pool3d", "avg_pool3d",
+        "max_pool3d_with_indices", "upsample_linear1d", "upsample_nearest1d",
+        "upsample_nearest3d", "upsample_trilinear3d", "_upsample_nearest_exact2d",
+        "reflection_pad1d", "reflection_pad3d", "replication_pad1d", "replication_pad3d",
     ), _window),
     **dict.fromkeys((
         "mean", "sum", "amax", "amin", "max", "min", "var", "var_mean", "std", "prod", "argmax",

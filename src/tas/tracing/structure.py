@@ -16,11 +16,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..macs import evaluating, naming
 from ..shape import Side, Sum
 from .blocks import Run, Visit, find_runs, visiting
 from .labels import Notes, Place, Plane, Tracer
+from .refused import refuse
 from .rules import apply_rule
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
@@ -112,6 +113,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
     Raises:
         InputError: the net does not run on the example, or gives no scores [N, classes].
     """
+    refuse(net)
     example = example[:1]
     tracer = Tracer(net, apply_rule)
     with (
@@ -124,10 +126,10 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         try:
             scores = net(example)
         except Exception as error:  # whatever the user's code may raise
-            line = next((ln for ln in str(error).splitlines() if ln.strip()), repr(error))
-            where = f" in {tracer.path[-1]}" if tracer.path[-1] else ""
+            where = f" in {tracer.path[-1]}" if tracer.path[-1:] > [""] else ""
+            size = list(example.shape[1:])
             raise InputError(
-                f"the net does not run on images of {list(example.shape[1:])}{where}: {line}"
+                f"the net does not run on images of {size}{where}: {first_line(error)}"
             ) from error
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
