@@ -184,8 +184,7 @@ def search(
         space = _ranked(space, batches(sides[0], seed), device)
     if isinstance(options, SearchOptions):
         torch.manual_seed(seed)
-        traced = isinstance(space, TracedSpace)
-        supernet = MaskedSupernet(space, unit) if traced else Supernet(space, unit=unit)  # type: ignore[arg-type]
+        supernet = _supernet(space, unit, options.mixing)
         task = training.Search(supernet, options, float(limit))
         if options.bilevel:
             halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
@@ -401,6 +400,14 @@ def _fresh(net: str, data: Data) -> nn.Module:
 def _plain(space: Space, shape: Shape) -> nn.Module:
     """A probe: fresh weights for our own nets, those of its model for a traced one."""
     return space.derive(shape) if isinstance(space, TracedSpace) else nets.build(shape)
+
+
+def _supernet(space: Space, unit: str, mixing: str) -> Supernet:
+    if not isinstance(space, TracedSpace):
+        return Supernet(space, unit=unit, mixing="interpolate" if mixing == "auto" else mixing)
+    if mixing == "interpolate":
+        raise InputError("--mixing interpolate: the widths of a traced net are mixed by masks")
+    return MaskedSupernet(space, unit)
 
 
 def _ranked(space: TracedSpace, batches: data_room.Batches, device: str) -> TracedSpace:
