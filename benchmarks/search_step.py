@@ -1,15 +1,16 @@
 """What a search step costs, as a ratio to a plain training step of the unpruned net.
 
     python benchmarks/search_step.py [--net resnet20 resnet56] [--batch-size 256] [--json]
-        [--reference PATH]
+        [--kinds plain search mask] [--reference PATH]
 
 A search step trains the weights on one batch and the logits on another; its floor is 5/3 of a
-plain step, because the logits need no gradient of the weights. Beside it stand the search in one
-pass (``--bilevel false``), a distillation step whose teacher is the same net, and with
-``--reference`` the search step of a checkout of the released code, run as it is, in float32. All
-kinds of step take turns in one process, so that the ratios hold while the machine's speed drifts:
-each is the median of the ratios of neighbours. Peak memory is taken in a process of its own for
-each kind.
+plain step, because the logits need no gradient of the weights. Widths are mixed by interpolation
+(``search``) or by masks (``mask``), and either in one pass as well (``--bilevel false``). Beside
+them stand a distillation step whose teacher is the same net, that teacher's part of it alone
+(``teacher``), and with ``--reference`` the search step of a checkout of the released code, run as
+it is, in float32. All kinds of step take turns in one process, so that the ratios hold while the
+machine's speed drifts: each is the median of the ratios of neighbours. Peak memory is taken in a
+process of its own for each kind.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from accelerate import Accelerator
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -40,10 +42,19 @@ from tas.training import (
     SearchOptions,
     TrainOptions,
     accelerator,
+    place,
 )
+from tas.training.hardware import place_module
 
 FLOOR = 5 / 3
-KINDS = ("plain", "search", "one_pass", "distil")
+SEARCHES = {  # how each is made
+    "search": {"mixing": "interpolate"},
+    "mask": {"mixing": "mask"},
+    "one_pass": {"mixing": "interpolate", "bilevel": False},
+    "mask_one_pass": {"mixing": "mask", "bilevel": False},
+}
+KINDS = ("plain", *SEARCHES, "distil", "teacher")
+MEASURED = ("plain", "search", "mask")  # those whose peak memory is taken
 Step = Callable[[], None]
 
 
@@ -57,7 +68,8 @@ def main() -> None:
     parser.add_argument("--residual", default="free", choices=["free", "tied"])
     parser.add_argument("--what", default="both", choices=["width", "depth", "both"])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--pairs", type=int, default=8, help="timed pairs of steps (default 8)")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--pairs", type=int, default=8, help="timed steps of each kind (default 8)")
     parser.add_argument("--reference", help="a checkout of D-X-Y/AutoDL-Projects, for CIFAR nets")
     parser.add_argument("--json", action="store_true", help="print JSON objects instead of a table")
     options = parser.parse_args()
@@ -82,7 +94,8 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
     """Times in milliseconds and peak memory in MiB of both kinds of step."""
     where = accelerator(options.device, precision).device
     arguments = (net, size, precision, str(where), options.residual, options.what)
-    steps = {kind: step_of(kind, *arguments) for kind in KINDS}
+    kinds = list(dict.fromkeys(["plain", *options.kinds]))
+    steps = {kind: step_of(kind, *arguments) for kind in kinds}
     if options.reference:
         steps["reference"] = reference_step(options.reference, net, size, options.what, where)
     times: dict[str, list[float]] = {kind: [] for kind in steps}
@@ -95,25 +108,25 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
         kind: [s / p for s, p in zip(each, times["plain"], strict=True)]
         for kind, each in times.items()
     }
-    memory = {kind: peak_mib(kind, *arguments) for kind in ("plain", "search")}
-    row = {
+    memory = {kind: peak_mib(kind, *arguments) for kind in kinds if kind in MEASURED}
+    row: dict[str, Any] = {
         "net": net,
         "batch": size,
         "precision": precision,
         "device": str(where),
         **{f"{kind}_ms": round(statistics.median(each) * 1e3, 1) for kind, each in times.items()},
-        "ratio": round(statistics.median(ratios["search"]), 2),
-        "ratio_spread": [round(min(ratios["search"]), 2), round(max(ratios["search"]), 2)],
         "floor": round(FLOOR, 2),
-        "one_pass_ratio": round(statistics.median(ratios["one_pass"]), 2),
-        "distil_ratio": round(statistics.median(ratios["distil"]), 2),
-        "plain_mib": round(memory["plain"]),
-        "search_mib": round(memory["search"]),
-        "memory_ratio": round(memory["search"] / memory["plain"], 2),
     }
-    if options.reference:
-        pairs = zip(times["reference"], times["search"], strict=True)
-        row["reference_over_search"] = round(statistics.median(r / s for r, s in pairs), 2)
+    for kind in kinds[1:]:
+        row[f"{kind}_ratio"] = round(statistics.median(ratios[kind]), 2)
+        row[f"{kind}_ratio_spread"] = [round(f(ratios[kind]), 2) for f in (min, max)]
+    for kind, mib in memory.items():
+        row[f"{kind}_mib"] = round(mib)
+        row[f"{kind}_memory_ratio"] = round(mib / memory["plain"], 2)
+    for kind in SEARCHES:
+        if options.reference and kind in kinds:
+            pairs = zip(times["reference"], times[kind], strict=True)
+            row[f"reference_over_{kind}"] = round(statistics.median(r / s for r, s in pairs), 2)
     return row
 
 
@@ -124,6 +137,8 @@ def step_of(
     where = accelerator(device, precision)
     images = torch.randn(size, *nets.full_shape(net).input, device=where.device)
     batch = images, torch.randint(0, 10, (size,), device=where.device)
+    if kind == "teacher":
+        return teacher_step(net, images, where)
     task: Classification | Search
     if kind in ("plain", "distil"):
         options = TrainOptions(precision=precision)
@@ -136,13 +151,25 @@ def step_of(
         )
     else:
         space = resnet_space(net, residual=residual, what=what)
-        bilevel = kind == "search"
-        search = SearchOptions(precision=precision, bilevel=bilevel)
-        task = Search(Supernet(space), search, space.budget(0.55))
+        how: dict[str, Any] = SEARCHES[kind]
+        supernet = Supernet(space, mixing=how["mixing"])
+        task = Search(supernet, SearchOptions(precision=precision, **how), space.budget(0.55))
     task.start(where, 1000, 0)
     task.module.train()
-    given = (batch, batch) if kind == "search" else batch
+    paired = isinstance(task, Search) and task.options.bilevel
+    given = (batch, batch) if paired else batch
     return lambda: void(task.step(given, 10))
+
+
+def teacher_step(net: str, images: torch.Tensor, where: Accelerator) -> Step:
+    """What a distillation asks of its teacher."""
+    teacher = place_module(nets.build(net), where.device).eval()
+
+    def step() -> None:
+        with torch.inference_mode(), where.autocast():
+            teacher(place(images, where.device))
+
+    return step
 
 
 def reference_step(path: str, net: str, size: int, what: str, device: torch.device) -> Step:
@@ -268,27 +295,19 @@ def machine() -> dict[str, str]:
 def show(rows: list[dict[str, Any]]) -> None:
     """The rows as a table."""
     table = Table("net", "batch", "dtype", box=SIMPLE_HEAD)
-    columns = {
-        "plain": "plain_ms",
-        "search": "search_ms",
-        "ratio": "ratio",
-        "one pass": "one_pass_ratio",
-        "distil": "distil_ratio",
-        "memory": "plain_mib",
-        "search ": "search_mib",
-        "ratio ": "memory_ratio",
-    }
-    if "reference_ms" in rows[0]:
-        columns |= {"reference": "reference_ms", "times ours": "reference_over_search"}
+    columns = {"plain, ms": "plain_ms", "plain, MiB": "plain_mib"}
+    for kind in (*SEARCHES, "distil", "teacher"):
+        name = kind.replace("_", " ")
+        columns |= {f"{name}, time": f"{kind}_ratio", f"{name}, memory": f"{kind}_memory_ratio"}
+    columns |= {f"released / {k.replace('_', ' ')}": f"reference_over_{k}" for k in SEARCHES}
+    columns = {title: figure for title, figure in columns.items() if figure in rows[0]}
     for title in columns:
         table.add_column(title, justify="right")
     for row in rows:
         texts = (row["net"], str(row["batch"]), row["precision"])
         table.add_row(*texts, *(f"{row[figure]:g}" for figure in columns.values()))
-    Console(width=max(120, Console().width)).print(table)
-    print(
-        "times in ms; ratio, one pass, distil: to a plain step; peak memory in MiB, plain, search"
-    )
+    Console(width=max(160, Console().width)).print(table)
+    print("time and peak memory of a kind: as a ratio to a plain step")
     facts = {"device": rows[0]["device"], "floor of the ratio": rows[0]["floor"], **machine()}
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import tas
 from tas import data, nets, recipes
 from tas.errors import InputError
 from tas.macs import count
-from tas.spaces import resnet_space
+from tas.spaces import resnet_space, trace
 from tas.training import RunDir, TrainOptions
 
 
@@ -106,6 +107,25 @@ def test_the_papers_search_in_one_pass_sees_every_picture_in_every_epoch() -> No
     assert steps == len(digits.train) // 256
     assert (found.shape.macs or 0) <= found.budget
     assert found.history.last["logit_loss"] == found.history.last["loss"]
+
+
+def test_widths_are_mixed_as_asked_and_in_traced_nets_by_masks() -> None:
+    def mixed(net: Any, how: str) -> str:
+        options = replace(recipes.paper().search, epochs=1, batch_size=512, mixing=how)
+        found = tas.search(net, "digits", 0.6, options=options, progress=False, subset=4)
+        assert found.supernet is not None
+        draw: Any = found.supernet.draw(1.0)
+        if hasattr(draw, "atoms"):
+            return "traced"
+        return {1: "mask", 2: "interpolate"}[draw.widths["stem"].dim()]
+
+    assert mixed("resnet20", "auto") == "interpolate"
+    assert mixed("resnet20", "mask") == "mask"
+    net = nets.build("resnet20", 10, (1, 8, 8))
+    traced = trace(net, torch.zeros(1, 1, 8, 8))
+    assert mixed(traced, "auto") == "traced"
+    with pytest.raises(InputError, match=r"--mixing interpolate: .*traced net"):
+        mixed(traced, "interpolate")
 
 
 def test_a_space_of_ones_own_can_be_searched() -> None:

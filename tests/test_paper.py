@@ -34,6 +34,13 @@ def test_width_matrix_mixes_two_widths_as_the_paper_does() -> None:
         assert not mixed[:, n:].any()
 
 
+def test_width_mask_keeps_what_both_widths_have_and_weights_what_one_of_them_lacks() -> None:
+    widths, weights = torch.tensor([[3, 6], [8, 5]]), torch.tensor([[0.3, 0.7], [0.9, 0.1]])
+    ones, masks = torch.ones, paper.width_mask(widths, weights, 8)
+    torch.testing.assert_close(masks[0], torch.cat([ones(3), 0.7 * ones(3), 0 * ones(2)]))
+    torch.testing.assert_close(masks[1], torch.cat([ones(5), 0.9 * ones(3)]))
+
+
 def test_sample_two_draws_without_replacement_from_the_gumbel_softmax() -> None:
     # At a high tau the second noise decides, so that pairs follow softmax(u) ~ uniform; at tau 1
     # the first member of the pair follows softmax(logits) perturbed twice: compare frequencies

@@ -13,9 +13,12 @@ from tas.derive import derive
 from tas.spaces import resnet_space
 from tas.supernet import Supernet
 
+MIXINGS = ("interpolate", "mask")
 
-def supernet_of(net: str, side: int = 16, **options: Any) -> Supernet:
-    supernet = Supernet(resnet_space(nets.full_shape(net, 5, (3, side, side)), **options))
+
+def supernet_of(net: str, side: int = 16, mixing: str = "interpolate", **options: Any) -> Supernet:
+    space = resnet_space(nets.full_shape(net, 5, (3, side, side)), **options)
+    supernet = Supernet(space, mixing=mixing)
     randomise_norms(supernet)
     return supernet.eval()
 
@@ -29,18 +32,22 @@ def difference(supernet: Supernet, shape: Any, side: int = 16) -> float:
     return float((whole - small(x)).abs().max() / whole.std())
 
 
+@pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("net", ["resnet20", "resnet164", "resnet18", "resnet50"])
-def test_one_hot_is_the_derived_net_in_tied_spaces(net: str) -> None:
+def test_one_hot_is_the_derived_net_in_tied_spaces(net: str, mixing: str) -> None:
     side = 64 if nets.architecture(net).large_input else 16
-    supernet = supernet_of(net, side, residual="tied")
+    supernet = supernet_of(net, side, mixing, residual="tied")
     for seed in range(2):
         assert difference(supernet, random_shape(supernet.space, seed), side) < 1e-4
 
 
+@pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("net", ["resnet20", "resnet18"])
-def test_one_hot_is_the_derived_net_in_free_spaces_whose_streams_do_not_shrink(net: str) -> None:
+def test_one_hot_is_the_derived_net_in_free_spaces_whose_streams_do_not_shrink(
+    net: str, mixing: str
+) -> None:
     side = 64 if nets.architecture(net).large_input else 16
-    supernet = supernet_of(net, side)
+    supernet = supernet_of(net, side, mixing)
     space = supernet.space
     grew = 0
     for seed in range(3):
@@ -54,17 +61,41 @@ def test_one_hot_is_the_derived_net_in_free_spaces_whose_streams_do_not_shrink(n
     assert grew  # some projections were added
 
 
-def test_depth_only_and_width_only() -> None:
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_depth_only_and_width_only(mixing: str) -> None:
     for what in ("depth", "width"):
-        supernet = supernet_of("resnet20", what=what, residual="tied")
+        supernet = supernet_of("resnet20", what=what, residual="tied", mixing=mixing)
         assert difference(supernet, random_shape(supernet.space, 0)) < 1e-4
 
 
-def test_without_a_draw_it_is_the_widest_net() -> None:
-    supernet = supernet_of("resnet20")
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_without_a_draw_it_is_the_widest_net(mixing: str) -> None:
+    supernet = supernet_of("resnet20", mixing=mixing)
     x = images(2, 3, 16, 16)
     assert torch.equal(supernet(x), supernet.net(x))
     torch.testing.assert_close(supernet(x), supernet(x, supernet.one_hot(supernet.space.widest)))
+
+
+def test_masks_at_the_parameters_are_masks_at_the_channels() -> None:
+    """After every norm, or convolution without one: outputs and the gradients of all parameters."""
+
+    def results(supernet: Supernet, draw: Any, mixed: bool) -> list[torch.Tensor]:
+        supernet.zero_grad()
+        output = supernet(x, draw) if mixed else supernet.net(x)
+        F.cross_entropy(output, torch.arange(4)).backward()
+        found = [output, *(p.grad for n, p in supernet.named_parameters() if "depth" not in n)]
+        return found  # type: ignore[return-value]
+
+    supernet = supernet_of("resnet20", what="width", mixing="mask").train().double()
+    x = images(4, 3, 16, 16).double()
+    ours = results(supernet, supernet.draw(1.0, seeded()), mixed=True)
+    draw = supernet.draw(1.0, seeded())
+    for site, mask in draw.widths.items():
+        supernet.net.get_submodule(site).register_forward_hook(
+            lambda module, inputs, output, mask=mask: output * mask[:, None, None]
+        )
+    for a, b in zip(ours, results(supernet, draw, mixed=False), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 class NoHostSync(TorchDispatchMode):
@@ -87,10 +118,13 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
+@pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("what", ["width", "depth", "both"])
 @pytest.mark.parametrize("residual", ["free", "tied"])
-def test_a_search_step_moves_what_is_searched_and_never_syncs(residual: str, what: str) -> None:
-    supernet, weights, logits, batch = search_parts(residual=residual, what=what)
+def test_a_search_step_moves_what_is_searched_and_never_syncs(
+    residual: str, what: str, mixing: str
+) -> None:
+    supernet, weights, logits, batch = search_parts(residual=residual, what=what, mixing=mixing)
     before = [p.detach().clone() for p in supernet.parameters()]
     with NoHostSync():
         figures = paper.search_step(supernet, batch, batch, weights, logits, tau=1.0, budget=1e6)
@@ -102,8 +136,11 @@ def test_a_search_step_moves_what_is_searched_and_never_syncs(residual: str, wha
     assert all(v.isfinite() and not v.requires_grad for v in figures.values())
 
 
-def test_the_pass_of_the_logits_makes_no_gradient_of_the_weights_and_the_other_way_round() -> None:
-    supernet, weights, logits, batch = search_parts()
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_the_pass_of_the_logits_makes_no_gradient_of_the_weights_and_the_other_way_round(
+    mixing: str,
+) -> None:
+    supernet, weights, logits, batch = search_parts(mixing=mixing)
     seen: list[tuple[bool, bool]] = []
 
     def backward(loss: torch.Tensor) -> None:
@@ -162,9 +199,10 @@ def test_the_fast_form_of_the_whole_step_is_the_plain_one(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("what", ["width", "depth", "both"])
-def test_a_search_step_never_syncs_on_a_gpu(what: str) -> None:
-    supernet = supernet_of("resnet20", what=what).cuda().train()
+def test_a_search_step_never_syncs_on_a_gpu(what: str, mixing: str) -> None:
+    supernet = supernet_of("resnet20", what=what, mixing=mixing).cuda().train()
     weights = torch.optim.SGD(supernet.weight_parameters(), 0.1, momentum=0.9, nesterov=True)
     logits = torch.optim.Adam(supernet.logit_parameters(), 1e-3)
     batch = images(8, 3, 16, 16).cuda(), (torch.arange(8) % 5).cuda()

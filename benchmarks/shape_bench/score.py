@@ -44,6 +44,7 @@ INHERITING_EPOCHS = 1  # of a probe that starts from trained weights
 ENOUGH = (
     32  # shapes to choose among: in so coarse a space 1 % below the budget there are one or two
 )
+TRUTHS = {"true": True, "false": False}  # bool("false") is true
 Truth = Mapping[bench.Key, float]
 
 
@@ -190,7 +191,8 @@ def changed(how: SearchOptions | ProbeOptions, settings: list[str]) -> Any:
     values = {}
     for setting in settings:
         name, _, value = setting.partition("=")
-        values[name] = type(getattr(how, name))(value)
+        kind = type(getattr(how, name))
+        values[name] = TRUTHS[value.lower()] if kind is bool else kind(value)
     return replace(how, **values)
 
 

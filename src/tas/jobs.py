@@ -194,10 +194,7 @@ def search(
         space = _ranked(space, batches(sides[0], seed), device)
     if isinstance(options, SearchOptions):
         torch.manual_seed(seed)
-        if isinstance(space, TracedSpace):
-            supernet = MaskedSupernet(space, unit)
-        else:
-            supernet = Supernet(space, unit=unit)
+        supernet = _supernet(space, unit, options.mixing)
         task = training.Search(supernet, options, float(limit))
         if options.bilevel:
             halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
@@ -421,6 +418,14 @@ def _ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
     if isinstance(space, ResNetSpace) and space.source is not None:
         return space.starting_from(_sorted(space.source, space.unpruned.input, batches, device))
     return space
+
+
+def _supernet(space: Space, unit: str, mixing: str) -> Supernet:
+    if not isinstance(space, TracedSpace):
+        return Supernet(space, unit=unit, mixing="interpolate" if mixing == "auto" else mixing)
+    if mixing == "interpolate":
+        raise InputError("--mixing interpolate: the widths of a traced net are mixed by masks")
+    return MaskedSupernet(space, unit)
 
 
 def _inherited(

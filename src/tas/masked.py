@@ -48,23 +48,12 @@ class MaskedSupernet(Supernet):
     counts: Tensor  # [widths, K] its channel counts, candidate by candidate
 
     def __init__(self, space: TracedSpace, unit: str = "macs") -> None:
-        super().__init__(space, unit=unit)
-
-    def forward(self, images: Tensor, draw: Any = None) -> Tensor:
-        """Class scores [N, classes] of images [N, C, H, W]; without a draw, of the whole net."""
-        if draw is None:
-            return self.net(images)  # type: ignore[no-any-return]
-        self._draw = draw
-        try:
-            return self.masks(self.net, images, draw.atoms)  # type: ignore[no-any-return]
-        finally:
-            self._draw = None
-            self._features.clear()
+        super().__init__(space, unit=unit, mixing="mask")
 
     def _plain_net(self) -> nn.Module:
         return copied(self.space.model, {})
 
-    def _place_choices(self) -> None:
+    def _place_choices(self, mixing: str) -> None:
         space = self.space
         self.masks = Masks(space.structure)
         keys = [(i, c.of(key), key) for i, c in enumerate(space.widths) for key in c.keys]
@@ -84,6 +73,9 @@ class MaskedSupernet(Supernet):
         self.register_buffer("counts", counts, persistent=False)
         owners = torch.tensor([i for i, _, _ in keys], dtype=torch.long)
         self.register_buffer("choice", owners, persistent=False)
+
+    def _mixed(self, images: Tensor, draw: Any) -> Tensor:
+        return self.masks(self.net, images, draw.atoms)  # type: ignore[no-any-return]
 
     def _applied(self, widths: Tensor, weights: Tensor, depths: Tensor) -> Any:
         drawn = (self.candidates[:, None] == widths[:, :, None]).byte().argmax(-1)  # [choices, 2]

@@ -86,6 +86,23 @@ def width_matrix(widths: Tensor, weights: Tensor, size: int) -> Tensor:
     return torch.einsum("lt,ltij->lij", weights, matrices)
 
 
+def width_mask(widths: Tensor, weights: Tensor, size: int) -> Tensor:
+    """Not the paper's: p_a 1[:a] + p_b 1[:b] of every choice, 1[:c] keeping the first c channels.
+
+    The channel masking of FBNetV2 (Wan et al., CVPR 2020, arXiv 2004.05565) in the place of
+    ``width_matrix``. A channel keeps its meaning whichever candidate is drawn: those that both keep
+    are multiplied by p_a + p_b = 1.
+
+    Args:
+        widths: [L, 2], channels; weights: [L, 2].
+
+    Returns:
+        [L, size], to be multiplied to the channels.
+    """
+    inside = torch.arange(size, device=widths.device) < widths[..., None]  # [L, 2, size]
+    return torch.einsum("lt,ltc->lc", weights, inside.to(weights.dtype))
+
+
 def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None = None) -> Tensor:
     """Section 3.1, search for depth: the weighted sum of a stage's outputs at all its depths.
 

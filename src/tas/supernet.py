@@ -1,22 +1,22 @@
 """The supernet: the plain net, hooks on it, and the logits of its choices.
 
-A hook after each searched convolution (after its norm, before the activation) multiplies the
-channels by one matrix; hooks on the blocks and on the stage mix the outputs at the candidate
-depths. The algorithm is ``tas.paper``; this file only brings it to the right places, in
-its fast form, ``tas.fast``, wherever there is one.
+After each searched convolution (after its norm, before the activation) the channels are mixed: by
+interpolation, which multiplies them by one matrix, or by a mask, one factor per channel. Hooks on
+the blocks and on the stage mix the outputs at the candidate depths. The algorithm is ``tas.paper``;
+this file only brings it to the right places, in its fast form, ``tas.fast``, wherever there is one.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.func import functional_call
 
 from . import fast, paper
 from .derive import inherit
-from .nets import ConvNorm, build
+from .nets import build
 from .shape import Shape
 from .space import ExpectedCost, Space
 
@@ -28,11 +28,12 @@ class Draw:
     """One sample of all choices: what the hooks apply.
 
     Attributes:
-        matrices: [C, C] by the path of the module whose output it multiplies.
-        depths: by the path of a stage: weights [D] and matrices [D, C, C] (None: all one width).
+        widths: by the path of the module whose output it multiplies, a matrix [C, C] or a mask [C].
+        depths: by the path of a stage: weights [D] and matrices [D, C, C] (None: nothing to bring
+            to another width).
     """
 
-    matrices: dict[str, Tensor]
+    widths: dict[str, Tensor]
     depths: dict[str, tuple[Tensor, Tensor | None]]
 
 
@@ -43,13 +44,20 @@ class Supernet(nn.Module):
         space: the choices; the net is the plain net of its widest shape.
         source: a net whose weights the supernet starts from; None: fresh weights.
         unit: what the expected cost counts, ``"macs"`` or ``"params"``.
+        mixing: of two widths: ``"interpolate"``, the paper's, or ``"mask"``.
     """
 
     candidates: Tensor  # [L, K] channel counts
     width_mask: Tensor  # [L, K] 0 for a candidate, -inf where a choice has fewer
     depth_mask: Tensor  # [D, K_d]
 
-    def __init__(self, space: Space, source: nn.Module | None = None, unit: str = "macs") -> None:
+    def __init__(
+        self,
+        space: Space,
+        source: nn.Module | None = None,
+        unit: str = "macs",
+        mixing: str = "interpolate",
+    ) -> None:
         super().__init__()
         self.space = space
         self.net = self._plain_net()
@@ -64,7 +72,7 @@ class Supernet(nn.Module):
         # Nearly equal at first; the noise breaks the tie of the most likely shape (as released).
         self.width_logits = nn.Parameter(0.01 * torch.randn(self.width_mask.shape))
         self.depth_logits = nn.Parameter(0.01 * torch.randn(self.depth_mask.shape))
-        self._place_choices()
+        self._place_choices(mixing)
         self._draw: Draw | None = None
         self._features: dict[str, list[Tensor]] = {}
         self._register_hooks()
@@ -122,10 +130,11 @@ class Supernet(nn.Module):
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """Class scores [N, classes] of images [N, C, H, W]; without a draw, of the widest net."""
+        if draw is None:
+            return self.net(images)  # type: ignore[no-any-return]
         self._draw = draw
         try:
-            with fast.mixing(self._norms, draw.matrices) if draw else nullcontext():
-                return self.net(images)  # type: ignore[no-any-return]
+            return self._mixed(images, draw)
         finally:
             self._draw = None
             self._features.clear()
@@ -135,9 +144,10 @@ class Supernet(nn.Module):
     def _plain_net(self) -> nn.Module:
         return build(self.space.widest)
 
-    def _place_choices(self) -> None:
-        """Group the choices by full width, so that a group's matrices are built at once."""
+    def _place_choices(self, mixing: str) -> None:
+        """Group the choices by full width, so that a group's factors are built at once."""
         space, row = self.space, {c.name: i for i, c in enumerate(self.space.widths)}
+        self._mixer = MIXERS[mixing](self.net, [s for c in space.widths for s in c.sites])
         self._groups: list[tuple[int, list[tuple[str, ...]]]] = []
         for size in sorted({c.candidates[-1] for c in space.widths}):
             rows = [i for i, c in enumerate(space.widths) if c.candidates[-1] == size]
@@ -146,25 +156,32 @@ class Supernet(nn.Module):
             self._groups.append((size, sites))
         # Per stage: the choices whose sampled widths make up the stream at each candidate depth.
         self._streams: dict[str, list[list[int]]] = {}
+        if isinstance(
+            self._mixer, _Masking
+        ):  # the channels of a narrower stream stay where they are
+            return
         for depth in space.depths:
             streams = [depth.streams[d - 1] for d in depth.candidates]
             if any(set(stream) != set(streams[0]) for stream in streams):
                 self._streams[depth.name] = [[row[str(s)] for s in stream] for stream in streams]
 
+    def _mixed(self, images: Tensor, draw: Draw) -> Tensor:
+        return self._mixer(self.net, images, draw.widths)
+
     def _applied(self, widths: Tensor, weights: Tensor, depths: Tensor) -> Draw:
-        """Matrices and mixtures for sampled widths [L, 2], weights [L, 2] and depths [D, K_d]."""
-        matrices: dict[str, Tensor] = {}
+        """Factors and mixtures for sampled widths [L, 2], weights [L, 2] and depths [D, K_d]."""
+        factors: dict[str, Tensor] = {}
         for size, sites in self._groups:
             rows = self.get_buffer(f"rows_{size}")
-            built = paper.width_matrix(widths[rows], weights[rows], size)
-            for matrix, names in zip(built, sites, strict=True):
-                matrices |= dict.fromkeys(names, matrix)
+            built = self._mixer.factors(widths[rows], weights[rows], size)
+            for factor, names in zip(built, sites, strict=True):
+                factors |= dict.fromkeys(names, factor)
         mixtures: dict[str, tuple[Tensor, Tensor | None]] = {}
         active = widths.amax(-1)
         for i, choice in enumerate(self.space.depths):
             weight = depths[i, : len(choice.candidates)]
             mixtures[choice.name] = (weight, self._stream_matrices(choice.name, active))
-        return Draw(matrices, mixtures)
+        return Draw(factors, mixtures)
 
     def _stream_matrices(self, stage: str, active: Tensor) -> Tensor | None:
         """[D, C, C]: from the stream's width at each candidate depth to the widest of them."""
@@ -176,29 +193,11 @@ class Supernet(nn.Module):
         return paper.channel_matrix(widths.amax().expand_as(widths), widths, size)
 
     def _register_hooks(self) -> None:
-        self._norms: dict[str, nn.BatchNorm2d] = {}  # those that mix by themselves, see ``fast``
-        for choice in self.space.widths:
-            for site in choice.sites:
-                module = self.net.get_submodule(site)
-                if isinstance(module, ConvNorm):
-                    module = module.norm  # what it returns
-                if fast.foldable(module):
-                    self._norms[site] = module
-                else:
-                    module.register_forward_hook(self._mix_widths(site))
         for depth in self.space.depths:
             for d in depth.candidates:
                 block = self.net.get_submodule(depth.blocks[d - 1])
                 block.register_forward_hook(self._keep_feature(depth.name))
             self.net.get_submodule(depth.name).register_forward_hook(self._mix_depths(depth.name))
-
-    def _mix_widths(self, site: str) -> Callable[..., Tensor | None]:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
-            if self._draw is None:
-                return None
-            return paper.mix_channels(output, self._draw.matrices[site])
-
-        return hook
 
     def _keep_feature(self, stage: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -214,6 +213,66 @@ class Supernet(nn.Module):
             return fast.mix_depths(self._features.pop(stage), *self._draw.depths[stage])
 
         return hook
+
+
+class _Interpolation:
+    """Multiplies matrices to channels: within the norms that can do it, by hooks elsewhere."""
+
+    factors = staticmethod(paper.width_matrix)
+
+    def __init__(self, net: nn.Module, sites: Iterable[str]) -> None:
+        self._norms: dict[str, nn.BatchNorm2d] = {}  # those that mix by themselves, see ``fast``
+        self._matrices: Mapping[str, Tensor] = {}
+        for site in sites:
+            norm = net.get_submodule(f"{site}.norm")  # what a ``ConvNorm`` returns
+            if fast.foldable(norm):
+                self._norms[site] = norm
+            else:
+                norm.register_forward_hook(self._hook(site))
+
+    def __call__(self, net: nn.Module, images: Tensor, matrices: Mapping[str, Tensor]) -> Tensor:
+        self._matrices = matrices
+        try:
+            with fast.mixing(self._norms, matrices):
+                return net(images)  # type: ignore[no-any-return]
+        finally:
+            self._matrices = {}
+
+    def _hook(self, site: str) -> Callable[..., Tensor | None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            matrix = self._matrices.get(site)
+            return None if matrix is None else paper.mix_channels(output, matrix)
+
+        return hook
+
+
+class _Masking:
+    """Multiplies masks to the parameters that channels come from, and nothing to the channels: to
+    scale and shift of the norm or, where there is none, to the weights of the convolution."""
+
+    factors = staticmethod(paper.width_mask)
+
+    def __init__(self, net: nn.Module, sites: Iterable[str]) -> None:
+        self._sites: dict[str, str] = {}  # by the path of a parameter
+        for site in sites:
+            bare = isinstance(net.get_submodule(f"{site}.norm"), nn.Identity)
+            source = f"{site}.conv" if bare else f"{site}.norm"
+            for name, _ in net.get_submodule(source).named_parameters():
+                self._sites[f"{source}.{name}"] = site
+
+    def __call__(self, net: nn.Module, images: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
+        own = dict(net.named_parameters())
+        masked = {
+            name: own[name] * masks[site].view(-1, *[1] * (own[name].dim() - 1))
+            for name, site in self._sites.items()
+        }
+        return functional_call(net, masked, (images,))  # type: ignore[no-any-return]
+
+
+MIXERS: dict[str, type[_Interpolation] | type[_Masking]] = {
+    "interpolate": _Interpolation,
+    "mask": _Masking,
+}
 
 
 def _table(rows: Iterable[tuple[int, ...]]) -> Tensor:

@@ -19,6 +19,7 @@ from tas.training import SearchOptions, TrainOptions
         (TrainOptions, {"momentum": 0.0}, "--nesterov"),
         (SearchOptions, {"tau_end": 0.0}, "--tau-end 0.0: must be above 0"),
         (SearchOptions, {"logit_betas": (0.5, 2.0)}, "--logit-betas 2.0"),
+        (SearchOptions, {"mixing": "masks"}, "did you mean 'mask'"),
         (SearchOptions, {"tolerance": 2.0}, "--tolerance 2.0"),
     ],
 )

@@ -57,7 +57,7 @@ class Watched(Supernet):
     def draw(self, tau: float, generator: torch.Generator | None = None) -> Draw:
         drawn = super().draw(tau, generator)
         self.__dict__.setdefault("seen", []).append(
-            torch.cat([m.detach().sum(0) for m in drawn.matrices.values()])
+            torch.cat([m.detach().sum(0) for m in drawn.widths.values()])
         )
         return drawn
 

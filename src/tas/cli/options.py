@@ -150,6 +150,11 @@ class _Searching:
         "paper: weights and logits learn on different pictures (true), or in one pass on all of "
         "them, for half the work (false)",
     )
+    mixing: Literal["auto", "interpolate", "mask"] | None = option(
+        None,
+        "paper: how two widths are mixed: by interpolation, as in the paper, or by masks, for less "
+        "work (default: interpolation; masks in a traced net, which has no other)",
+    )
 
 
 @dataclass(frozen=True)

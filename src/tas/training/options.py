@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ..errors import InputError, one_of
 
-__all__ = ["PRECISIONS", "ProbeOptions", "SearchOptions", "TrainOptions"]
+__all__ = ["MIXINGS", "PRECISIONS", "ProbeOptions", "SearchOptions", "TrainOptions"]
 
 PRECISIONS = ("auto", "fp32", "bf16")
+MIXINGS = ("auto", "interpolate", "mask")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ class SearchOptions:
         sync_norms: as in ``TrainOptions``.
         bilevel: the weights learn on some pictures and the logits on others, as in the paper;
             else both in one pass on all of them, for half the work.
+        mixing: of two candidate widths: ``interpolate``, the paper's; ``mask``, which weights the
+            channels that one of them lacks, for less work; or ``auto``: interpolation in our own
+            nets, masks in those that are traced, which have no other.
 
     Raises:
         InputError: a value is out of range.
@@ -122,6 +126,7 @@ class SearchOptions:
     cost_weight: float = 2.0
     tolerance: float = 0.05
     bilevel: bool = True
+    mixing: str = "auto"
     precision: str = "auto"
     sync_norms: bool = False
 
@@ -135,6 +140,8 @@ class SearchOptions:
         _above_zero("tau_end", self.tau_end)
         _at_least("cost_weight", self.cost_weight, 0)
         _between("tolerance", self.tolerance, 0, 1)
+        if self.mixing not in MIXINGS:
+            raise InputError(one_of("mixing", self.mixing, MIXINGS))
 
 
 def _check_common(options: TrainOptions | SearchOptions) -> None:
