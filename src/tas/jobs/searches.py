@@ -1,39 +1,37 @@
-"""The jobs of the library: search, train, evaluate. The command line is made of these."""
+"""Search widths and depths of a net within a budget."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from . import data as data_room
-from . import nets, processes, training
-from .choose import choose
-from .data import Augment, Data
-from .derive import derive
-from .errors import InputError, one_of
-from .importance import channel_ranking
-from .macs import count
-from .masked import MaskedSupernet
-from .nets import ResNet
-from .recipes import quick
-from .response import design, fit_logits
-from .sampling import states_near
-from .shape import Shape
-from .space import ExpectedCost, Space
-from .spaces import RATIOS, WIDE_RATIOS, ResNetSpace, TracedSpace, resnet_space, trace
-from .supernet import Supernet
-from .tracing import Structure, analyse, cut_to, reordered
-from .training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions
+from .. import data as data_room
+from .. import nets, training
+from ..choose import choose
+from ..data import Augment, Batches, Data, Part
+from ..errors import InputError, one_of
+from ..masked import MaskedSupernet
+from ..nets import ResNet
+from ..recipes import quick
+from ..response import design, fit_logits
+from ..sampling import states_near
+from ..shape import Shape
+from ..space import ExpectedCost, Space
+from ..spaces import RATIOS, WIDE_RATIOS, ResNetSpace, TracedSpace, resnet_space, trace
+from ..supernet import Supernet
+from ..training import History, ProbeOptions, RunDir, SearchOptions
+from .common import check_fits, given_data, training_batches, unvaried_batches
+from .inherit import ranked
 
-__all__ = ["Found", "Trained", "equal_widths", "evaluate", "search", "search_space", "train"]
+__all__ = ["POOL", "Found", "equal_widths", "search", "search_space"]
 
 WIDTHS_PER = ("layer", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
-RANKED_BY = 8  # batches, by which the channels of a trained net are put in order
+
+Probabilities = tuple[Tensor, Tensor]  # of the candidate widths [L, K] and depths [D, K_d]
 
 
 @dataclass(frozen=True)
@@ -81,24 +79,6 @@ class Found:
         return (space.starting_from(self.supernet.net) if self.supernet else space).derive(
             self.shape
         )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained net and what it is worth.
-
-    Attributes:
-        net: the net, trained in place.
-        macs, params: what it costs, counted on the net itself.
-        accuracy: percent of the test pictures, after the last epoch.
-        history: a line per epoch.
-    """
-
-    net: nn.Module
-    macs: int
-    params: int
-    accuracy: float
-    history: History
 
 
 def search(
@@ -150,7 +130,8 @@ def search(
             1 in the paper's search.
         widths_per: ``"layer"``, or ``"stage"``: the layers of a stage share one width; default: per
             stage, and per layer in the paper's search.
-        options: how; default: those of ``recipes.quick()``.
+        options: how; default: those of ``recipes.quick()``, and of its ``inheriting()`` where the
+            net has weights.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train the weights; the rest is for the logits.
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
@@ -164,8 +145,9 @@ def search(
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
-    data = _data(data, device, workers, progress)
-    options = options or quick().search
+    data = given_data(data, device, workers, progress)
+    if options is None:
+        options = (quick() if isinstance(net, str) else quick().inheriting()).search
     space = search_space(
         net,
         data,
@@ -185,13 +167,13 @@ def search(
     split = split or data_room.search_split(data, fraction, seed, subset)
     sides = data.train.take(split.weights), data.train.take(split.logits)
 
-    def batches(part: data_room.Part, seed: int) -> data_room.Batches:
-        return _batches(data, part, options, augment or Augment(), device, workers, seed)
+    def batches(part: Part, seed: int) -> Batches:
+        return training_batches(data, part, options, augment or Augment(), device, workers, seed)
 
     fit = partial(training.fit, out=out, device=device, progress=progress)
-    supernet: Supernet | None = None
     if not (isinstance(net, str) or getattr(space, "ranking", None)):
-        space = _ranked(space, batches(sides[0], seed), device)
+        space = ranked(space, batches(sides[0], seed), device)
+    supernet = None
     if isinstance(options, SearchOptions):
         torch.manual_seed(seed)
         supernet = _supernet(space, unit, options.mixing)
@@ -207,40 +189,57 @@ def search(
         generator = torch.Generator().manual_seed(seed)
         near = states_near(space, limit, unit, options.low, options.high, POOL, generator)
         probes = design(space, near, options.probes)
-        numbered = list(enumerate(probes.tolist(), start=1))
 
         @cache
-        def held_out() -> data_room.Batches:
-            return _unvaried(data, sides[1], options, device, workers)
+        def held_out() -> Batches:
+            return unvaried_batches(data, sides[1], options, device, workers)
 
-        def train_probe(number: int, state: list[int]) -> History:
-            own = seed * 1000 + number  # every probe is another sample of all that is random
-            torch.manual_seed(own)
-            widths, depths = state[: len(space.widths)], state[len(space.widths) :]
+        def train_probe(name: str, net: nn.Module, seed: int) -> History:
             return fit(
-                training.Classification(space.derive(space.shape(widths, depths)), options),
-                batches(sides[0], own),
-                phase=f"probe-{number:02d}-of-{len(probes):02d}",
+                training.Classification(net, options),
+                batches(sides[0], seed),
+                phase=name,
                 evaluate_on=held_out(),
                 evaluate_every=0,
-                seed=own,
+                seed=seed,
             )
 
-        costs = ExpectedCost(space, "macs").of_states(probes).tolist()
-        histories = training.side_by_side([partial(train_probe, *each) for each in numbered], costs)
+        probabilities, histories = _by_probes(space, probes, train_probe, seed)
         if out:
             for each in histories:  # the other processes' probes as well, in their order
                 out.keep_log(each.phase, list(each.epochs))
-        lines = [line for each in histories for line in each.epochs]
-        # Both losses tell of the shape; each has noise of its own.
-        losses = [each.last["loss"] + each.last["test_loss"] for each in histories]
-        history = History("search", tuple(lines))
-        logits = fit_logits(space, probes, torch.tensor(losses))
-        probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
+        history = History("search", tuple(line for each in histories for line in each.epochs))
     origin = f"searched on {data.name}, seed {seed}"
     chosen, widths = space.refined(probabilities[0])
     shape = choose(chosen, widths, probabilities[1], limit, unit, origin)
     return Found(shape, limit, unit, probabilities, history, supernet, space)
+
+
+def _by_probes(
+    space: Space, probes: Tensor, train: Callable[[str, nn.Module, int], History], seed: int
+) -> tuple[Probabilities, list[History]]:
+    """Train the probes, states [probes, choices] of the space, and ask what their losses tell.
+
+    Several processes train different ones at the same time.
+
+    Args:
+        train: trains a net under a name and with a seed, and tests it on held-out pictures.
+    """
+
+    def one(number: int, state: list[int]) -> History:
+        own = seed * 1000 + number  # every probe is another sample of all that is random
+        torch.manual_seed(own)
+        widths, depths = state[: len(space.widths)], state[len(space.widths) :]
+        net = space.derive(space.shape(widths, depths))
+        return train(f"probe-{number:02d}-of-{len(probes):02d}", net, own)
+
+    costs = ExpectedCost(space, "macs").of_states(probes).tolist()
+    numbered = list(enumerate(probes.tolist(), start=1))
+    histories = training.side_by_side([partial(one, *each) for each in numbered], costs)
+    # Both losses tell of the shape; each has noise of its own.
+    losses = [each.last["loss"] + each.last["test_loss"] for each in histories]
+    logits = fit_logits(space, probes, torch.tensor(losses))
+    return (logits[0].softmax(-1), logits[1].softmax(-1)), histories
 
 
 def search_space(
@@ -296,93 +295,8 @@ def search_space(
             what=what,
             name=name or (net if isinstance(net, str) else ""),
         )
-        _check_fits(space.unpruned, data, "net")
+        check_fits(space.unpruned, data, "net")
     return space.grouped() if widths_per == "stage" else space
-
-
-def train(
-    net: str | Shape | nn.Module,
-    data: str | Path | Data,
-    *,
-    teacher: nn.Module | None = None,
-    inherit: bool = False,
-    options: TrainOptions | None = None,
-    augment: Augment | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
-    out: RunDir | None = None,
-    phase: str | None = None,
-    progress: bool = True,
-) -> Trained:
-    """Train a net, on labels alone or with a teacher's answers, and test it.
-
-    Args:
-        net: a module, trained in place; or a name or a shape, built with fresh weights.
-        data: a data set, its name, or the path of a folder of images.
-        teacher: a trained net of the same classes; None: labels alone.
-        inherit: a shape starts from the weights of the teacher, its unpruned net: the channels that
-            matter most.
-        options: how; default: those of ``recipes.quick()``.
-        augment, seed, device, workers, out, progress: as in ``search``.
-        phase: its name in the log.
-
-    Raises:
-        InputError: an argument cannot be used.
-        DivergedError: the loss became NaN or infinite.
-    """
-    data = _data(data, device, workers, progress)
-    options = options or quick().student
-    batches = _batches(data, data.train, options, augment or Augment(), device, workers, seed)
-    if isinstance(net, nn.Module):
-        if inherit:
-            raise InputError("inherit is for a shape: a net that is given has weights already")
-    else:
-        torch.manual_seed(seed)
-        if not inherit:
-            net = nets.build(net, data.classes, data.input)
-        elif teacher is None:
-            raise InputError("--inherit: there is no net to inherit from: give its --teacher")
-        else:
-            net = _inherited(nets.read_shape(net), teacher, data, batches, device)
-    for module, name in ((net, "net"), (teacher, "teacher")):
-        if isinstance(module, ResNet):
-            _check_fits(module.shape, data, name)
-    if teacher is None:
-        task = training.Classification(net, options)
-    else:
-        task = training.Distillation(net, teacher, options)
-    history = training.fit(
-        task,
-        batches,
-        phase=phase,
-        out=out,
-        evaluate_on=_unvaried(data, data.test, options, device, workers),
-        device=device,
-        seed=seed,
-        progress=progress,
-    )
-    counted = count(net, data.input)
-    return Trained(net, counted.macs, counted.params, history.last["test_accuracy"], history)
-
-
-def evaluate(
-    net: nn.Module,
-    data: str | Path | Data,
-    *,
-    batch_size: int = 256,
-    device: str = "auto",
-    precision: str = "auto",
-    workers: int | None = None,
-    progress: bool = True,
-) -> dict[str, float]:
-    """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
-    data = _data(data, device, workers, progress)
-    if isinstance(net, ResNet):
-        _check_fits(net.shape, data, "net")
-    options = TrainOptions(batch_size=batch_size, precision=precision)
-    batches = _unvaried(data, data.test, options, device, workers)
-    return training.evaluate(net, batches, device=device, precision=precision)
 
 
 def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
@@ -410,16 +324,6 @@ def _fresh(net: str, data: Data) -> nn.Module:
         return nets.build(net, data.classes, data.input)
 
 
-def _ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
-    """The space with the channels that matter first, by a few batches of the training."""
-    if isinstance(space, TracedSpace):
-        ranking = _ranking(space.model, space.structure, batches, device)
-        return replace(space, ranking=ranking)
-    if isinstance(space, ResNetSpace) and space.source is not None:
-        return space.starting_from(_sorted(space.source, space.unpruned.input, batches, device))
-    return space
-
-
 def _supernet(space: Space, unit: str, mixing: str) -> Supernet:
     if not isinstance(space, TracedSpace):
         return Supernet(space, unit=unit, mixing="interpolate" if mixing == "auto" else mixing)
@@ -428,109 +332,8 @@ def _supernet(space: Space, unit: str, mixing: str) -> Supernet:
     return MaskedSupernet(space, unit)
 
 
-def _inherited(
-    shape: Shape, teacher: nn.Module, data: Data, batches: data_room.Batches, device: str
-) -> nn.Module:
-    """The net of a shape, with the weights of the unpruned one that matter most."""
-    shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
-    if not nets.is_named(shape.net):
-        return derive(shape, _sorted(teacher, data.input, batches, device))
-    structure = analyse(teacher, torch.zeros(1, *data.input))
-    return cut_to(teacher, structure, shape, _ranking(teacher, structure, batches, device))
-
-
-def _sorted(
-    net: nn.Module, input: tuple[int, int, int], batches: data_room.Batches, device: str
-) -> nn.Module:
-    """A copy of one of our nets that computes the same, the channels that matter first."""
-    structure = analyse(net, torch.zeros(1, *input))
-    return reordered(net, structure, _ranking(net, structure, batches, device))
-
-
-def _ranking(
-    net: nn.Module, structure: Structure, batches: data_room.Batches, device: str
-) -> dict[str, Tensor]:
-    where = training.accelerator(device, "fp32").device
-    net.to(where)
-    few = (
-        (training.place(images, where), labels.to(where))
-        for images, labels in islice(batches, RANKED_BY)
-    )
-    # Each process has seen other pictures; all keep the order of the first.
-    return processes.agreed(channel_ranking(net, structure, few))
-
-
-def _data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
-    training.accelerator(device)  # connects the processes, which are to load the same
-    if isinstance(data, Data):
-        return data
-    return data_room.load(data, workers=workers, progress=progress)
-
-
 def _unpruned(net: str | ResNet, data: Data) -> Shape:
     if isinstance(net, ResNet):
-        _check_fits(net.shape, data, "net")
+        check_fits(net.shape, data, "net")
         return net.shape.replace(input=data.input)  # a ResNet takes any side; it costs by it
     return nets.full_shape(net, data.classes, data.input)
-
-
-def _check_fits(shape: Shape, data: Data, name: str) -> None:
-    if shape.classes != data.classes:
-        raise InputError(
-            f"the {name} has {shape.classes} classes, but '{data.name}' has {data.classes}: "
-            f'build it with tas.nets.build("{shape.net}", classes={data.classes})'
-        )
-    if shape.input[0] != data.input[0]:
-        raise InputError(
-            f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
-            f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
-        )
-
-
-def _batches(
-    data: Data,
-    part: data_room.Part,
-    options: TrainOptions | SearchOptions,
-    augment: Augment,
-    device: str,
-    workers: int | None,
-    seed: int,
-) -> data_room.Batches:
-    where = training.accelerator(device, options.precision)
-    # A set smaller than a batch is one batch, as far as the processes can share it.
-    most = max(len(part) // where.num_processes, 1) * where.num_processes
-    return data_room.batches(
-        data,
-        part,
-        min(options.batch_size, most),
-        augment=augment,
-        device=where.device,
-        seed=seed,
-        shuffle=True,
-        drop_last=True,
-        workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
-    )
-
-
-def _unvaried(
-    data: Data,
-    part: data_room.Part,
-    options: TrainOptions,
-    device: str,
-    workers: int | None,
-) -> data_room.Batches:
-    """Batches to measure on."""
-    where = training.accelerator(device, options.precision)
-    return data_room.batches(
-        data,
-        part,
-        options.batch_size,
-        augment=None,
-        device=where.device,
-        shuffle=False,
-        workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
-    )
