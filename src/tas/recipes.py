@@ -29,14 +29,13 @@ class Recipe:
     fraction: float = 0.5
 
     def inheriting(self) -> "Recipe":
-        """This recipe where probes start from trained weights: a quarter of the epochs will do.
-
-        ``docs/search.md`` has what that was measured to lose.
-        """
+        """This recipe where probes start from trained weights: fewer and shorter ones will do, and
+        all of them near the budget (``docs/search.md``)."""
         if isinstance(self.search, SearchOptions):
             return self
         epochs = max(1, self.search.epochs // 4)
-        return replace(self, search=replace(self.search, epochs=epochs))
+        search = replace(self.search, epochs=epochs, probes=12, low=0.85)
+        return replace(self, search=search)
 
 
 def quick() -> Recipe:

@@ -8,12 +8,14 @@ be much the same for all widths, and for all depths, until the losses say otherw
 prior; Gelman et al., *Bayesian Data Analysis*, chapter 5).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from .space import DepthChoice, Space, WidthChoice
 
-__all__ = ["design", "fit_logits"]
+__all__ = ["design", "fit_logits", "table"]
 
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
 # Variances of the slopes before anything was trained, in those of a loss that repeats a training.
@@ -66,7 +68,7 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
         slope * _doublings(choice.candidates) / -UNIT
         for slope, choice in zip(slopes, _choices(space), strict=True)
     ]
-    return _table(rows[: len(space.widths)]), _table(rows[len(space.widths) :])
+    return table(rows[: len(space.widths)]), table(rows[len(space.widths) :])
 
 
 def _choices(space: Space) -> list[WidthChoice | DepthChoice]:
@@ -75,8 +77,8 @@ def _choices(space: Space) -> list[WidthChoice | DepthChoice]:
 
 def _features(space: Space, states: Tensor) -> Tensor:
     """[shapes, choices]: log2(candidate / largest)."""
-    table = _table([_doublings(choice.candidates) for choice in _choices(space)])
-    return table[torch.arange(states.shape[1]), states].double()
+    doublings = table([_doublings(choice.candidates) for choice in _choices(space)])
+    return doublings[torch.arange(states.shape[1]), states].double()
 
 
 def _doublings(candidates: tuple[int, ...]) -> Tensor:
@@ -84,10 +86,10 @@ def _doublings(candidates: tuple[int, ...]) -> Tensor:
     return (values / values[-1]).log2()
 
 
-def _table(rows: list[Tensor]) -> Tensor:
+def table(rows: Sequence[Sequence[float] | Tensor]) -> Tensor:
     """Rows of different lengths as one table [rows, K], padded with -inf."""
     columns = max(map(len, rows), default=1)
-    table = torch.full((len(rows), columns), -torch.inf)
-    for line, row in zip(table, rows, strict=True):
-        line[: len(row)] = row
-    return table
+    filled = torch.full((len(rows), columns), -torch.inf)
+    for line, row in zip(filled, rows, strict=True):
+        line[: len(row)] = torch.as_tensor(row)
+    return filled

@@ -123,6 +123,28 @@ class Space:
         those of this space [L, K]."""
         return self, width_probs
 
+    def within(self, low: float, high: float, depth: float) -> "Space":
+        """This space with the candidate widths of low to high times the unpruned ones, and with the
+        depths of at least ``depth`` times all blocks; a choice keeps its nearest candidate."""
+        widths = []
+        for choice in self.widths:
+            full = self.unpruned.widths[choice.keys[0]]
+            ratios = [c / full for c in choice.of(choice.keys[0])]
+            off = [max(low - r, r - high, 0) for r in ratios]
+            kept = [i for i, distance in enumerate(off) if distance == min(off)]
+            widths.append(
+                replace(
+                    choice,
+                    candidates=tuple(choice.candidates[i] for i in kept),
+                    each=tuple(tuple(own[i] for i in kept) for own in choice.each),
+                )
+            )
+        depths = [
+            replace(d, candidates=tuple(c for c in d.candidates if c >= depth * d.candidates[-1]))
+            for d in self.depths
+        ]
+        return replace(self, widths=tuple(widths), depths=tuple(depths))
+
     def cost(self, shape: Shape, unit: str = "macs") -> int:
         """Exact multiply-adds or parameters of a shape of this space."""
         alike = {c.name: c.keys for c in self.widths if not c.each}  # whose keys are all one width

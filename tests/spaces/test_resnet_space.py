@@ -189,3 +189,19 @@ def test_a_grouped_space_has_one_width_per_stage_and_the_same_costs(
         counted = nets.measured(shape.replace(macs=None, params=None))
         assert (shape.macs, shape.params) == (counted.macs, counted.params)
         assert (space.cost(shape), space.cost(shape, "params")) == (counted.macs, counted.params)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_part_of_a_space_near_a_width_and_its_costs(grouped: bool) -> None:
+    space = resnet_space("resnet20", residual="tied")
+    space = (space.grouped() if grouped else space).within(0.55, 0.85, 0.5)
+    assert space.widths[0].candidates == (9, 11, 12)  # of 16
+    assert all(depth.candidates == (2, 3) for depth in space.depths)
+    # Where none is as narrow, the narrowest stays.
+    assert resnet_space("resnet20").within(0.1, 0.2, 1).widths[0].candidates == (4,)
+    model = ExpectedCost(space, dtype=torch.float64)
+    for seed in range(3):
+        shape = random_shape(space, seed)
+        widths, depths = space.indices(shape)
+        assert int(model.of_states(torch.tensor([[*widths, *depths]]))) == shape.macs
+        assert count(nets.build(shape), shape.input).macs == shape.macs

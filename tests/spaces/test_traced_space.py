@@ -214,6 +214,12 @@ def test_a_choice_among_groups_becomes_one_among_layers() -> None:
     depths = torch.tensor([[0.1, 0.1, 0.8]])
     shape = choose(space, fine, depths, budget)
     assert 0.99 * budget <= (shape.macs or 0) <= budget
+    near = coarse.within(0.5, 0.8, 0)
+    assert near.fine is not None
+    for choice in (*near.widths, *near.fine.widths):
+        for key in choice.keys:
+            full = space.unpruned.widths[key]
+            assert all(0.4 * full <= c <= 0.8 * full for c in choice.of(key))
     # A group that wants to be narrow makes all of its layers want it.
     narrow = torch.zeros_like(probs)
     narrow[:, 0] = 1

@@ -119,8 +119,8 @@ class _Searching:
     )
     ratios: list[float] | None = option(
         None,
-        "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1.5; 0.3 to 1 with "
-        "--preset paper)",
+        "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1, from fresh weights "
+        "up to 1.5; 0.3 to 1 with --preset paper)",
     )
     widths_per: Literal["layer", "stage"] | None = option(
         None,

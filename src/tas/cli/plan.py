@@ -46,7 +46,14 @@ class Plan:
         net: str | nn.Module = options.net
         if options.weights and (inheriting or nets.is_named(options.net)):
             net = nets.load(options.net, options.weights, data.classes, data.input)
-        space = search_space(net, data, options=recipe.search, name=options.net, **_chosen(options))
+        space = search_space(
+            net,
+            data,
+            options=recipe.search,
+            name=options.net,
+            inheriting=inheriting,
+            **_chosen(options),
+        )
         return cls(
             options=options,
             data=data,

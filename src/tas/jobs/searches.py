@@ -1,5 +1,6 @@
 """Search widths and depths of a net within a budget."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,11 +17,19 @@ from ..errors import InputError, one_of
 from ..masked import MaskedSupernet
 from ..nets import ResNet
 from ..recipes import quick
-from ..response import design, fit_logits
+from ..response import design, fit_logits, table
 from ..sampling import states_near
 from ..shape import Shape
-from ..space import ExpectedCost, Space
-from ..spaces import RATIOS, WIDE_RATIOS, ResNetSpace, TracedSpace, resnet_space, trace
+from ..space import Space
+from ..spaces import (
+    FINE_RATIOS,
+    RATIOS,
+    WIDE_RATIOS,
+    ResNetSpace,
+    TracedSpace,
+    resnet_space,
+    trace,
+)
 from ..supernet import Supernet
 from ..training import History, ProbeOptions, RunDir, SearchOptions
 from .common import check_fits, given_data, training_batches, unvaried_batches
@@ -30,6 +39,14 @@ __all__ = ["POOL", "Found", "equal_widths", "search", "search_space"]
 
 WIDTHS_PER = ("layer", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
+
+# Of a search that starts from trained weights. What is cut much needs long to recover, and short
+# trainings tell nothing of it: candidates stay near equal widths, by these factors, and depths are
+# at least so much of all blocks.
+NEAR = (0.65, 1.5)
+SHALLOWEST = 2 / 3
+FINALS = 500  # what the seeds of the last two trainings lie above those of the probes
+EQUAL = "equal widths, as far as the budget allows: the search found none better"
 
 Probabilities = tuple[Tensor, Tensor]  # of the candidate widths [L, K] and depths [D, K_d]
 
@@ -126,8 +143,9 @@ def search(
         what: ``"width"``, ``"depth"`` or ``"both"``.
         residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
             free in the paper's search.
-        ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, and 0.3 to
-            1 in the paper's search.
+        ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, 0.25 to 1
+            where the net has weights, and 0.3 to 1 in the paper's search. From trained weights the
+            search stays near equal widths (``docs/search.md``).
         widths_per: ``"layer"``, or ``"stage"``: the layers of a stage share one width; default: per
             stage, and per layer in the paper's search.
         options: how; default: those of ``recipes.quick()``, and of its ``inheriting()`` where the
@@ -171,9 +189,11 @@ def search(
         return training_batches(data, part, options, augment or Augment(), device, workers, seed)
 
     fit = partial(training.fit, out=out, device=device, progress=progress)
-    if not (isinstance(net, str) or getattr(space, "ranking", None)):
+    inheriting = isinstance(space, TracedSpace) or getattr(space, "source", None) is not None
+    if inheriting and not (isinstance(net, str) or getattr(space, "ranking", None)):
         space = ranked(space, batches(sides[0], seed), device)
-    supernet = None
+    origin = f"searched on {data.name}, seed {seed}"
+
     if isinstance(options, SearchOptions):
         torch.manual_seed(seed)
         supernet = _supernet(space, unit, options.mixing)
@@ -185,61 +205,107 @@ def search(
             history = fit(task, batches(data.train, seed), seed=seed)
         with torch.no_grad():
             probabilities = supernet.probabilities()
-    else:
-        generator = torch.Generator().manual_seed(seed)
-        near = states_near(space, limit, unit, options.low, options.high, POOL, generator)
-        probes = design(space, near, options.probes)
+        shape = _chosen(space, probabilities, limit, unit, origin)
+        return Found(shape, limit, unit, probabilities, history, supernet, space)
 
-        @cache
-        def held_out() -> Batches:
-            return unvaried_batches(data, sides[1], options, device, workers)
+    @cache
+    def held_out() -> Batches:
+        return unvaried_batches(data, sides[1], options, device, workers)
 
-        def train_probe(name: str, net: nn.Module, seed: int) -> History:
-            return fit(
-                training.Classification(net, options),
-                batches(sides[0], seed),
-                phase=name,
-                evaluate_on=held_out(),
-                evaluate_every=0,
-                seed=seed,
-            )
+    def train_probe(name: str, shape: Shape, seed: int) -> History:
+        torch.manual_seed(seed)
+        return fit(
+            training.Classification(space.derive(shape), options),
+            batches(sides[0], seed),
+            phase=name,
+            evaluate_on=held_out(),
+            evaluate_every=0,
+            seed=seed,
+        )
 
-        probabilities, histories = _by_probes(space, probes, train_probe, seed)
-        if out:
-            for each in histories:  # the other processes' probes as well, in their order
-                out.keep_log(each.phase, list(each.epochs))
-        history = History("search", tuple(line for each in histories for line in each.epochs))
-    origin = f"searched on {data.name}, seed {seed}"
-    chosen, widths = space.refined(probabilities[0])
-    shape = choose(chosen, widths, probabilities[1], limit, unit, origin)
-    return Found(shape, limit, unit, probabilities, history, supernet, space)
+    if inheriting:
+        space = _near_equal(space, limit, unit)
+    generator = torch.Generator().manual_seed(seed)
+    near = states_near(space, limit, unit, options.low, options.high, POOL, generator)
+    probes = design(space, near, options.probes)
+    n = len(space.widths)
+    shapes = [space.shape(state[:n], state[n:]) for state in probes.tolist()]
+    # Every probe is another sample of all that is random.
+    histories = _side_by_side("probe", shapes, train_probe, seed * 1000)
+    logits = fit_logits(space, probes, torch.tensor([_loss(each) for each in histories]))
+    probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
+    shape = _chosen(space, probabilities, limit, unit, origin)
+    if inheriting:
+        # Equal widths are good where weights are inherited. What beats them by the model of the
+        # probes is to beat them, too, where both are trained as probes are.
+        even = _chosen(space, _equal_preferences(space, limit, unit), limit, unit, EQUAL)
+        finals = _side_by_side("final", [shape, even], train_probe, seed * 1000 + FINALS)
+        shape = shape if _loss(finals[0]) <= _loss(finals[1]) else even
+        histories += finals
+    if out:
+        for each in histories:  # the other processes' probes as well, in their order
+            out.keep_log(each.phase, list(each.epochs))
+    history = History("search", tuple(line for each in histories for line in each.epochs))
+    return Found(shape, limit, unit, probabilities, history, None, space)
 
 
-def _by_probes(
-    space: Space, probes: Tensor, train: Callable[[str, nn.Module, int], History], seed: int
-) -> tuple[Probabilities, list[History]]:
-    """Train the probes, states [probes, choices] of the space, and ask what their losses tell.
-
-    Several processes train different ones at the same time.
+def _side_by_side(
+    name: str, shapes: list[Shape], train: Callable[[str, Shape, int], History], seed: int
+) -> list[History]:
+    """Train the nets of some shapes; several processes train different ones at the same time.
 
     Args:
-        train: trains a net under a name and with a seed, and tests it on held-out pictures.
+        train: trains a shape under a name and with a seed, and tests it on held-out pictures.
+        seed: of what comes before the first.
     """
+    jobs = [
+        partial(train, f"{name}-{i:02d}-of-{len(shapes):02d}", shape, seed + i)
+        for i, shape in enumerate(shapes, start=1)
+    ]
+    return training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
 
-    def one(number: int, state: list[int]) -> History:
-        own = seed * 1000 + number  # every probe is another sample of all that is random
-        torch.manual_seed(own)
-        widths, depths = state[: len(space.widths)], state[len(space.widths) :]
-        net = space.derive(space.shape(widths, depths))
-        return train(f"probe-{number:02d}-of-{len(probes):02d}", net, own)
 
-    costs = ExpectedCost(space, "macs").of_states(probes).tolist()
-    numbered = list(enumerate(probes.tolist(), start=1))
-    histories = training.side_by_side([partial(one, *each) for each in numbered], costs)
-    # Both losses tell of the shape; each has noise of its own.
-    losses = [each.last["loss"] + each.last["test_loss"] for each in histories]
-    logits = fit_logits(space, probes, torch.tensor(losses))
-    return (logits[0].softmax(-1), logits[1].softmax(-1)), histories
+def _loss(history: History) -> float:
+    """Of the last training epoch plus that on held-out pictures.
+
+    Both tell of the shape; each has noise of its own.
+    """
+    return float(history.last["loss"] + history.last["test_loss"])
+
+
+def _chosen(
+    space: Space, probabilities: Probabilities, limit: int, unit: str, origin: str
+) -> Shape:
+    """The most likely shape within the budget."""
+    refined, widths = space.refined(probabilities[0])
+    return choose(refined, widths, probabilities[1], limit, unit, origin)
+
+
+def _near_equal(space: Space, limit: int, unit: str) -> Space:
+    """The part of a space around equal widths; all of it where that part has no such budget."""
+    ratio = equal_ratio(space, limit, unit)
+    near = space.within(NEAR[0] * ratio, min(NEAR[1] * ratio, 1), SHALLOWEST)
+    ends = [
+        near.shape(
+            [at % len(choice.candidates) for choice in near.widths],
+            [at % len(choice.candidates) for choice in near.depths],
+        )
+        for at in (0, -1)
+    ]
+    lowest, highest = (near.cost(end, unit) for end in ends)
+    return near if lowest <= limit <= highest else space
+
+
+def _equal_preferences(space: Space, limit: int, unit: str) -> Probabilities:
+    """Probabilities whose most likely shape within a budget is all but that of equal widths."""
+    ratio = equal_ratio(space, limit, unit)
+    rows: list[list[float]] = []
+    for choice in space.widths:
+        full = space.unpruned.widths[choice.keys[0]]
+        own = choice.of(choice.keys[0])
+        rows.append([-abs(math.log2(c / full / ratio)) for c in own])
+    deep = [[float(c - d.candidates[-1]) for c in d.candidates] for d in space.depths]
+    return table(rows).mul(10).softmax(-1), table(deep).mul(10).softmax(-1)
 
 
 def search_space(
@@ -254,16 +320,19 @@ def search_space(
     only: Sequence[str] = (),
     round_to: int = 1,
     name: str = "",
+    inheriting: bool = False,
     options: ProbeOptions | SearchOptions,
 ) -> Space:
     """The space that ``search`` searches; the arguments are the same.
 
     Args:
+        inheriting: one of our nets, by its name, is to get trained weights.
         name: what shapes call a net that is given as a module; see ``tas.spaces.trace``.
     """
     if isinstance(net, Space):
         return net
     paper = isinstance(options, SearchOptions)
+    inheriting = inheriting or isinstance(net, ResNet)
     widths_per = widths_per or ("layer" if paper else "stage")
     if widths_per not in WIDTHS_PER:
         raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
@@ -277,7 +346,7 @@ def search_space(
             _unpruned(net, data),
             what=what,
             residual=residual or ("free" if paper else "tied"),
-            ratios=ratios or (RATIOS if paper else WIDE_RATIOS),
+            ratios=ratios or (RATIOS if paper else FINE_RATIOS if inheriting else WIDE_RATIOS),
         )
         if isinstance(net, ResNet) and not paper:
             space = space.starting_from(net)
@@ -291,7 +360,7 @@ def search_space(
             ignore=ignore,
             only=only,
             round_to=round_to,
-            ratios=ratios or (RATIOS if paper else tuple(r for r in WIDE_RATIOS if r <= 1)),
+            ratios=ratios or (RATIOS if paper else FINE_RATIOS),
             what=what,
             name=name or (net if isinstance(net, str) else ""),
         )
@@ -305,16 +374,22 @@ def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
     The ratio is the largest whose cost is within the budget; the depth is untouched. It need not
     be a shape of the space's candidates.
     """
+    return space.equal(equal_ratio(space, budget, unit))
+
+
+def equal_ratio(space: Space, budget: int, unit: str = "macs") -> float:
+    """The largest ratio of all widths whose cost is within the budget."""
     # Widths change where ratio * width is half a channel above a whole number: between two such
     # places every ratio gives the same shape.
-    edges = sorted({(i + 0.5) / w for w in set(space.unpruned.widths.values()) for i in range(w)})
+    widths = set(space.unpruned.widths.values())
+    edges = sorted({(i + 0.5) / w for w in widths for i in range(w)})
     ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
     low, high = 0, len(ratios)
     while high - low > 1:
         middle = (low + high) // 2
         cost = getattr(space.equal(ratios[middle]), unit)
         low, high = (middle, high) if cost <= budget else (low, middle)
-    return space.equal(ratios[low])
+    return ratios[low]
 
 
 def _fresh(net: str, data: Data) -> nn.Module:

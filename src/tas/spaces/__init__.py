@@ -1,6 +1,7 @@
 """Spaces: what can be searched in a net."""
 
 from .resnet import (
+    FINE_RATIOS,
     RATIOS,
     WHAT,
     WIDE_RATIOS,
@@ -12,6 +13,7 @@ from .resnet import (
 from .trace import TracedSpace, trace
 
 __all__ = [
+    "FINE_RATIOS",
     "RATIOS",
     "WHAT",
     "WIDE_RATIOS",

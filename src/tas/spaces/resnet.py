@@ -19,6 +19,7 @@ from ..shape import Shape, Side
 from ..space import DepthChoice, Space, Term, WidthChoice
 
 __all__ = [
+    "FINE_RATIOS",
     "RATIOS",
     "WHAT",
     "WIDE_RATIOS",
@@ -30,6 +31,7 @@ __all__ = [
 
 RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # the paper's
 WIDE_RATIOS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5)
+FINE_RATIOS = tuple(i / 16 for i in range(4, 17))  # near equal widths, little is to be decided
 WHAT = ("width", "depth", "both")
 
 

@@ -53,6 +53,13 @@ class TracedSpace(Space):
         assert isinstance(joined, TracedSpace)
         return replace(joined, fine=self.fine or self)
 
+    def within(self, low: float, high: float, depth: float) -> "TracedSpace":
+        """As ``Space.within``, with the layers' own choices as well."""
+        near = super().within(low, high, depth)
+        assert isinstance(near, TracedSpace)
+        fine = self.fine.within(low, high, depth) if self.fine else None
+        return replace(near, fine=fine)
+
     def refined(self, width_probs: Tensor) -> tuple[Space, Tensor]:
         """The fine space and its widths' probabilities [layers, K], from those of a grouped one.
 
