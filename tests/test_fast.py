@@ -172,10 +172,13 @@ def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
             torch.testing.assert_close(a, b)
 
 
-def test_mix_depths_stays_in_bf16() -> None:
+@pytest.mark.parametrize("same_width", [False, True])
+def test_mix_depths_stays_in_bf16(same_width: bool) -> None:
     features = [picture(torch.bfloat16, seed).requires_grad_() for seed in range(3)]
     weights = torch.tensor([0.2, 0.3, 0.5], requires_grad=True)
-    matrices = paper.channel_matrix(torch.tensor(6).expand(3), torch.tensor([4, 6, 5]), C)
+    matrices = None
+    if not same_width:
+        matrices = paper.channel_matrix(torch.tensor(6).expand(3), torch.tensor([4, 6, 5]), C)
     with torch.autocast("cpu", torch.bfloat16):
         y = fast.mix_depths(features, weights, matrices)
         reference = paper.mix_depths([f.float() for f in features], weights, matrices)
@@ -183,3 +186,5 @@ def test_mix_depths_stays_in_bf16() -> None:
     torch.testing.assert_close(y.float(), reference.float(), rtol=0.03, atol=0.1)
     y.sum().backward()
     assert all(f.grad is not None and f.grad.dtype == torch.bfloat16 for f in features)
+    assert weights.grad is not None
+    assert weights.grad.dtype == torch.float32

@@ -98,6 +98,14 @@ def test_masks_at_the_parameters_are_masks_at_the_channels() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_a_forward_pass_with_masks_is_one_graph_to_a_compiler() -> None:
+    """``fullgraph``: nothing in it makes the compiler give up. No code is generated here."""
+    supernet = supernet_of("resnet20", side=8, mixing="mask").train()
+    x, draw = images(2, 3, 8, 8), supernet.draw(1.0)
+    compiled = torch.compile(supernet, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, draw), supernet(x, draw))
+
+
 class NoHostSync(TorchDispatchMode):
     """Fails when a number is read off a tensor."""
 
@@ -177,15 +185,16 @@ def test_one_pass_takes_the_gradients_of_both_from_one_loss() -> None:
     assert torch.equal(figures["logit_loss"], loss.detach())
 
 
+@pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("residual", ["free", "tied"])
 def test_the_fast_form_of_the_whole_step_is_the_plain_one(
-    residual: str, monkeypatch: pytest.MonkeyPatch
+    residual: str, mixing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All gradients of a pass of a supernet in float64, and the norms' statistics after it."""
 
     def results() -> list[torch.Tensor]:
         torch.manual_seed(0)
-        supernet = supernet_of("resnet20", residual=residual).train().double()
+        supernet = supernet_of("resnet20", residual=residual, mixing=mixing).train().double()
         x = images(4, 3, 16, 16).double()
         output = supernet(x, supernet.draw(1.0, seeded()))
         F.cross_entropy(output, torch.arange(4)).backward()

@@ -3,8 +3,9 @@ over the activations than their plain forms in ``paper``.
 
 ``norm_mix`` is ``mix_channels(norm(x), matrix)`` as one product: a norm is affine once its
 statistics are known, and folds into the matrix. ``mix_depths`` is ``paper.mix_depths`` without a
-concatenation. Both keep nothing but their inputs for the backward pass. Where the fast form does
-not apply, they take the plain one; ``mixing`` brings ``norm_mix`` to the norms of a net.
+concatenation, or without a new tensor for every term of the sum. All keep nothing but their inputs
+for the backward pass. Where the fast form does not apply, they take the plain one; ``mixing``
+brings ``norm_mix`` to the norms of a net.
 
 Symbols: x is what the norm is given, z what it returns, y = M z; g and b are the norm's scale and
 shift, d is 1 / standard deviation; n values per channel.
@@ -74,9 +75,13 @@ def norm_mix(norm: nn.BatchNorm2d, x: Tensor, matrix: Tensor) -> Tensor:
 
 def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None = None) -> Tensor:
     """``paper.mix_depths``; the arguments are the same."""
-    if matrices is None or not all(map(_fast, features)):
+    if not all(map(_fast, features)):
         return paper.mix_depths(features, weights, matrices)
-    y: Tensor = _MixDepths.apply(weights[:, None, None] * matrices, *features)
+    y: Tensor
+    if matrices is None:
+        y = _SumDepths.apply(weights, *features)
+        return y
+    y = _MixDepths.apply(weights[:, None, None] * matrices, *features)
     return y
 
 
@@ -157,6 +162,32 @@ class _MixDepths(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_matrices = torch.stack([_outer(dy, f) for f in features]).to(matrices.dtype)
         return of_matrices, *(_product(dy, m) for m in transposed)
+
+
+class _SumDepths(torch.autograd.Function):
+    """y = sum_d q_d f_d."""
+
+    @staticmethod
+    @_AS_IT_IS  # type: ignore[untyped-decorator]
+    def forward(ctx: Any, weights: Tensor, *features: Tensor) -> Tensor:
+        ctx.save_for_backward(weights, *features)
+        first, *others = weights.to(features[0].dtype)
+        y: Tensor = first * features[0]
+        for feature, weight in zip(features[1:], others, strict=True):
+            y.addcmul_(feature, weight)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    @_AS_IT_IS  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        weights, *features = ctx.saved_tensors
+        dy = _laid_out_as(features[0], dy)
+        of_weights = None
+        if ctx.needs_input_grad[0]:
+            sums = [(dy * f).sum(dtype=weights.dtype) for f in features]
+            of_weights = torch.stack(sums)
+        return of_weights, *(weight * dy for weight in weights.to(dy.dtype))
 
 
 def _laid_out_as(x: Tensor, dy: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import paper
+from . import fast
 from .spaces import TracedSpace
 from .supernet import Supernet
 from .tracing import Masks, copied
@@ -106,6 +106,6 @@ class MaskedSupernet(Supernet):
             if self._draw is None:
                 return None
             weights: Any = self._draw.depths[stage]
-            return paper.mix_depths(self._features.pop(stage), weights)
+            return fast.mix_depths(self._features.pop(stage), weights)
 
         return hook
