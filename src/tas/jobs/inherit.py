@@ -38,7 +38,7 @@ def inherited(
     shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
     if not nets.is_named(shape.net):
         return derive(shape, _sorted(teacher, data.input, batches, device))
-    structure = analyse(teacher, torch.zeros(1, *data.input))
+    structure = _structure(teacher, data.input)
     return cut_to(teacher, structure, shape, _ranking(teacher, structure, batches, device))
 
 
@@ -46,8 +46,12 @@ def _sorted(
     net: nn.Module, input: tuple[int, int, int], batches: data_room.Batches, device: str
 ) -> nn.Module:
     """A copy of one of our nets that computes the same, the channels that matter first."""
-    structure = analyse(net, torch.zeros(1, *input))
+    structure = _structure(net, input)
     return reordered(net, structure, _ranking(net, structure, batches, device))
+
+
+def _structure(net: nn.Module, input: tuple[int, int, int]) -> Structure:
+    return analyse(net, torch.zeros(1, *input, device=next(net.parameters()).device))
 
 
 def _ranking(
