@@ -41,10 +41,10 @@ WIDTHS_PER = ("layer", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
 
 # Of a search that starts from trained weights. What is cut much needs long to recover, and short
-# trainings tell nothing of it: candidates stay near equal widths, by these factors, and depths are
-# at least so much of all blocks.
+# trainings tell nothing of it, or the wrong thing: candidates stay near equal widths, by these
+# factors, and every stage keeps so much of its blocks, unless the budget asks for less.
 NEAR = (0.65, 1.5)
-SHALLOWEST = 2 / 3
+SHALLOWEST = 1.0
 FINALS = 500  # what the seeds of the last two trainings lie above those of the probes
 EQUAL = "equal widths, as far as the budget allows: the search found none better"
 
