@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tas import jobs, nets, recipes
+from tas import nets, recipes
 from tas.cli.main import main
+from tas.jobs import searches, trainings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,7 +50,8 @@ def test_its_example_runs(
         once = replace(quick.student, epochs=1, warmup_epochs=0)
         return replace(quick, student=once, search=replace(quick.search, epochs=1, warmup_epochs=0))
 
-    monkeypatch.setattr(jobs, "quick", one_epoch)
+    for room in (searches, trainings):
+        monkeypatch.setattr(room, "quick", one_epoch)
     example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     exec(compile(example, "README.md", "exec"), {})
     assert re.search(r"\d % with 1,3\d\d,\d\d\d multiply-adds", capsys.readouterr().out)

@@ -101,7 +101,8 @@ def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     assert {"hardware", "versions", "seed", "notes"} <= result.keys()
     phases = [json.loads(line)["phase"] for line in (finished / "log.jsonl").open()]
     probes = [f"probe-{n:02d}-of-03" for n in (1, 2, 3)]
-    assert phases == ["teacher", *probes, "equal", "student"]
+    finals = ["final-01-of-02", "final-02-of-02"]
+    assert phases == ["teacher", *probes, *finals, "equal", "student"]
 
 
 def test_a_finished_run_is_shown_and_not_repeated(
