@@ -89,6 +89,8 @@ def noise(table: Mapping[bench.Key, Mapping[int, float]], space: Space) -> dict[
     """How far the table can be trusted, from the shapes of the space with two seeds or more."""
     grid = {bench.key(s) for s in bench.shapes(space)}
     pairs = [(s[0], s[1]) for k, s in table.items() if k in grid and 0 in s and 1 in s]
+    if not pairs:  # a table of one seed
+        return {"shapes": 0}
     differences = [a - b for a, b in pairs]
     return {
         "shapes": len(pairs),
