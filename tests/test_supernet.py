@@ -98,14 +98,6 @@ def test_masks_at_the_parameters_are_masks_at_the_channels() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_a_forward_pass_with_masks_is_one_graph_to_a_compiler() -> None:
-    """``fullgraph``: nothing in it makes the compiler give up. No code is generated here."""
-    supernet = supernet_of("resnet20", side=8, mixing="mask").train()
-    x, draw = images(2, 3, 8, 8), supernet.draw(1.0)
-    compiled = torch.compile(supernet, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x, draw), supernet(x, draw))
-
-
 class NoHostSync(TorchDispatchMode):
     """Fails when a number is read off a tensor."""
 
