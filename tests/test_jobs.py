@@ -59,9 +59,10 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
 
     found = search(ratios=(0.5, 1.0))
     assert max(found.shape.widths.values()) <= 64
-    finals = [line for line in found.history.epochs if line["phase"].startswith("final")]
+    fine = search()
+    finals = [line for line in fine.history.epochs if line["phase"].startswith("final")]
     losses = [line["loss"] + line["test_loss"] for line in finals]
-    assert (losses[1] < losses[0]) == found.shape.origin.startswith("equal widths")
+    assert (losses[1] < losses[0]) == fine.shape.origin.startswith("equal widths")
     whole = {tuple(row.flatten().tolist()) for row in net.stem.conv.weight.detach()}
     kept = {tuple(row.flatten().tolist()) for row in found.derive().stem.conv.weight.detach()}
     afresh = found.derive(inherit=False).stem.conv.weight.detach()

@@ -59,8 +59,9 @@ def main(options: RunOptions) -> None:
         found = plan.search(run)
 
         def student(shape: Shape, phase: str) -> Trained:
-            torch.manual_seed(options.seed)  # of what is not inherited
-            net = replace(found, shape=shape).derive(inherit)
+            torch.manual_seed(run.seed)  # of what is not inherited
+            # A supernet's weights are those of the searched net alone, not of its baseline.
+            net = replace(found, shape=shape).derive(inherit and (not paper or phase == "student"))
             return train(net, data, teacher=teacher, options=recipe.student, phase=phase, **common)
 
         if options.baseline:

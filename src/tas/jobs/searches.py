@@ -56,7 +56,8 @@ class Found:
     """What a search found.
 
     Attributes:
-        shape: the most likely shape within the budget.
+        shape: the most likely shape within the budget; from trained weights equal widths, as far as
+            the budget allows, where these were better.
         budget: what it may cost, in ``unit``.
         unit: ``"macs"`` or ``"params"``.
         probabilities: of the candidate widths [L, K] and depths [D, K_d]; ``choose`` goes by them.
@@ -235,10 +236,10 @@ def search(
     logits = fit_logits(space, probes, torch.tensor([_loss(each) for each in histories]))
     probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
     shape = _chosen(space, probabilities, limit, unit, origin)
-    if inheriting:
+    even = _chosen(space, _equal_preferences(space, limit, unit), limit, unit, EQUAL)
+    if inheriting and even.replace(origin=origin) != shape:
         # Equal widths are good where weights are inherited. What beats them by the model of the
         # probes is to beat them, too, where both are trained as probes are.
-        even = _chosen(space, _equal_preferences(space, limit, unit), limit, unit, EQUAL)
         finals = _side_by_side("final", [shape, even], train_probe, seed * 1000 + FINALS)
         shape = shape if _loss(finals[0]) <= _loss(finals[1]) else even
         histories += finals
