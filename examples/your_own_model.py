@@ -90,7 +90,7 @@ def main() -> None:
     for entry in space.locked:
         print(f"locked: {entry.layer}: {entry.reason}")
 
-    found = tas.search(space.grouped(), data, budget=0.5, options=search)
+    found = tas.search(space.grouped(kinds=True), data, budget=0.5, options=search)
     small = found.derive()  # a Net, with the weights of the channels that matter most
     result = tas.train(small, data, teacher=net, options=training)
     print(f"{result.accuracy:.1f} % with {result.macs / found.space.full_cost():.3f} of the MACs")

@@ -55,6 +55,14 @@ def test_slopes_that_are_the_same_for_a_kind_are_recovered_from_a_few() -> None:
     assert expected[2] < found[2] < mean
 
 
+def test_kinds_of_widths_are_not_held_to_one_another() -> None:
+    space = resnet_space("resnet20", residual="tied", what="width").grouped(kinds=True)
+    kinds = [choice.kind for choice in space.widths]
+    slopes = torch.tensor([0.1 if kind == "stream" else 0.02 for kind in kinds])
+    found, expected = gains(space, slopes, 10)
+    assert found == pytest.approx(expected, rel=0.05, abs=0.003)
+
+
 def test_the_shape_chosen_has_the_lowest_modelled_loss() -> None:
     space = resnet_space("resnet20", residual="tied").grouped()
     states = design(space, pool(space), 16)

@@ -9,6 +9,8 @@ from .training import ProbeOptions, SearchOptions, TrainOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
+GENTLY = 0.3  # the part of a search's learning rate that probes with trained weights have
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -29,12 +31,19 @@ class Recipe:
     fraction: float = 0.5
 
     def inheriting(self) -> "Recipe":
-        """This recipe where probes start from trained weights: fewer and shorter ones will do, and
-        all of them near the budget (``docs/search.md``)."""
+        """This recipe where probes start from trained weights: fewer and shorter ones will do, all
+        of them near the budget, at a learning rate that leaves them what they know
+        (``docs/search.md``)."""
         if isinstance(self.search, SearchOptions):
             return self
         epochs = max(1, self.search.epochs // 4)
-        search = replace(self.search, epochs=epochs, probes=12, low=0.85)
+        search = replace(
+            self.search,
+            epochs=epochs,
+            lr=GENTLY * self.search.lr,
+            probes=12,
+            low=0.85,
+        )
         return replace(self, search=search)
 
 

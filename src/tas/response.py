@@ -4,8 +4,8 @@ The loss is modelled as linear in the logarithms of the widths and depths, with 
 choice. A dozen trained shapes tell half a dozen slopes, so the space is to have few choices
 (``Space.grouped``). Which shapes to train is chosen so that the slopes come out as certain as they
 can (a D-optimal design; Fedorov, *Theory of Optimal Experiments*, 1972). The slopes are expected to
-be much the same for all widths, and for all depths, until the losses say otherwise (a hierarchical
-prior; Gelman et al., *Bayesian Data Analysis*, chapter 5).
+be much the same for all widths of a kind, and for all depths, until the losses say otherwise (a
+hierarchical prior; Gelman et al., *Bayesian Data Analysis*, chapter 5).
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from .space import DepthChoice, Space, WidthChoice
 
-__all__ = ["design", "fit_logits", "table"]
+__all__ = ["OWN", "OWN_TRAINED", "design", "fit_logits", "table"]
 
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
 # Variances of the slopes before anything was trained, in those of a loss that repeats a training.
 COMMON = 10.0  # of what a doubling is worth on average: little is known
-OWN = 0.3  # of what one choice differs by from the others of its kind
+OWN = 0.3  # of what one choice differs by from the others of its kind, where losses are noisy
+OWN_TRAINED = 1.0  # the same where trainings start from trained weights: these are steadier
 
 
 def design(space: Space, states: Tensor, count: int) -> Tensor:
@@ -47,7 +48,9 @@ def design(space: Space, states: Tensor, count: int) -> Tensor:
     return states[chosen]
 
 
-def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+def fit_logits(
+    space: Space, states: Tensor, losses: Tensor, own: float = OWN
+) -> tuple[Tensor, Tensor]:
     """Logits of the candidate widths [L, K] and depths [D, K_d]; -inf where there are fewer.
 
     The sum of a shape's logits is, but for a constant, -1 / ``UNIT`` times its modelled loss.
@@ -55,12 +58,14 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
     Args:
         states: [shapes, choices] candidate indices.
         losses: [shapes].
+        own: variance of what one choice's slope differs by from those of its kind.
     """
     x = _features(space, states)
     x = x - x.mean(0)
     y = losses.double() - losses.double().mean()
-    kinds = torch.tensor([isinstance(choice, DepthChoice) for choice in _choices(space)])
-    prior = COMMON * (kinds[:, None] == kinds).double() + OWN * torch.eye(len(kinds))
+    kinds = [c.kind if isinstance(c, WidthChoice) else "depth" for c in _choices(space)]
+    alike = torch.tensor([[a == b for b in kinds] for a in kinds], dtype=x.dtype)
+    prior = COMMON * alike + own * torch.eye(len(kinds), dtype=x.dtype)
     noise = torch.eye(len(x), dtype=x.dtype)
     # The posterior mean of the slopes, in nats per doubling, [choices].
     slopes = prior @ x.T @ torch.linalg.solve(x @ prior @ x.T + noise, y)

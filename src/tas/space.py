@@ -31,9 +31,9 @@ class WidthChoice:
         candidates: channel counts, ascending; at least two.
         keys: entries of a shape's ``widths`` that this choice sets.
         sites: paths of the modules whose output channels it narrows.
-        group: shared by the choices that ``Space.grouped`` makes one: those of a stage that are
-            equally wide or, where a stage has many widths, of one kind; a choice without it stays
-            alone.
+        group: shared by the choices that ``Space.grouped`` may make one: those of a stage that are
+            equally wide, or of one resolution; a choice without it stays alone.
+        kind: ``"stream"`` where outputs of several layers are added up, ``"inner"`` within a block.
         each: for every key its own channel counts, where not all have those of ``candidates``.
     """
 
@@ -42,6 +42,7 @@ class WidthChoice:
     keys: tuple[str, ...]
     sites: tuple[str, ...]
     group: str = ""
+    kind: str = ""
     each: tuple[tuple[int, ...], ...] = ()
 
     def of(self, key: str) -> tuple[int, ...]:
@@ -104,6 +105,11 @@ class Space:
     widths: tuple[WidthChoice, ...]
     depths: tuple[DepthChoice, ...]
     terms: tuple[Term, ...]
+
+    @property
+    def original(self) -> nn.Module | None:
+        """The unpruned net whose weights derived nets inherit; None: they start afresh."""
+        return None
 
     def derive(self, shape: Shape) -> nn.Module:
         """The plain net of a shape of this space: with the weights that the space starts from, or
@@ -202,11 +208,18 @@ class Space:
         depths = [index([d.candidates], [shape.depths[d.name]], d.name) for d in self.depths]
         return widths, depths
 
-    def grouped(self) -> "Space":
-        """This space with the width choices of every group made one."""
-        groups: dict[str, list[WidthChoice]] = {}
+    def grouped(self, kinds: bool = False) -> "Space":
+        """This space with the width choices of every group made one.
+
+        Args:
+            kinds: one for the streams of a group, and another for what is within its blocks.
+        """
+        groups: dict[tuple[str, str], list[WidthChoice]] = {}
         for choice in self.widths:
-            groups.setdefault(choice.group or choice.name, []).append(choice)
+            own = (
+                (choice.group, choice.kind if kinds else "") if choice.group else (choice.name, "")
+            )
+            groups.setdefault(own, []).append(choice)
         widths = tuple(_joined(of) for of in groups.values())
         name = {
             choice.name: of[0].name
@@ -310,7 +323,10 @@ def _joined(of: list[WidthChoice]) -> WidthChoice:
             return tuple(min(own, key=lambda c: abs(c - ratio * own[-1])) for ratio in ratios)
 
         each = tuple(nearest(choice.of(key)) for choice in of for key in choice.keys)
-    return replace(of[0], candidates=finest.candidates, keys=keys, sites=sites, each=each)
+    kind = of[0].kind if len({choice.kind for choice in of}) == 1 else ""
+    return replace(
+        of[0], candidates=finest.candidates, keys=keys, sites=sites, kind=kind, each=each
+    )
 
 
 class ExpectedCost(nn.Module):

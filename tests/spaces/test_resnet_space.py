@@ -177,18 +177,32 @@ def one_hot(space: Space, *indices: list[int]) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("net", ["resnet20", "resnet164", "resnet50"])
 @pytest.mark.parametrize("residual", ["free", "tied"])
-def test_a_grouped_space_has_one_width_per_stage_and_the_same_costs(
-    net: str, residual: str
+@pytest.mark.parametrize("kinds", [False, True])
+def test_a_grouped_space_has_a_width_per_stage_or_kind_and_the_same_costs(
+    net: str, residual: str, kinds: bool
 ) -> None:
     space = resnet_space(net, residual=residual)
-    grouped = space.grouped()
-    kinds = {(c.candidates, c.group) for c in space.widths}
-    assert len(grouped.widths) == len(kinds) < len(space.widths)
+    grouped = space.grouped(kinds)
+    groups = {(c.candidates, c.group, c.kind if kinds else "") for c in space.widths}
+    assert len(grouped.widths) == len(groups) < len(space.widths)
     for seed in range(5):
         shape = random_shape(grouped, seed)
         counted = nets.measured(shape.replace(macs=None, params=None))
         assert (shape.macs, shape.params) == (counted.macs, counted.params)
         assert (space.cost(shape), space.cost(shape, "params")) == (counted.macs, counted.params)
+
+
+def test_kinds_tell_what_is_added_up_from_what_is_not() -> None:
+    grouped = resnet_space("resnet20", residual="tied").grouped(kinds=True)
+    assert [(c.name, c.kind) for c in grouped.widths] == [
+        ("stem", "stream"),
+        ("stages.0.0.conv1", "inner"),
+        ("stages.1.0.conv1", "inner"),
+        ("stages.1.0.conv2", "stream"),
+        ("stages.2.0.conv1", "inner"),
+        ("stages.2.0.conv2", "stream"),
+    ]
+    assert {c.kind for c in resnet_space("resnet20").grouped().widths} == {""}
 
 
 @pytest.mark.parametrize("grouped", [False, True])

@@ -122,10 +122,11 @@ class _Searching:
         "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1, from fresh weights "
         "up to 1.5; 0.3 to 1 with --preset paper)",
     )
-    widths_per: Literal["layer", "stage"] | None = option(
+    widths_per: Literal["layer", "kind", "stage"] | None = option(
         None,
-        "what has a width of its own: every layer, or every stage (default: stage; layer with "
-        "--preset paper)",
+        "what has a width of its own: every layer; of every stage what is added up, and what is "
+        "within its blocks (kind); or every stage (default: kind, from fresh weights stage, with "
+        "--preset paper layer)",
     )
     weights: str | None = option(
         None,

@@ -17,7 +17,7 @@ from ..errors import InputError, one_of
 from ..masked import MaskedSupernet
 from ..nets import ResNet
 from ..recipes import quick
-from ..response import design, fit_logits, table
+from ..response import OWN, OWN_TRAINED, design, fit_logits, table
 from ..sampling import states_near
 from ..shape import Shape
 from ..space import Space
@@ -37,13 +37,13 @@ from .inherit import ranked
 
 __all__ = ["POOL", "Found", "equal_widths", "search", "search_space"]
 
-WIDTHS_PER = ("layer", "stage")
+WIDTHS_PER = ("layer", "kind", "stage")
 POOL = 4096  # shapes near the budget, out of which the probes are taken
 
 # Of a search that starts from trained weights. What is cut much needs long to recover, and short
-# trainings tell nothing of it, or the wrong thing: candidates stay near equal widths, by these
-# factors, and every stage keeps so much of its blocks, unless the budget asks for less.
-NEAR = (0.65, 1.5)
+# trainings tell nothing of it, or the wrong thing: no width is less than this part of an equal one,
+# and every stage keeps so much of its blocks, unless the budget asks for less.
+NARROWEST = 0.5
 SHALLOWEST = 1.0
 FINALS = 500  # what the seeds of the last two trainings lie above those of the probes
 EQUAL = "equal widths, as far as the budget allows: the search found none better"
@@ -88,11 +88,11 @@ class Found:
         """
         space = self.space
         if isinstance(space, ResNetSpace):
-            if inherit and not (self.supernet or space.source):
+            if inherit and not (self.supernet or space.original):
                 raise InputError(
                     "there are no weights to inherit: give the search a trained net, not its name"
                 )
-            if inherit is False or (inherit is None and space.source is None):
+            if inherit is False or (inherit is None and space.original is None):
                 return nets.build(self.shape)
         return (space.starting_from(self.supernet.net) if self.supernet else space).derive(
             self.shape
@@ -147,8 +147,10 @@ def search(
         ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, 0.25 to 1
             where the net has weights, and 0.3 to 1 in the paper's search. From trained weights the
             search stays near equal widths (``docs/search.md``).
-        widths_per: ``"layer"``, or ``"stage"``: the layers of a stage share one width; default: per
-            stage, and per layer in the paper's search.
+        widths_per: ``"layer"``; or ``"kind"``: what is added up in a stage has one width, and
+            what is within its blocks another; or ``"stage"``: all layers of a stage share one.
+            Default: per kind where the net has weights, per stage where it has none, and per layer
+            in the paper's search.
         options: how; default: those of ``recipes.quick()``, and of its ``inheriting()`` where the
             net has weights.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
@@ -190,7 +192,7 @@ def search(
         return training_batches(data, part, options, augment or Augment(), device, workers, seed)
 
     fit = partial(training.fit, out=out, device=device, progress=progress)
-    inheriting = isinstance(space, TracedSpace) or getattr(space, "source", None) is not None
+    inheriting = space.original is not None
     if inheriting and not (isinstance(net, str) or getattr(space, "ranking", None)):
         space = ranked(space, batches(sides[0], seed), device)
     origin = f"searched on {data.name}, seed {seed}"
@@ -233,7 +235,8 @@ def search(
     shapes = [space.shape(state[:n], state[n:]) for state in probes.tolist()]
     # Every probe is another sample of all that is random.
     histories = _side_by_side("probe", shapes, train_probe, seed * 1000)
-    logits = fit_logits(space, probes, torch.tensor([_loss(each) for each in histories]))
+    losses = torch.tensor([_loss(each) for each in histories])
+    logits = fit_logits(space, probes, losses, OWN_TRAINED if inheriting else OWN)
     probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
     shape = _chosen(space, probabilities, limit, unit, origin)
     even = _chosen(space, _equal_preferences(space, limit, unit), limit, unit, EQUAL)
@@ -285,7 +288,7 @@ def _chosen(
 def _near_equal(space: Space, limit: int, unit: str) -> Space:
     """The part of a space around equal widths; all of it where that part has no such budget."""
     ratio = equal_ratio(space, limit, unit)
-    near = space.within(NEAR[0] * ratio, min(NEAR[1] * ratio, 1), SHALLOWEST)
+    near = space.within(NARROWEST * ratio, 1, SHALLOWEST)
     ends = [
         near.shape(
             [at % len(choice.candidates) for choice in near.widths],
@@ -334,7 +337,9 @@ def search_space(
         return net
     paper = isinstance(options, SearchOptions)
     inheriting = inheriting or isinstance(net, ResNet)
-    widths_per = widths_per or ("layer" if paper else "stage")
+    if widths_per is None:
+        starts_trained = inheriting or not (isinstance(net, str) and not nets.is_named(net))
+        widths_per = "layer" if paper else "kind" if starts_trained else "stage"
     if widths_per not in WIDTHS_PER:
         raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
     space: Space
@@ -366,7 +371,7 @@ def search_space(
             name=name or (net if isinstance(net, str) else ""),
         )
         check_fits(space.unpruned, data, "net")
-    return space.grouped() if widths_per == "stage" else space
+    return space if widths_per == "layer" else space.grouped(kinds=widths_per == "kind")
 
 
 def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:

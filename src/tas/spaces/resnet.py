@@ -45,6 +45,11 @@ class ResNetSpace(Space):
 
     source: nn.Module | None = None
 
+    @property
+    def original(self) -> nn.Module | None:
+        """``source``."""
+        return self.source
+
     def derive(self, shape: Shape) -> nn.Module:
         """The plain net of a shape, with the weights of ``source`` where there is one."""
         return derive(shape, self.source)
@@ -137,7 +142,12 @@ def resnet_space(
             stage = "stages.0" if group[0] == "stem" else ".".join(group[0].split(".")[:2])
             widths.append(
                 WidthChoice(
-                    group[0], candidates, tuple(group), tuple(sites), f"{stage} of {full} channels"
+                    group[0],
+                    candidates,
+                    tuple(group),
+                    tuple(sites),
+                    f"{stage} of {full} channels",
+                    "stream" if group[0] in ends else "inner",
                 )
             )
 

@@ -47,9 +47,18 @@ class TracedSpace(Space):
     ranking: Mapping[str, Tensor] = field(default_factory=dict)
     fine: "TracedSpace | None" = None
 
-    def grouped(self) -> "TracedSpace":
-        """This space with one choice for the widths of every stage; see ``Space.grouped``."""
-        joined = super().grouped()
+    @property
+    def original(self) -> nn.Module:
+        """``model``."""
+        return self.model
+
+    def grouped(self, kinds: bool = False) -> "TracedSpace":
+        """This space with one choice for the widths of every resolution; see ``Space.grouped``.
+
+        Where ``kinds`` would leave too many choices, the resolutions alone decide.
+        """
+        kinds = kinds and len({(c.group, c.kind) for c in self.widths}) <= GROUPS
+        joined = super().grouped(kinds)
         assert isinstance(joined, TracedSpace)
         return replace(joined, fine=self.fine or self)
 
@@ -249,9 +258,9 @@ def _space(
     locked: tuple[Locked, ...],
     name: str,
 ) -> TracedSpace:
-    groups = _groups(widths)
     choices = tuple(
-        WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, groups[w.name]) for w in widths
+        WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, f"{w.area} values", _kind(w))
+        for w in widths
     )
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
@@ -277,21 +286,8 @@ def _space(
     return replace(space, unpruned=unpruned, widest=unpruned)
 
 
-def _groups(widths: Sequence[Width]) -> dict[str, str]:
-    """What a search by probes makes one choice: the widths of one resolution and kind.
-
-    A width is of a stream if several layers make it. Where that leaves too many, the resolutions
-    alone decide, the largest ones together.
-    """
-
-    def groups(kinds: bool) -> dict[str, str]:
-        return {w.name: f"{w.area} values" + (f", {_kind(w)}" if kinds else "") for w in widths}
-
-    found = groups(True)
-    return found if len(set(found.values())) <= GROUPS else groups(False)
-
-
 def _kind(width: Width) -> str:
+    """A width is of a stream if several layers make it."""
     return "stream" if len(width.layers) > 2 else "inner"
 
 
