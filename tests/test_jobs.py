@@ -59,6 +59,7 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
 
     found = search(ratios=(0.5, 1.0))
     assert max(found.shape.widths.values()) <= 64
+    assert len(found.probabilities[0]) == 6  # of every stage a stream, and what is within blocks
     fine = search()
     finals = [line for line in fine.history.epochs if line["phase"].startswith("final")]
     losses = [line["loss"] + line["test_loss"] for line in finals]
@@ -99,7 +100,7 @@ def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> N
         widths = {w for k, w in found.shape.widths.items() if k.startswith(f"stages.{stage}.")}
         assert len(widths) == 1
     assert len(found.probabilities[0]) == 3 < len(search().probabilities[0])
-    with pytest.raises(InputError, match=r"'block'.*layer.*stage"):
+    with pytest.raises(InputError, match=r"'block'.*layer.*kind.*stage"):
         search(widths_per="block")
 
 

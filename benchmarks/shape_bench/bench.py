@@ -21,7 +21,7 @@ from torch import nn
 
 from tas import data as data_room
 from tas import nets, training
-from tas.data import Augment, Batches, Data, Images
+from tas.data import Augment, Batches, Data, Images, Split
 from tas.importance import channel_ranking
 from tas.shape import Shape
 from tas.spaces import ResNetSpace, resnet_space
@@ -105,6 +105,16 @@ def pictures(folder: str | Path) -> Pictures:
     test = Images(*(torch.cat([getattr(m, f) for m in measured]) for f in ("pixels", "labels")))
     bench = replace(data, input=(3, SIDE, SIDE), train=small.take(seen[train]), test=test)
     return Pictures(bench, small.take(seen[validation]))
+
+
+def searched(of: Pictures) -> tuple[Data, Split]:
+    """The pictures that a search may see, and which of them train and which validate."""
+    both = (of.data.train, of.validation)
+    seen = Images(*(torch.cat([getattr(p, field) for p in both]) for field in ("pixels", "labels")))
+    numbers = torch.arange(len(seen))
+    sides = numbers[:TRAIN], numbers[TRAIN:]
+    data = replace(of.data, train=seen, test=of.validation)
+    return data, Split(data.name, 0, TRAIN / len(seen), len(seen), *sides)
 
 
 def train(

@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import Any
 
 import bench
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +28,6 @@ from scipy.stats import kendalltau
 
 import tas
 from tas.choose import choose
-from tas.data import Images, Split
 from tas.jobs import Found, equal_widths
 from tas.space import Space
 from tas.spaces import ResNetSpace
@@ -127,19 +125,9 @@ def search_all(
     options: argparse.Namespace,
 ) -> dict[float, list[dict[str, Any]]]:
     pictures = bench.pictures(options.data)
-    # A search sees the pictures that train and those that validate, and no others.
-    seen = Images(
-        *(
-            torch.cat([getattr(part, field) for part in (pictures.data.train, pictures.validation)])
-            for field in ("pixels", "labels")
-        )
-    )
-    data = replace(pictures.data, train=seen, test=pictures.validation)
+    data, split = bench.searched(pictures)
     if options.inherit:
         space = space.starting_from(bench.trained_teacher(pictures))
-    numbers = torch.arange(len(seen))
-    sides = numbers[: bench.TRAIN], numbers[bench.TRAIN :]
-    split = Split(data.name, 0, bench.TRAIN / len(seen), len(seen), *sides)
     found: dict[float, list[dict[str, Any]]] = {}
     for seed in options.seeds:
         for budget in options.budgets:

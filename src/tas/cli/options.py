@@ -71,7 +71,11 @@ class _Training(_Compute):
     epochs: int | None = option(None, "epochs of each training")
     warmup_epochs: int | None = option(None, "epochs over which the learning rate rises")
     batch_size: int | None = option(None, "pictures per step, over all processes")
-    lr: float | None = option(None, "highest learning rate of SGD")
+    lr: float | None = option(
+        None,
+        "highest learning rate of SGD; in a run that of its trainings, to which that of its search "
+        "keeps the ratio that it has in the preset",
+    )
     momentum: float | None = option(None, "of SGD")
     nesterov: bool | None = option(None, "of SGD")
     weight_decay: float | None = option(None, "of SGD")

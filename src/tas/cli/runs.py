@@ -199,10 +199,10 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     if hasattr(options, "search_epochs"):  # a whole run: these are those of its trainings
         search.pop("epochs", None)
         search.pop("warmup_epochs", None)
-        if "lr" in search:  # of a picture; the search's keeps the part of it that the preset has
-            before = base.student.batch_size / base.search.batch_size
-            after = 1 if "batch_size" in search else before
-            search["lr"] *= base.search.lr / base.student.lr * before / after
+        if "lr" in search:  # that of a picture keeps the part of the trainings' that it has
+            search["lr"] *= base.search.lr / base.student.lr
+            if "batch_size" in search:  # else the batches differ as they did before
+                search["lr"] *= base.student.batch_size / base.search.batch_size
         if options.search_epochs is not None:
             search["epochs"] = options.search_epochs
     return replace(

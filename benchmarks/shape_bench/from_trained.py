@@ -1,0 +1,112 @@
+"""What the search from trained weights is worth: its shapes beside equal widths and random shapes.
+
+    python benchmarks/shape_bench/from_trained.py --data CIFAR10_FOLDER [--json]
+
+The pictures, the net and its training are those of the table of nets that inherit, but the space is
+what such a search has by default, with a width for what is added up in a stage and another for what
+is within its blocks. No table holds so many shapes: what is found is trained, and so is what it is
+held against, each with the same seeds. Nothing that measures is seen by a search.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import bench
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+import tas
+from tas import nets
+from tas.jobs import equal_widths
+from tas.recipes import quick
+from tas.sampling import states_near
+from tas.shape import Shape
+from tas.spaces import FINE_RATIOS, ResNetSpace, resnet_space
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="CIFAR-10 as a folder that tas reads")
+    parser.add_argument("--budgets", type=float, nargs="+", default=list(bench.BUDGETS))
+    parser.add_argument("--searches", type=int, default=3, help="seeds of the search")
+    parser.add_argument("--random", type=int, default=6, help="random shapes for each budget")
+    parser.add_argument("--seeds", type=int, default=3, help="of each training; random shapes: one")
+    parser.add_argument("--json", action="store_true", help="print a JSON object, not a table")
+    options = parser.parse_args()
+
+    pictures = bench.pictures(options.data)
+    teacher = bench.trained_teacher(pictures)
+    data, split = bench.searched(pictures)
+    space = default_space(teacher)
+    how = quick().inheriting().search
+    result: dict[float, dict[str, list[Any]]] = {}
+    for budget in options.budgets:
+        limit = space.budget(budget)
+        shapes = [("equal", equal_widths(space, limit))]
+        shapes += [("random", shape) for shape in random_shapes(space, limit, options.random)]
+        seconds = []
+        for seed in range(options.searches):
+            started = time.perf_counter()
+            found = tas.search(
+                space, data, budget, options=how, split=split, seed=seed, progress=False
+            )
+            seconds.append(time.perf_counter() - started)
+            shapes.append(("search", found.shape))
+        lines: dict[str, list[Any]] = {"seconds": seconds}
+        for name, shape in shapes:
+            seeds = range(1 if name == "random" else options.seeds)
+            accuracies = [bench.train(shape, pictures, seed, teacher) for seed in seeds]
+            line = {"widths": widths(space, shape), "blocks": list(shape.depths.values())}
+            line |= {"ratio": (shape.macs or 0) / space.full_cost(), "accuracies": accuracies}
+            lines.setdefault(name, []).append(line)
+            print(f"{budget} {name}: {line}", file=sys.stderr, flush=True)
+        result[budget] = lines
+    print(json.dumps(result)) if options.json else show(result)
+
+
+def default_space(teacher: nn.Module) -> ResNetSpace:
+    """What ``tas.search`` makes of a trained ResNet."""
+    full = nets.full_shape(bench.NET, 10, (3, bench.SIDE, bench.SIDE))
+    space = resnet_space(full, residual="tied", ratios=FINE_RATIOS).grouped(kinds=True)
+    assert isinstance(space, ResNetSpace)
+    return space.starting_from(teacher)
+
+
+def random_shapes(space: ResNetSpace, limit: int, count: int) -> list[Shape]:
+    """Shapes of at most 3 % less than a budget, with all blocks or fewer."""
+    generator = torch.Generator().manual_seed(0)
+    states = states_near(space, limit, "macs", 0.97, 1.0, count, generator).tolist()
+    n = len(space.widths)
+    return [space.shape(state[:n], state[n:]) for state in states]
+
+
+def widths(space: ResNetSpace, shape: Shape) -> dict[str, int]:
+    """The shape's width of every choice."""
+    return {c.name: next(shape.widths[key] for key in c.keys) for c in space.widths}
+
+
+def show(result: dict[float, dict[str, list[Any]]]) -> None:
+    table = Table("budget", "equal widths", "search", "random", "search: seconds", box=SIMPLE_HEAD)
+    for budget, lines in result.items():
+        cells = []
+        for name in ("equal", "search", "random"):
+            # The spread that counts is that of the shapes' means; equal widths are one shape.
+            means = [statistics.mean(line["accuracies"]) for line in lines[name]]
+            each = means if len(means) > 1 else lines[name][0]["accuracies"]
+            spread = f" ± {statistics.stdev(each) / len(each) ** 0.5:.2f}" if len(each) > 1 else ""
+            cells.append(f"{statistics.mean(means):.2f}{spread}")
+        table.add_row(str(budget), *cells, f"{statistics.mean(lines['seconds']):.0f}")
+    console = Console()
+    console.print(table)
+    console.print("accuracy in percent; ± is the standard error")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What a run's options make of a preset."""
+
+import pytest
+
+from tas.cli.options import RunOptions, SearchVerbOptions
+from tas.cli.runs import chosen_recipe
+
+
+@pytest.mark.parametrize("inheriting", [False, True])
+@pytest.mark.parametrize("batch_size", [None, 32])
+def test_a_runs_learning_rate_is_that_of_its_trainings(
+    inheriting: bool, batch_size: int | None
+) -> None:
+    """The probes' keeps the part of it, per picture, that it has in the preset."""
+
+    def rates(**given: float) -> tuple[float, float]:
+        options = RunOptions(data="digits", batch_size=batch_size, **given)
+        recipe = chosen_recipe(options, inheriting)
+        return tuple(o.lr / o.batch_size for o in (recipe.student, recipe.search))  # type: ignore[return-value]
+
+    part = 0.3 if inheriting else 1.0
+    student, search = rates(lr=0.05)
+    assert student == 0.05 / (batch_size or 128)
+    assert search / student == pytest.approx(part)
+    if batch_size is None:
+        student, search = rates()
+        assert search / student == pytest.approx(part)
+
+
+def test_the_learning_rate_of_a_search_is_its_own() -> None:
+    options = SearchVerbOptions(data="digits", lr=0.05)
+    assert chosen_recipe(options, inheriting=True).search.lr == 0.05
