@@ -216,9 +216,7 @@ class Space:
         """
         groups: dict[tuple[str, str], list[WidthChoice]] = {}
         for choice in self.widths:
-            own = (
-                (choice.group, choice.kind if kinds else "") if choice.group else (choice.name, "")
-            )
+            own = choice.group or choice.name, choice.kind if kinds else ""
             groups.setdefault(own, []).append(choice)
         widths = tuple(_joined(of) for of in groups.values())
         name = {
