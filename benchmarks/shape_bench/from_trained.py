@@ -20,15 +20,13 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 import tas
-from tas import nets
-from tas.jobs import equal_widths
+from tas.jobs import equal_widths, search_space
 from tas.recipes import quick
 from tas.sampling import states_near
 from tas.shape import Shape
-from tas.spaces import FINE_RATIOS, ResNetSpace, resnet_space
+from tas.space import Space
 
 
 def main() -> None:
@@ -44,8 +42,8 @@ def main() -> None:
     pictures = bench.pictures(options.data)
     teacher = bench.trained_teacher(pictures)
     data, split = bench.searched(pictures)
-    space = default_space(teacher)
     how = quick().inheriting().search
+    space = search_space(teacher, data, options=how)
     result: dict[float, dict[str, list[Any]]] = {}
     for budget in options.budgets:
         limit = space.budget(budget)
@@ -71,15 +69,7 @@ def main() -> None:
     print(json.dumps(result)) if options.json else show(result)
 
 
-def default_space(teacher: nn.Module) -> ResNetSpace:
-    """What ``tas.search`` makes of a trained ResNet."""
-    full = nets.full_shape(bench.NET, 10, (3, bench.SIDE, bench.SIDE))
-    space = resnet_space(full, residual="tied", ratios=FINE_RATIOS).grouped(kinds=True)
-    assert isinstance(space, ResNetSpace)
-    return space.starting_from(teacher)
-
-
-def random_shapes(space: ResNetSpace, limit: int, count: int) -> list[Shape]:
+def random_shapes(space: Space, limit: int, count: int) -> list[Shape]:
     """Shapes of at most 3 % less than a budget, with all blocks or fewer."""
     generator = torch.Generator().manual_seed(0)
     states = states_near(space, limit, "macs", 0.97, 1.0, count, generator).tolist()
@@ -87,7 +77,7 @@ def random_shapes(space: ResNetSpace, limit: int, count: int) -> list[Shape]:
     return [space.shape(state[:n], state[n:]) for state in states]
 
 
-def widths(space: ResNetSpace, shape: Shape) -> dict[str, int]:
+def widths(space: Space, shape: Shape) -> dict[str, int]:
     """The shape's width of every choice."""
     return {c.name: next(shape.widths[key] for key in c.keys) for c in space.widths}
 
