@@ -1,7 +1,7 @@
 """What a search step costs, as a ratio to a plain training step of the unpruned net.
 
     python benchmarks/search_step.py [--net resnet20 resnet56] [--batch-size 256] [--json]
-        [--kinds plain search mask] [--reference PATH]
+        [--kinds plain search mask] [--compile] [--reference PATH]
 
 A search step trains the weights on one batch and the logits on another; its floor is 5/3 of a
 plain step, because the logits need no gradient of the weights. Widths are mixed by interpolation
@@ -10,7 +10,8 @@ them stand a distillation step whose teacher is the same net, that teacher's par
 (``teacher``), and with ``--reference`` the search step of a checkout of the released code, run as
 it is, in float32. All kinds of step take turns in one process, so that the ratios hold while the
 machine's speed drifts: each is the median of the ratios of neighbours. Peak memory is taken in a
-process of its own for each kind.
+process of its own for each kind. With ``--compile`` every kind is measured compiled as well, and
+all ratios are to the plain step that is not.
 """
 
 import argparse
@@ -44,7 +45,7 @@ from tas.training import (
     accelerator,
     place,
 )
-from tas.training.hardware import place_module
+from tas.training.hardware import compiled, place_module
 
 FLOOR = 5 / 3
 SEARCHES = {  # how each is made
@@ -54,6 +55,7 @@ SEARCHES = {  # how each is made
     "mask_one_pass": {"mixing": "mask", "bilevel": False},
 }
 KINDS = ("plain", *SEARCHES, "distil", "teacher")
+COMPILED = "_compiled"
 MEASURED = ("plain", "search", "mask")  # those whose peak memory is taken
 Step = Callable[[], None]
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--what", default="both", choices=["width", "depth", "both"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--compile", action="store_true", help="each kind compiled as well")
     parser.add_argument("--pairs", type=int, default=8, help="timed steps of each kind (default 8)")
     parser.add_argument("--reference", help="a checkout of D-X-Y/AutoDL-Projects, for CIFAR nets")
     parser.add_argument("--json", action="store_true", help="print JSON objects instead of a table")
@@ -95,6 +98,8 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
     where = accelerator(options.device, precision).device
     arguments = (net, size, precision, str(where), options.residual, options.what)
     kinds = list(dict.fromkeys(["plain", *options.kinds]))
+    if options.compile:
+        kinds += [f"{kind}{COMPILED}" for kind in kinds]
     steps = {kind: step_of(kind, *arguments) for kind in kinds}
     if options.reference:
         steps["reference"] = reference_step(options.reference, net, size, options.what, where)
@@ -108,7 +113,11 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
         kind: [s / p for s, p in zip(each, times["plain"], strict=True)]
         for kind, each in times.items()
     }
-    memory = {kind: peak_mib(kind, *arguments) for kind in kinds if kind in MEASURED}
+    memory = {
+        kind: peak_mib(kind, *arguments)
+        for kind in kinds
+        if kind.removesuffix(COMPILED) in MEASURED
+    }
     row: dict[str, Any] = {
         "net": net,
         "batch": size,
@@ -135,13 +144,15 @@ def step_of(
 ) -> Step:
     """One step of a real task on fixed random pictures, as the training loop takes it."""
     where = accelerator(device, precision)
+    compile, kind = kind.endswith(COMPILED), kind.removesuffix(COMPILED)
     images = torch.randn(size, *nets.full_shape(net).input, device=where.device)
     batch = images, torch.randint(0, 10, (size,), device=where.device)
     if kind == "teacher":
-        return teacher_step(net, images, where)
+        return teacher_step(net, images, where, compile)
+    common: dict[str, Any] = {"precision": precision, "compile": compile}
     task: Classification | Search
     if kind in ("plain", "distil"):
-        options = TrainOptions(precision=precision)
+        options = TrainOptions(**common)
         model = nets.build(net)
         plain = kind == "plain"
         task = (
@@ -153,7 +164,7 @@ def step_of(
         space = resnet_space(net, residual=residual, what=what)
         how: dict[str, Any] = SEARCHES[kind]
         supernet = Supernet(space, mixing=how["mixing"])
-        task = Search(supernet, SearchOptions(precision=precision, **how), space.budget(0.55))
+        task = Search(supernet, SearchOptions(**common, **how), space.budget(0.55))
     task.start(where, 1000, 0)
     task.module.train()
     paired = isinstance(task, Search) and task.options.bilevel
@@ -161,9 +172,10 @@ def step_of(
     return lambda: void(task.step(given, 10))
 
 
-def teacher_step(net: str, images: torch.Tensor, where: Accelerator) -> Step:
+def teacher_step(net: str, images: torch.Tensor, where: Accelerator, compile: bool) -> Step:
     """What a distillation asks of its teacher."""
     teacher = place_module(nets.build(net), where.device).eval()
+    teacher = compiled(teacher) if compile else teacher
 
     def step() -> None:
         with torch.inference_mode(), where.autocast():
@@ -296,7 +308,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     """The rows as a table."""
     table = Table("net", "batch", "dtype", box=SIMPLE_HEAD)
     columns = {"plain, ms": "plain_ms", "plain, MiB": "plain_mib"}
-    for kind in (*SEARCHES, "distil", "teacher"):
+    for kind in (*KINDS[1:], *(f"{kind}{COMPILED}" for kind in KINDS)):
         name = kind.replace("_", " ")
         columns |= {f"{name}, time": f"{kind}_ratio", f"{name}, memory": f"{kind}_memory_ratio"}
     columns |= {f"released / {k.replace('_', ' ')}": f"reference_over_{k}" for k in SEARCHES}
@@ -306,7 +318,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         texts = (row["net"], str(row["batch"]), row["precision"])
         table.add_row(*texts, *(f"{row[figure]:g}" for figure in columns.values()))
-    Console(width=max(160, Console().width)).print(table)
+    Console(width=30 + 11 * len(columns)).print(table)
     print("time and peak memory of a kind: as a ratio to a plain step")
     facts = {"device": rows[0]["device"], "floor of the ratio": rows[0]["floor"], **machine()}
     print(", ".join(f"{name} {value}" for name, value in facts.items()))

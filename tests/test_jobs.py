@@ -27,6 +27,17 @@ def test_a_budget_counts_the_pictures_that_are_there() -> None:
     assert count(found.derive(), digits.input).macs == found.shape.macs <= found.budget
 
 
+def test_a_teacher_without_weight_is_not_asked() -> None:
+    """Labels alone, for a net that inherits: its teacher would cost a third of the time."""
+    digits = data.load("digits")
+    teacher = tas.nets.build("resnet20", digits.classes, digits.input)
+    shape = resnet_space(teacher.shape, residual="tied").equal(0.25)
+    options = TrainOptions(epochs=1, warmup_epochs=0, batch_size=512, kd_alpha=0)
+    teacher.register_forward_hook(lambda *_: pytest.fail("asked"))
+    trained = tas.train(shape, digits, teacher=teacher, options=options, progress=False)
+    assert trained.macs == shape.macs
+
+
 def test_a_search_by_probes(tmp_path: Path) -> None:
     """It trains the probes, meets the budget, can be repeated and read back, and has no weights."""
     options = replace(recipes.quick().search, epochs=1, probes=8, batch_size=256)

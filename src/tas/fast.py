@@ -86,8 +86,9 @@ def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None 
 
 
 def _fast(x: Tensor) -> bool:
-    """Elsewhere the plain form is taken until the fast one has been measured there."""
-    return x.device.type == "cpu" and x.dim() == 4
+    """Elsewhere the plain form is taken until the fast one has been measured there, and PyTorch's
+    compiler makes its own of it."""
+    return x.device.type == "cpu" and x.dim() == 4 and not torch.compiler.is_compiling()
 
 
 _AS_IT_IS = torch.autocast("cpu", enabled=False)  # the types here are chosen one by one

@@ -227,13 +227,14 @@ class _Interpolation:
             norm = net.get_submodule(f"{site}.norm")  # what a ``ConvNorm`` returns
             if fast.foldable(norm):
                 self._norms[site] = norm
-            else:
-                norm.register_forward_hook(self._hook(site))
+            norm.register_forward_hook(self._hook(site))
 
     def __call__(self, net: nn.Module, images: Tensor, matrices: Mapping[str, Tensor]) -> Tensor:
-        self._matrices = matrices
+        # PyTorch's compiler cannot follow a norm whose ``forward`` changes; it folds by itself.
+        folded = {} if torch.compiler.is_compiling() else self._norms
+        self._matrices = {site: m for site, m in matrices.items() if site not in folded}
         try:
-            with fast.mixing(self._norms, matrices):
+            with fast.mixing(folded, matrices):
                 return net(images)  # type: ignore[no-any-return]
         finally:
             self._matrices = {}

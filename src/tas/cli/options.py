@@ -88,6 +88,11 @@ class _Training(_Compute):
     ema: float | None = option(
         None, "test and keep a running mean of the weights, of this decay per step, e.g. 0.9999"
     )
+    compile: bool = option(
+        False,
+        "have PyTorch compile the steps of trainings and of the paper's search: half a minute and "
+        "more for each net, then less work; for long ones, on GPUs (in a run not its probes)",
+    )
     augment: bool = option(True, "vary training pictures: pad or resize, crop, mirror, colours")
     padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
     flip: bool | None = option(None, "mirror pictures (default: where it keeps the class)")
@@ -103,7 +108,9 @@ class _Distilling:
     """How a net learns from labels and a teacher."""
 
     label_smoothing: float | None = option(None, "share of a label spread over all classes")
-    kd_alpha: float | None = option(None, "weight of the teacher against the labels")
+    kd_alpha: float | None = option(
+        None, "weight of the teacher against the labels; 0: labels alone (for --inherit)"
+    )
     kd_temperature: float | None = option(None, "softens the teacher's answers")
 
 

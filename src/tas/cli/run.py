@@ -57,6 +57,7 @@ def main(options: RunOptions) -> None:
         if of_teacher:
             plan = replace(plan, space=plan.space.starting_from(teacher))
         found = plan.search(run)
+        how = "distilled" if recipe.student.kd_alpha > 0 else "trained"
 
         def student(shape: Shape, phase: str) -> Trained:
             torch.manual_seed(run.seed)  # of what is not inherited
@@ -66,9 +67,9 @@ def main(options: RunOptions) -> None:
 
         if options.baseline:
             equal = student(equal_widths(plan.space, plan.budget, options.unit), "equal")
-            rows.append(runs.row("equal widths, distilled", equal))
+            rows.append(runs.row(f"equal widths, {how}", equal))
         small = student(found.shape, "student")
-        row = runs.row("searched, distilled", small)
+        row = runs.row(f"searched, {how}", small)
         row["seconds"] += found.history.seconds
         run.directory.save_model(small.net)
         run.finish({**plan.facts(), "rows": [*rows, row], "notes": [*plan.notes(), NOTE]})

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 # Where a run computes and who shows it change no result, and may change when it is continued.
-NOT_OF_THE_RUN = ("out", "device", "workers", "download", "data_dir")
+NOT_OF_THE_RUN = ("out", "device", "compile", "workers", "download", "data_dir")
 
 console = Console()
 OptionsT = TypeVar("OptionsT", bound=TrainOptions | SearchOptions)
@@ -199,6 +199,8 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     if hasattr(options, "search_epochs"):  # a whole run: these are those of its trainings
         search.pop("epochs", None)
         search.pop("warmup_epochs", None)
+        if isinstance(base.search, ProbeOptions):  # short ones, each of another net
+            search.pop("compile", None)
         if "lr" in search:  # that of a picture keeps the part of the trainings' that it has
             search["lr"] *= base.search.lr / base.student.lr
             if "batch_size" in search:  # else the batches differ as they did before

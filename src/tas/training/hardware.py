@@ -33,6 +33,8 @@ __all__ = [
     "accelerator",
     "alone",
     "average",
+    "compiled",
+    "compiling",
     "pick_precision",
     "place",
     "place_module",
@@ -136,6 +138,33 @@ def prepare(accelerator: Accelerator, module: nn.Module, *, wrap: bool = True) -
         warnings.simplefilter("ignore", FutureWarning)
         prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not wrap)
     return prepared
+
+
+def compiled(module: nn.Module) -> nn.Module:
+    """A module that computes what this one does, compiled at its first call (``torch.compile``).
+
+    The module itself stays as it is, for tests on batches of other sizes. Batches of one size are
+    expected: every other one would be compiled anew.
+    """
+    return torch.compile(module, dynamic=False)  # type: ignore[return-value]
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Steps inside may be those of a ``compiled`` module.
+
+    Raises:
+        InputError: the compiler failed, or there is none.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise InputError(
+            f"--compile: PyTorch's compiler failed ({reason}): leave it out"
+        ) from error
 
 
 def release(accelerator: Accelerator, module: nn.Module) -> None:

@@ -20,6 +20,7 @@ from .. import processes
 from ..errors import DivergedError, InputError
 from . import checkpoint
 from .hardware import accelerator as open_accelerator
+from .hardware import compiling
 from .progress import PhaseProgress
 from .rundir import RunDir
 from .tasks import Batches, Task
@@ -111,7 +112,8 @@ def fit(
         with PhaseProgress(phase, epochs, steps, done=done, enabled=shown) as bar:
             for epoch in range(done + 1, epochs + 1):
                 started = time.perf_counter()
-                figures = _train(task, batches, epoch, plan, accelerator, bar)
+                with compiling():
+                    figures = _train(task, batches, epoch, plan, accelerator, bar)
                 figures |= task.end_epoch()
                 _check_weights(task, epoch)
                 if evaluate_on is not None and _due(epoch, epochs, evaluate_every):

@@ -34,6 +34,8 @@ class TrainOptions:
             piece has batch statistics of its own.
         ema: decay per step of a running mean of the weights and norm statistics, which is then what
             is tested and kept; 0 for none.
+        compile: steps are compiled by PyTorch: half a minute and more at the first one of each net,
+            for less work in all others. Not the tests.
 
     Raises:
         InputError: a value is out of range.
@@ -53,6 +55,7 @@ class TrainOptions:
     sync_norms: bool = False
     accumulate: int = 1
     ema: float = 0.0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -69,7 +72,7 @@ class ProbeOptions(TrainOptions):
     """How a space is searched by short trainings of a few of its shapes.
 
     Attributes:
-        epochs ... ema: of the training of each of these shapes, the probes.
+        epochs ... compile: of the training of each of these shapes, the probes.
         probes: how many; more than there are doublings and depths to learn of.
         low, high: what a probe may cost, as ratios of the budget.
 
@@ -100,7 +103,7 @@ class SearchOptions:
         tau_start, tau_end: temperature of the Gumbel-softmax, falling by a cosine.
         cost_weight: weight of the budget loss against the cross-entropy of the logits' batch.
         tolerance: how far below the budget, as a ratio, the expected cost may lie unpunished.
-        sync_norms: as in ``TrainOptions``.
+        sync_norms, compile: as in ``TrainOptions``.
         bilevel: the weights learn on some pictures and the logits on others, as in the paper;
             else both in one pass on all of them, for half the work.
         mixing: of two candidate widths: ``interpolate``, the paper's; ``mask``, which weights the
@@ -129,6 +132,7 @@ class SearchOptions:
     mixing: str = "auto"
     precision: str = "auto"
     sync_norms: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         _check_common(self)

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..supernet import Supernet
 from .checkpoint import Stateful
 from .evaluation import measure
-from .hardware import average, place, place_module, prepare, release
+from .hardware import average, compiled, place, place_module, prepare, release
 from .norms import separate, synchronise
 from .options import SearchOptions, TrainOptions
 from .schedule import learning_rate
@@ -85,6 +85,7 @@ class _Learner:
     """What all tasks share: where they compute, the learning rate, evaluation."""
 
     module: nn.Module
+    options: TrainOptions | SearchOptions
     accelerator: Accelerator
     rate: "_Rate"
     own_norms: dict[nn.Module, type[nn.Module]]
@@ -94,6 +95,10 @@ class _Learner:
         self.accelerator = accelerator
         together = sync_norms and accelerator.num_processes > 1
         self.own_norms = synchronise(self.module, accelerator.device) if together else {}
+
+    def ready(self, module: nn.Module) -> nn.Module:
+        """What a step calls in the place of a module that was prepared."""
+        return compiled(module) if self.options.compile else module
 
     def average_buffers(self) -> None:
         """Each process has its own running statistics of the norms."""
@@ -105,6 +110,8 @@ class _Learner:
     def stop(self) -> None:
         release(self.accelerator, self.module)
         separate(self.own_norms)
+        if self.options.compile:  # the caches hold the net, and would be full after some nets
+            torch.compiler.reset()
 
     def _placed(self, batch: Batch) -> Batch:
         images, labels = batch
@@ -116,6 +123,7 @@ class Classification(_Learner):
     """Cross-entropy on labels; SGD, warm-up, cosine."""
 
     name = "train"
+    options: TrainOptions
 
     def __init__(self, model: nn.Module, options: TrainOptions) -> None:
         self.module = model
@@ -129,7 +137,7 @@ class Classification(_Learner):
             decay = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
             self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
             place_module(self.mean.module, accelerator.device)  # its count of steps stays here
-        self.model = prepare(accelerator, self.module)
+        self.model = self.ready(prepare(accelerator, self.module))
         self.optimizer = _sgd(self.module.parameters(), self.options)
 
     def parts(self) -> Mapping[str, Stateful]:
@@ -195,11 +203,11 @@ class Distillation(Classification):
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         super().start(accelerator, steps, seed)
         # Placed like the student but not prepared: it is neither wrapped nor saved.
-        place_module(self.teacher, accelerator.device).eval()
+        self.answering = self.ready(place_module(self.teacher, accelerator.device).eval())
 
     def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.inference_mode(), self.accelerator.autocast():
-            answers = self.teacher(images)  # [N, classes]
+            answers = self.answering(images)  # [N, classes]
         if answers.shape != logits.shape:
             raise InputError(
                 f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
@@ -225,6 +233,7 @@ class Search(_Learner):
 
     name = "search"
     module: Supernet
+    options: SearchOptions
 
     def __init__(self, supernet: Supernet, options: SearchOptions, budget: float) -> None:
         self.module = supernet
@@ -239,7 +248,7 @@ class Search(_Learner):
         self.rate = _Rate(options, steps)
         # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
         # processes average the gradients that an optimizer is about to use instead.
-        prepare(accelerator, supernet, wrap=False)
+        self.model: Any = self.ready(prepare(accelerator, supernet, wrap=False))
         self.weight_optimizer = _sgd(supernet.weight_parameters(), options)
         self.logit_optimizer = torch.optim.Adam(
             supernet.logit_parameters(),
@@ -279,10 +288,10 @@ class Search(_Learner):
         optimizers = self.weight_optimizer, self.logit_optimizer
         if self.options.bilevel:
             first, second = (self._placed(half) for half in batch)
-            figures = paper.search_step(self.module, first, second, *optimizers, **settings)
+            figures = paper.search_step(self.model, first, second, *optimizers, **settings)
         else:
             first = self._placed(batch)
-            figures = paper.one_pass_step(self.module, first, *optimizers, **settings)
+            figures = paper.one_pass_step(self.model, first, *optimizers, **settings)
         pictures = len(first[1])
         figures["accuracy"] = figures.pop("correct") * (100 / pictures)
         return pictures, figures
