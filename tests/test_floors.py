@@ -25,6 +25,7 @@ FLOORS = (
         "sampling",
         "response",
         "importance",
+        "reconstruction",
     ),
     ("data", "training", "report", "export"),  # separate rooms: they do not import one another
     ("recipes",),

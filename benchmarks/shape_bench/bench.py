@@ -12,7 +12,7 @@ little to the noise between seeds.
 import csv
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -22,10 +22,9 @@ from torch import nn
 from tas import data as data_room
 from tas import nets, training
 from tas.data import Augment, Batches, Data, Images, Split
-from tas.importance import channel_ranking
+from tas.jobs.inherit import inherited
 from tas.shape import Shape
 from tas.spaces import ResNetSpace, resnet_space
-from tas.tracing import analyse, reordered
 from tas.training import TrainOptions
 
 NET = "resnet14"  # shallower than any of the paper's nets, so that it is made here
@@ -132,18 +131,16 @@ def train(
     torch.manual_seed(seed)
     if teacher is None:
         return _accuracy(nets.build(shape), of, seed, OPTIONS)
-    net = space().starting_from(teacher).derive(shape)
+    net = inherited(shape, teacher, of.data, _batches(of, 0, 256), "cpu")
     return _accuracy(net, of, seed, INHERITING, teacher)
 
 
 def trained_teacher(of: Pictures) -> nn.Module:
-    """The unpruned net, trained, its channels in the order of their importance."""
+    """The unpruned net, trained."""
     torch.manual_seed(0)
     net = nets.build(space().unpruned)
     _accuracy(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
-    structure = analyse(net, torch.zeros(1, *of.data.input))
-    few = islice(_batches(of, 0, 256), 8)
-    return reordered(net, structure, channel_ranking(net, structure, few))
+    return net
 
 
 def _accuracy(

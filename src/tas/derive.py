@@ -3,25 +3,46 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import InputError
 from .nets import build
+from .reconstruction import Reader, Readings, folded
 from .shape import Shape
+from .tracing import Structure
 
 __all__ = ["derive", "inherit"]
 
 
-def derive(shape: Shape, source: nn.Module | None = None) -> nn.Module:
+def derive(
+    shape: Shape,
+    source: nn.Module | None = None,
+    structure: Structure | None = None,
+    given: Readings | None = None,
+) -> nn.Module:
     """Build the plain net of ``shape``.
 
     Args:
         source: the unpruned net, or the supernet's, whose weights are inherited; None: fresh ones.
+        structure, given: of the source, what its layers are given; then the channels that are kept
+            make up for the others.
     """
     net = build(shape)
     if source is not None:
+        if structure and given:
+            source = folded(source, structure, given, _leading(net, structure, given))
         inherit(net, source)
     return net
+
+
+def _leading(net: nn.Module, structure: Structure, given: Readings) -> dict[Reader, Tensor]:
+    """The atoms that a layer of the net still reads: as many as it has inputs."""
+    layers, atoms = dict(net.named_modules()), {w.name: w.atoms for w in structure.widths}
+    return {
+        (path, name): torch.arange(min(layers[path].weight.shape[1], atoms[name]))
+        for path, name in given
+        if path in layers
+    }
 
 
 @torch.no_grad()

@@ -11,10 +11,11 @@ from .. import nets, processes, training
 from ..data import Data
 from ..derive import derive
 from ..importance import channel_ranking
+from ..reconstruction import Reader, Reading, cut_by, readings, selection
 from ..shape import Shape
 from ..space import Space
 from ..spaces import ResNetSpace, TracedSpace
-from ..tracing import Structure, analyse, cut_to, reordered
+from ..tracing import Structure, analyse, reordered
 
 __all__ = ["inherited", "ranked"]
 
@@ -22,12 +23,14 @@ RANKED_BY = 8  # batches, by which the channels of a trained net are put in orde
 
 
 def ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
-    """The space with the channels that matter first, by a few batches of the training."""
+    """The space with the channels that matter first, which make up for those that are cut, by a few
+    batches of the training."""
     if isinstance(space, TracedSpace):
-        ranking = _ranking(space.model, space.structure, batches, device)
-        return replace(space, ranking=ranking)
+        ranking, given = _learnt(space.model, space.structure, batches, device)
+        return replace(space, ranking=ranking, given=given)
     if isinstance(space, ResNetSpace) and space.source is not None:
-        return space.starting_from(_sorted(space.source, space.unpruned.input, batches, device))
+        net, structure, given = _sorted(space.source, space.unpruned.input, batches, device)
+        return replace(space, source=net, structure=structure, given=given)
     return space
 
 
@@ -37,31 +40,41 @@ def inherited(
     """The net of a shape, with the weights of the unpruned one that matter most."""
     shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
     if not nets.is_named(shape.net):
-        return derive(shape, _sorted(teacher, data.input, batches, device))
+        return derive(shape, *_sorted(teacher, data.input, batches, device))
     structure = _structure(teacher, data.input)
-    return cut_to(teacher, structure, shape, _ranking(teacher, structure, batches, device))
+    return cut_by(teacher, structure, shape, *_learnt(teacher, structure, batches, device))
 
 
 def _sorted(
     net: nn.Module, input: tuple[int, int, int], batches: data_room.Batches, device: str
-) -> nn.Module:
-    """A copy of one of our nets that computes the same, the channels that matter first."""
+) -> tuple[nn.Module, Structure, dict[Reader, Reading]]:
+    """A copy of one of our nets that computes the same, the channels that matter first, and what
+    its layers are given."""
     structure = _structure(net, input)
-    return reordered(net, structure, _ranking(net, structure, batches, device))
+    ranking, given = _learnt(net, structure, batches, device)
+    own = {reader: each.sorted_by(ranking[reader[1]]) for reader, each in given.items()}
+    return reordered(net, structure, ranking), structure, own
 
 
 def _structure(net: nn.Module, input: tuple[int, int, int]) -> Structure:
     return analyse(net, torch.zeros(1, *input, device=next(net.parameters()).device))
 
 
-def _ranking(
+def _learnt(
     net: nn.Module, structure: Structure, batches: data_room.Batches, device: str
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], dict[Reader, Reading]]:
+    """The atoms of every width, those to keep first, and what the layers are given.
+
+    In the order in which they explain what the next layers read, where that is known; else by what
+    they add to the loss.
+    """
     where = training.accelerator(device, "fp32").device
     net.to(where)
-    few = (
+    few = [
         (training.place(images, where), labels.to(where))
         for images, labels in islice(batches, RANKED_BY)
-    )
-    # Each process has seen other pictures; all keep the order of the first.
-    return processes.agreed(channel_ranking(net, structure, few))
+    ]
+    given = readings(net, structure, (images for images, _ in few))
+    ranking = channel_ranking(net, structure, few) | selection(net, structure, given)
+    # Each process has seen other pictures; all keep what the first has found.
+    return processes.agreed((ranking, given))

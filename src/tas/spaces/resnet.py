@@ -6,7 +6,7 @@ outputs are added to one another share one width, and no projection is ever adde
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -15,8 +15,10 @@ from ..derive import derive
 from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
+from ..reconstruction import Readings
 from ..shape import Shape, Side
 from ..space import DepthChoice, Space, Term, WidthChoice
+from ..tracing import Structure
 
 __all__ = [
     "FINE_RATIOS",
@@ -41,9 +43,13 @@ class ResNetSpace(Space):
 
     Attributes:
         source: the unpruned net whose weights derived nets inherit; None: they start afresh.
+        structure, given: of ``source``, what its layers are given, so that the channels that are
+            kept make up for the others; see ``tas.reconstruction``.
     """
 
     source: nn.Module | None = None
+    structure: Structure | None = None
+    given: Readings = field(default_factory=dict)
 
     @property
     def original(self) -> nn.Module | None:
@@ -52,11 +58,11 @@ class ResNetSpace(Space):
 
     def derive(self, shape: Shape) -> nn.Module:
         """The plain net of a shape, with the weights of ``source`` where there is one."""
-        return derive(shape, self.source)
+        return derive(shape, self.source, self.structure, self.given)
 
     def starting_from(self, net: nn.Module) -> "ResNetSpace":
         """This space, with the weights of ``net`` in its nets."""
-        return replace(self, source=net)
+        return replace(self, source=net, structure=None, given={})
 
     def equal(self, ratio: float) -> Shape:
         """The shape whose every width is one and the same ratio of the unpruned one."""

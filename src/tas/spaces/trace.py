@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError, nearest, one_of
 from ..macs import count
+from ..reconstruction import Readings, cut_by
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Space, Term, WidthChoice
-from ..tracing import Locked, Run, Structure, Width, analyse, cut_to
+from ..tracing import Locked, Run, Structure, Width, analyse
 from .resnet import RATIOS, WHAT
 from .trial import trial
 
@@ -38,6 +39,8 @@ class TracedSpace(Space):
         structure: what the trace found.
         locked: layers whose output channels must stay, with the reason.
         ranking: by a width's name, its atoms, those to keep first.
+        given: what the layers are given, so that the channels that are kept make up for the others;
+            see ``tas.reconstruction``.
         fine: of a grouped space, the one with a width for every layer.
     """
 
@@ -45,6 +48,7 @@ class TracedSpace(Space):
     structure: Structure
     locked: tuple[Locked, ...]
     ranking: Mapping[str, Tensor] = field(default_factory=dict)
+    given: Readings = field(default_factory=dict)
     fine: "TracedSpace | None" = None
 
     @property
@@ -98,11 +102,11 @@ class TracedSpace(Space):
 
     def derive(self, shape: Shape) -> nn.Module:
         """A copy of the model, cut to a shape of this space, with the model's weights."""
-        return cut_to(self.model, self.structure, shape, self.ranking)
+        return cut_by(self.model, self.structure, shape, self.ranking, self.given)
 
     def starting_from(self, net: nn.Module) -> "TracedSpace":
         """This space with another model of the same class, and its weights."""
-        return replace(self, model=net)
+        return replace(self, model=net, given={})
 
     def share(self, name: str) -> float:
         """The part of the multiply-adds that would vanish with a width, or with a run's blocks."""
