@@ -142,7 +142,7 @@ class _Searching:
     weights: str | None = option(
         None,
         "trained weights of the net (.safetensors or a state dict): the probes start from them, "
-        "the most important channels kept first",
+        "the channels that tell most kept first",
     )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
     subset: int | None = option(
@@ -200,7 +200,7 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     )
     inherit: bool | None = option(
         None,
-        "probes and derived nets start from the teacher's weights, the most important channels "
+        "probes and derived nets start from the teacher's weights, the channels that tell most "
         "kept first (default: true); paper: the derived net from the supernet's (default: false)",
     )
     baseline: bool = option(True, "train equal widths as well, for comparison")
@@ -230,7 +230,7 @@ class TrainVerbOptions(_Distilling, _Training, _Data):
         None, "the teacher's net or shape (default: the unpruned net of the shape)"
     )
     inherit: bool = option(
-        False, "start from the teacher's weights, the most important channels of each width"
+        False, "start from the teacher's weights, the channels of each width that tell most"
     )
     weights: str | None = option(None, "start from these weights, of just this shape")
 
