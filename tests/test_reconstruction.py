@@ -116,3 +116,15 @@ def test_what_is_kept_whole_is_as_it_was() -> None:
     same = folded(net, space.structure, given, kept)
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, same.state_dict()[name])
+
+
+@torch.no_grad()
+def test_a_layer_that_is_called_in_another_way_is_left_out() -> None:
+    class Named(Copies):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.second(input=torch.relu(self.norm(self.first(x))))
+            return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+    net = Named(flat=False).eval()
+    given = readings(net, space_of(net).structure, [images(8, 3, SIDE, SIDE)])
+    assert set(given) == {("head", "second")}

@@ -67,8 +67,11 @@ def readings(
     sums: dict[Reader, list[Any]] = {}
 
     def adding(path: str, width: Width, columns: Tensor) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            x = inputs[0].movedim(-1 if isinstance(module, nn.Linear) else 1, 0).flatten(1)
+        def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
+            dim = -1 if isinstance(module, nn.Linear) else 1
+            if not inputs or inputs[0].dim() < 2 or inputs[0].shape[dim] != module.weight.shape[1]:
+                return  # named arguments, or a picture without a batch: nothing is told
+            x = inputs[0].movedim(dim, 0).flatten(1)
             of_atoms = x[columns.flatten().to(x.device)].float()  # [atoms * columns, samples]
             flat = of_atoms.reshape(width.atoms, -1)
             total = sums.setdefault((path, width.name), [0.0, 0.0, 0])
