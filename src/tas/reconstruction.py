@@ -27,7 +27,7 @@ __all__ = ["Reader", "Reading", "Readings", "cut_by", "folded", "readings", "sel
 # well, what a layer reads is no longer quite what it was, and few pictures tell little.
 RIDGE = 0.1
 MOST = 2048  # atoms: the work grows with their third power, memory with the second
-EXACT = 512  # atoms up to which the order is found in float64; float32 halves the time
+STEPS = 128  # in which a width's atoms are taken: one in each, or several of a larger width
 
 Reader = tuple[str, str]  # the path of a layer, and the name of a width that it reads
 READERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -114,26 +114,29 @@ def _greedy(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
     """The order in which atoms explain most of tr(G C), summed over pairs of covariances C and
     products G of the weights that read them, all [atoms, atoms]."""
     atoms = len(parts[0][0])
-    order = []
+    size = -(-atoms // STEPS)
     left = torch.ones(atoms, dtype=torch.bool)
+    order: list[int] = []
     state = []
     for c, g in parts:
-        if atoms > EXACT:
+        if size > 1:  # large ones are bound by memory
             c, g = c.float(), g.float()
         least = 1e-3 * c.diagonal().mean().clamp_min(1e-12)
-        state.append((c.clone(), g, least, torch.einsum("ij,ij->j", g @ c, c)))
-    for _ in range(atoms):
+        state.append((c.clone(), g, least, ((g @ c) * c).sum(0)))
+    while len(order) < atoms:
         gain = torch.stack([q / (c.diagonal() + least) for c, _, least, q in state]).sum(0)
-        best = int(torch.where(left, gain, -torch.inf).argmax())
+        gain = torch.where(left, gain, -torch.inf)
+        best = gain.topk(min(size, atoms - len(order))).indices
         left[best] = False
-        order.append(best)
+        order += best.tolist()
         for number, (c, g, least, q) in enumerate(state):
-            # What is left of C once this atom is known, and of the diagonal q of C G C.
-            v = c[:, best].clone()
-            part = v / (v[best] + least)
+            # What is left of C once these atoms are known, and of the diagonal q of C G C.
+            v = c[:, best]
+            among = v[best] + least * torch.eye(len(best), dtype=c.dtype)
+            part = torch.linalg.solve(among, v.T).T
             read = g @ v
-            q = q - 2 * part * (c @ read) + part.square() * (v @ read)
-            state[number] = c.addr_(v, part, alpha=-1), g, least, q
+            q = q - (part * (2 * (c @ read) - part @ (v.T @ read))).sum(1)
+            state[number] = c.addmm_(part, v.T, alpha=-1), g, least, q
     return torch.tensor(order)
 
 
