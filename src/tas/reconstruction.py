@@ -100,12 +100,10 @@ def selection(net: nn.Module, structure: Structure, given: Readings) -> dict[str
     for path, module, width, columns in _readers(net, structure):
         if (path, width.name) in given:
             covariance = given[path, width.name].covariance
-            weight = _slices(module, columns).transpose(1, 2).flatten(0, 1)  # [outputs * n, atoms]
-            variance = (
-                ((weight @ covariance.float()) * weight).sum(1).view(len(module.weight), -1).sum(1)
-            )
-            scaled = weight.view(len(variance), -1) * variance.clamp_min(1e-12).rsqrt()[:, None]
-            scaled = scaled.view_as(weight) / len(variance) ** 0.5
+            weight = _slices(module, columns).transpose(1, 2)  # [outputs, n, atoms]
+            variance = ((weight @ covariance.float()) * weight).sum((1, 2)).clamp_min(1e-12)
+            # Every output counts by its variance, and every layer alike.
+            scaled = (weight / (len(weight) * variance).sqrt()[:, None, None]).flatten(0, 1)
             parts.setdefault(width.name, []).append((covariance, (scaled.T @ scaled).double()))
     return {name: _greedy(of_width) for name, of_width in parts.items()}
 

@@ -57,7 +57,7 @@ def main(options: RunOptions) -> None:
         if of_teacher:
             plan = replace(plan, space=plan.space.starting_from(teacher))
         found = plan.search(run)
-        how = "distilled" if recipe.student.kd_alpha > 0 else "trained"
+        how = "distilled" if recipe.student.distils else "trained"
 
         def student(shape: Shape, phase: str) -> Trained:
             torch.manual_seed(run.seed)  # of what is not inherited

@@ -57,7 +57,7 @@ def main(options: TrainVerbOptions) -> None:
         run.directory.save_model(trained.net)
         as_trained = shape.replace(classes=data.classes, input=data.input)
         run.directory.save_shape(nets.measured(as_trained))
-        how = "distilled" if teacher and recipe.student.kd_alpha > 0 else "trained"
+        how = "distilled" if teacher and recipe.student.distils else "trained"
         full = nets.full_shape(shape.net, data.classes, data.input)
         run.finish(
             {

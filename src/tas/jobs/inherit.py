@@ -1,5 +1,6 @@
 """Trained weights: what probes and derived nets inherit, the channels that matter most first."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -70,11 +71,14 @@ def _learnt(
     """
     where = training.accelerator(device, "fp32").device
     net.to(where)
-    few = [
-        (training.place(images, where), labels.to(where))
-        for images, labels in islice(batches, RANKED_BY)
-    ]
-    given = readings(net, structure, (images for images, _ in few))
-    ranking = channel_ranking(net, structure, few) | selection(net, structure, given)
+
+    def few() -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in islice(batches, RANKED_BY):
+            yield training.place(images, where), labels.to(where)
+
+    given = readings(net, structure, (images for images, _ in few()))
+    ranking = selection(net, structure, given)
+    if len(ranking) < len(structure.widths):  # seldom, and it takes gradients
+        ranking = channel_ranking(net, structure, few()) | ranking
     # Each process has seen other pictures; all keep what the first has found.
     return processes.agreed((ranking, given))

@@ -88,7 +88,7 @@ def train(
     for module, name in ((net, "net"), (teacher, "teacher")):
         if isinstance(module, ResNet):
             check_fits(module.shape, data, name)
-    if teacher is None or options.kd_alpha == 0:  # nobody would hear its answers
+    if teacher is None or not options.distils:
         task = training.Classification(net, options)
     else:
         task = training.Distillation(net, teacher, options)

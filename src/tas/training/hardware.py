@@ -150,8 +150,8 @@ def compiled(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def compiling() -> Iterator[None]:
-    """Steps inside may be those of a ``compiled`` module.
+def compiling(asked: bool) -> Iterator[None]:
+    """Steps inside are those of a ``compiled`` module, if that was asked for.
 
     Raises:
         InputError: the compiler failed, or there is none.
@@ -159,7 +159,7 @@ def compiling() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        if not asked or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise InputError(

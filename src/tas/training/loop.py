@@ -112,7 +112,7 @@ def fit(
         with PhaseProgress(phase, epochs, steps, done=done, enabled=shown) as bar:
             for epoch in range(done + 1, epochs + 1):
                 started = time.perf_counter()
-                with compiling():
+                with compiling(task.options.compile):
                     figures = _train(task, batches, epoch, plan, accelerator, bar)
                 figures |= task.end_epoch()
                 _check_weights(task, epoch)

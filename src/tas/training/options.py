@@ -57,6 +57,11 @@ class TrainOptions:
     ema: float = 0.0
     compile: bool = False
 
+    @property
+    def distils(self) -> bool:
+        """Whether a teacher's answers count."""
+        return self.kd_alpha > 0
+
     def __post_init__(self) -> None:
         _check_common(self)
         _at_least("accumulate", self.accumulate, 1)
