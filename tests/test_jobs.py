@@ -1,5 +1,7 @@
 """The jobs of the library."""
 
+import itertools
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,27 +62,63 @@ def test_a_search_by_probes(tmp_path: Path) -> None:
 
 
 def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
-    """As any net that is given as a module: probes and the derived net are cut from it."""
+    """As any net that is given as a module: shapes and the derived net are cut from it."""
     torch.manual_seed(0)
     net = nets.build("resnet20", 10, (1, 8, 8))
-    options = replace(recipes.quick().inheriting().search, probes=2, batch_size=512)
+    options = replace(recipes.quick().inheriting().search, trials=12, batch_size=512)
 
     def search(**how: tuple[float, ...]) -> tas.Found:
         return tas.search(net, "digits", 0.5, options=options, progress=False, **how)
 
     found = search(ratios=(0.5, 1.0))
     assert max(found.shape.widths.values()) <= 64
-    assert len(found.probabilities[0]) == 6  # of every stage a stream, and what is within blocks
-    fine = search()
-    finals = [line for line in fine.history.epochs if line["phase"].startswith("final")]
-    losses = [line["loss"] + line["test_loss"] for line in finals]
-    assert (losses[1] < losses[0]) == fine.shape.origin.startswith("equal widths")
+    assert 0.99 * found.budget <= (found.shape.macs or 0) <= found.budget
     whole = {tuple(row.flatten().tolist()) for row in net.stem.conv.weight.detach()}
     kept = {tuple(row.flatten().tolist()) for row in found.derive().stem.conv.weight.detach()}
     afresh = found.derive(inherit=False).stem.conv.weight.detach()
     assert kept <= whole
     assert not whole & {tuple(row.flatten().tolist()) for row in afresh}
     assert search(ratios=(0.5, 1.0)).shape == found.shape
+    finals = [line for line in search().history.epochs if line["phase"].startswith("final")]
+    losses = [line["loss"] + line["test_loss"] for line in finals]
+    assert (losses[1] < losses[0]) == search().shape.origin.startswith("equal widths")
+    with pytest.raises(InputError, match="no weights to try shapes by"):
+        tas.search("resnet20", "digits", 0.5, options=options, progress=False)
+
+
+def test_what_is_tried_is_what_the_cut_net_answers(tmp_path: Path) -> None:
+    """A shape without the channels that say nothing answers as the whole net does."""
+    torch.manual_seed(0)
+    net = nets.build("resnet20", 10, (1, 8, 8))
+    for stage, block in itertools.product(range(3), range(3)):
+        norm = net.get_submodule(f"stages.{stage}.{block}.conv1.norm")
+        for values in (norm.weight, norm.bias):
+            values.data[len(values) // 2 :] = 0
+    options = replace(recipes.quick().inheriting().search, trials=80, batch_size=512)
+    directory = RunDir.open(tmp_path / "run", {"verb": "search"})
+    how = {"what": "width", "ratios": (0.5, 0.75, 1.0), "widths_per": "kind", "subset": 40}
+
+    def search() -> tas.Found:
+        return tas.search(
+            net, "digits", 0.51, options=options, out=directory, progress=False, **how
+        )
+
+    found = search()
+    tried = [line for line in found.history.epochs if line["phase"] == "search"]
+    assert 50 < sum(len(line["losses"]) for line in tried) <= 80
+    assert [line["loss"] for line in tried] == sorted((e["loss"] for e in tried), reverse=True)
+    assert tried[-1]["loss"] < 1e-4 * statistics.median(tried[0]["losses"])
+
+    # What the log holds is not asked again.
+    lines = directory.log_lines
+    kept = [line for line in lines if line["phase"] == "search"][:1]
+    kept[0]["seconds"] = 1e6
+    directory.keep_log("search", kept)
+    again = search()
+    assert again.shape == found.shape
+    assert again.history.epochs[0]["seconds"] == 1e6
+    asked = [line["losses"] for line in again.history.epochs[: len(tried)]]
+    assert asked == [line["losses"] for line in tried]
 
 
 def test_a_shape_can_be_trained_from_its_teachers_weights() -> None:

@@ -43,7 +43,7 @@ BUDGETS = (0.35, 0.5, 0.65)
 OPTIONS = TrainOptions(epochs=8, warmup_epochs=1, batch_size=64, lr=0.1, precision="bf16")
 
 TEACHER_EPOCHS = 24
-INHERITING = replace(OPTIONS, epochs=4)  # what starts from trained weights needs less
+INHERITING = replace(OPTIONS, epochs=4, clip_norm=1.0)  # what starts from trained weights
 
 TABLE = Path(__file__).with_name("table.csv")  # of nets trained from scratch on labels
 INHERITED = Path(__file__).with_name("table_inherited.csv")  # of nets that inherit, and distil

@@ -7,8 +7,8 @@ regret is what it lies below the best shape within the budget, in points of accu
 the mean over all shapes within the budget (what a random one is worth), the most expensive one that
 fits, and equal widths. Nothing that measures is seen by a search.
 
-With ``--inherit`` the unpruned net is trained first, and probes start from its weights; the truth
-is then that of nets which inherit them, too, and are distilled.
+With ``--inherit`` the truth is that of nets which inherit trained weights and are distilled. What
+searches from such weights is another's affair (``from_trained.py``): no table holds its shapes.
 """
 
 import argparse
@@ -38,7 +38,6 @@ METHODS: dict[str, SearchOptions | ProbeOptions] = {
     # The released settings need hundreds of epochs; these are for a short search.
     "paper": SearchOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
 }
-INHERITING_EPOCHS = 1  # of a probe that starts from trained weights
 ENOUGH = (
     32  # shapes to choose among: in so coarse a space 1 % below the budget there are one or two
 )
@@ -50,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="CIFAR-10 as a folder that tas reads; without: no search")
     parser.add_argument("--method", choices=METHODS, default="probes")
-    parser.add_argument("--inherit", action="store_true", help="from a trained net's weights")
+    parser.add_argument("--inherit", action="store_true", help="the table of nets that inherit")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--budgets", type=float, nargs="+", default=list(bench.BUDGETS))
     parser.add_argument(
@@ -58,6 +57,8 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object, not a table")
     options = parser.parse_args()
+    if options.inherit and options.data:
+        parser.error("--inherit is without --data: searches from trained weights: from_trained.py")
 
     space = bench.space()
     table = bench.read_table(bench.INHERITED if options.inherit else bench.TABLE)
@@ -68,8 +69,6 @@ def main() -> None:
     if options.data:
         result["method"], result["set"] = options.method, options.set
         how = METHODS[options.method]
-        if options.inherit and isinstance(how, ProbeOptions):
-            how = replace(how, epochs=INHERITING_EPOCHS)
         how = changed(how, options.set)
         searches = search_all(space, truth, how, options)
         for budget, found in searches.items():
@@ -126,8 +125,6 @@ def search_all(
 ) -> dict[float, list[dict[str, Any]]]:
     pictures = bench.pictures(options.data)
     data, split = bench.searched(pictures)
-    if options.inherit:
-        space = space.starting_from(bench.trained_teacher(pictures))
     found: dict[float, list[dict[str, Any]]] = {}
     for seed in options.seeds:
         for budget in options.budgets:

@@ -20,7 +20,7 @@ from torch import Tensor
 from .shape import Shape
 from .space import ExpectedCost, Space
 
-__all__ = ["choose"]
+__all__ = ["WINDOW", "choose"]
 
 EXHAUSTIVE = 50_000  # as many shapes are tried one by one
 KICKS = 4000  # of the walk, divided by the number of candidates: few choices are the hard case

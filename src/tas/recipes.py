@@ -1,15 +1,17 @@
 """Hyper-parameters that belong together, by name; ``dataclasses.replace`` makes variants."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from .data import Augment
 from .errors import InputError, one_of
-from .training import ProbeOptions, SearchOptions, TrainOptions
+from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-GENTLY = 0.3  # the part of a search's learning rate that probes with trained weights have
+GENTLY = (
+    0.3  # the part of a search's learning rate that its last trainings, of nets that inherit, have
+)
 
 
 @dataclass(frozen=True)
@@ -18,38 +20,34 @@ class Recipe:
 
     Attributes:
         teacher: training of the unpruned net on labels.
-        search: how the space is searched: ``ProbeOptions``, or the paper's ``SearchOptions``.
+        search: how the space is searched: by probes, from trained weights by trials, or as in the
+            paper.
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
         fraction: of the training pictures, for the search's weights; the rest is for its logits.
     """
 
     teacher: TrainOptions
-    search: SearchOptions | ProbeOptions
+    search: SearchOptions | ProbeOptions | TrialOptions
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
 
     def inheriting(self) -> "Recipe":
-        """This recipe where probes start from trained weights: fewer and shorter ones will do, all
-        of them near the budget, at a learning rate that leaves them what they know
-        (``docs/search.md``)."""
-        if isinstance(self.search, SearchOptions):
+        """This recipe where there are trained weights: shapes are tried by what they answer, not by
+        training them; the two trainings at the end are short, and at a learning rate that leaves
+        the nets what they know (``docs/search.md``)."""
+        if not isinstance(self.search, ProbeOptions):
             return self
-        epochs = max(1, self.search.epochs // 4)
-        search = replace(
-            self.search,
-            epochs=epochs,
-            lr=GENTLY * self.search.lr,
-            probes=12,
-            low=0.85,
-        )
-        return replace(self, search=search)
+        own = {f.name: getattr(self.search, f.name) for f in fields(TrainOptions)}
+        own["epochs"] = max(1, self.search.epochs // 4)
+        own["lr"] = GENTLY * self.search.lr
+        return replace(self, search=TrialOptions(**own))
 
 
 def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
-    plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2)
+    plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=1.0)
     search = ProbeOptions(epochs=4, batch_size=64, lr=0.1)
     return Recipe(plain, search, plain, fraction=0.8)
 

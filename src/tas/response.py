@@ -15,13 +15,12 @@ from torch import Tensor
 
 from .space import DepthChoice, Space, WidthChoice
 
-__all__ = ["OWN", "OWN_TRAINED", "design", "fit_logits", "table"]
+__all__ = ["design", "fit_logits", "table"]
 
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
 # Variances of the slopes before anything was trained, in those of a loss that repeats a training.
 COMMON = 10.0  # of what a doubling is worth on average: little is known
-OWN = 0.3  # of what one choice differs by from the others of its kind, where losses are noisy
-OWN_TRAINED = 1.0  # the same where trainings start from trained weights: these are steadier
+OWN = 0.3  # of what one choice differs by from the others of its kind
 
 
 def design(space: Space, states: Tensor, count: int) -> Tensor:

@@ -107,12 +107,18 @@ def in_pieces(path: Path, share: Share) -> dict[str, Tensor]:
     return state_of(net)
 
 
-def probe() -> dict[str, Any]:
-    """A search by probes on a few digits."""
-    options = replace(recipes.quick().search, epochs=1, probes=3, batch_size=64)
-    found = tas.search(
-        "resnet20", "digits", 0.5, what="depth", options=options, subset=20, progress=False
-    )
+def short_search(trained: bool) -> dict[str, Any]:
+    """By probes, or by trials of a net with weights, on a few digits."""
+    recipe = recipes.quick()
+    if trained:
+        options: Any = replace(recipe.inheriting().search, trials=60, batch_size=64)
+        torch.manual_seed(0)
+        net: Any = build("resnet20", 10, (1, 8, 8))
+    else:
+        options, net = replace(recipe.search, epochs=1, probes=3, batch_size=64), "resnet20"
+    what = "width" if trained else "depth"
+    how = {"what": what, "options": options, "subset": 20, "progress": False}
+    found = tas.search(net, "digits", 0.5, **how)
     lines = [{k: v for k, v in e.items() if k != "seconds"} for e in found.history.epochs]
     return {"shape": found.shape.to_dict(), "lines": lines}
 
@@ -143,7 +149,11 @@ def work(rank: int, world: int, port: int, path: Path) -> None:
     torch.set_num_threads(1)
     accelerator("cpu")
     share = {"rank": rank, "world": world}
-    said = {**agreement(rank), **probe()}
+    said = {
+        **agreement(rank),
+        "probes": short_search(trained=False),
+        "trials": short_search(trained=True),
+    }
     torch.set_default_dtype(torch.float64)
     for name in ("two-then-one", "two-then-two"):
         train(path / name, share, break_at=(3, 0))
@@ -238,12 +248,11 @@ def test_two_processes_search_like_one_and_hold_the_same_shape_at_every_step(
     assert torch.equal(first[what]["seen"], second[what]["seen"])
 
 
-def test_probes_side_by_side_find_what_one_process_finds(path: Path) -> None:
+@pytest.mark.parametrize("by", ["probes", "trials"])
+def test_a_search_side_by_side_finds_what_one_process_finds(path: Path, by: str) -> None:
     first, second = of_both(path, "said")
     torch.set_default_dtype(torch.float32)
-    expected = probe()
-    for found in (first, second):
-        assert {name: found[name] for name in expected} == expected
+    assert short_search(trained=by == "trials") == first[by] == second[by]
 
 
 def test_processes_agree(path: Path) -> None:

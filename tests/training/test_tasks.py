@@ -102,6 +102,24 @@ def test_the_mean_of_the_weights_is_what_is_tested_and_kept(tmp_path):
     assert_same_bits(state_of(again.module), state_of(task.module))
 
 
+def test_long_gradients_are_shortened_and_short_ones_left_alone():
+    def moved(clip_norm):  # by one step of plain SGD
+        net = tiny_net()
+        net[3] = nn.Identity()
+        before = [p.detach().clone() for p in net.parameters()]
+        options = tiny_options(
+            epochs=1, lr=1.0, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=clip_norm
+        )
+        fit(Classification(net, options), TinyBatches(batches=1), progress=False)
+        pairs = zip(net.parameters(), before, strict=True)
+        return torch.cat([(after - b).flatten() for after, b in pairs]).detach()
+
+    whole = moved(0.0)
+    length = float(whole.norm())
+    torch.testing.assert_close(moved(0.25 * length), 0.25 * whole, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(moved(2 * length), whole)
+
+
 @pytest.mark.parametrize("pieces", [2, 3, 100])
 def test_a_batch_in_pieces_is_one_batch(pieces):
     whole, cut = tiny_net(), tiny_net()

@@ -79,6 +79,9 @@ class _Training(_Compute):
     momentum: float | None = option(None, "of SGD")
     nesterov: bool | None = option(None, "of SGD")
     weight_decay: float | None = option(None, "of SGD")
+    clip_norm: float | None = option(
+        None, "shorten the gradients of a step to this norm, over all parameters; 0: never"
+    )
     sync_norms: bool | None = option(
         None, "BatchNorms measure the pictures of all processes, not each its own"
     )
@@ -91,7 +94,7 @@ class _Training(_Compute):
     compile: bool = option(
         False,
         "have PyTorch compile the steps of trainings and of the paper's search: half a minute and "
-        "more for each net, then less work; for long ones, on GPUs (in a run not its probes)",
+        "more for each net, then less work; for long ones, on GPUs (in a run not its search's)",
     )
     augment: bool = option(True, "vary training pictures: pad or resize, crop, mirror, colours")
     padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
@@ -141,14 +144,19 @@ class _Searching:
     )
     weights: str | None = option(
         None,
-        "trained weights of the net (.safetensors or a state dict): the probes start from them, "
-        "the channels that tell most kept first",
+        "trained weights of the net (.safetensors or a state dict): shapes are cut from it, and "
+        "judged by what they still answer",
     )
     split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
     subset: int | None = option(
         None, "search on so many pictures of every class, as a proxy (default: on all)"
     )
-    probes: int | None = option(None, "shapes that are trained for a short time, to learn from")
+    trials: int | None = option(
+        None, "from trained weights: shapes that are cut and asked, without any training"
+    )
+    probes: int | None = option(
+        None, "from fresh weights: shapes that are trained for a short time, to learn from"
+    )
     low: float | None = option(None, "what these cost at least, as a ratio of the budget")
     high: float | None = option(None, "and at most")
     logit_lr: float | None = option(None, "paper: learning rate of Adam on the logits")
@@ -196,12 +204,13 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
         None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
     )
     search_epochs: int | None = option(
-        None, "epochs of each probe, or of the paper's search (default: the preset's)"
+        None, "epochs of each training of the search (default: the preset's)"
     )
     inherit: bool | None = option(
         None,
-        "probes and derived nets start from the teacher's weights, the channels that tell most "
-        "kept first (default: true); paper: the derived net from the supernet's (default: false)",
+        "shapes are searched and derived nets start with the teacher's weights, the channels that "
+        "tell most kept first (default: true); paper: the derived net from the supernet's "
+        "(default: false)",
     )
     baseline: bool = option(True, "train equal widths as well, for comparison")
 

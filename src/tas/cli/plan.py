@@ -35,7 +35,7 @@ class Plan:
         """The plan of a verb's options, or the error that they deserve.
 
         Args:
-            inheriting: probes are to start from trained weights.
+            inheriting: the search is to start from trained weights.
         """
         if options.split and options.subset is not None:
             raise InputError("--split names the pictures: give --subset to `tas split` instead")
@@ -90,8 +90,8 @@ class Plan:
         notes = [*self.data.notes]
         if processes.count() > 1 and not isinstance(self.recipe.search, SearchOptions):
             notes.append(
-                "Processes train different probes at the same time; the time of the search is the "
-                "sum of theirs."
+                "Processes try and train different shapes at the same time; the time of the search "
+                "is the sum of theirs."
             )
         return notes
 

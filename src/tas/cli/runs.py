@@ -26,7 +26,7 @@ from ..jobs import Trained, evaluate
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
 from ..shape import Shape
-from ..training import ProbeOptions, RunDir, SearchOptions, TrainOptions
+from ..training import ProbeOptions, RunDir, SearchOptions, TrainOptions, TrialOptions
 from . import ending
 
 __all__ = [
@@ -47,6 +47,7 @@ NOT_OF_THE_RUN = ("out", "device", "compile", "workers", "download", "data_dir")
 
 console = Console()
 OptionsT = TypeVar("OptionsT", bound=TrainOptions | SearchOptions)
+_SEARCHES = (SearchOptions, ProbeOptions, TrialOptions)
 
 
 @dataclass
@@ -199,7 +200,7 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     if hasattr(options, "search_epochs"):  # a whole run: these are those of its trainings
         search.pop("epochs", None)
         search.pop("warmup_epochs", None)
-        if isinstance(base.search, ProbeOptions):  # short ones, each of another net
+        if not isinstance(base.search, SearchOptions):  # short ones, each of another net
             search.pop("compile", None)
         if "lr" in search:  # that of a picture keeps the part of the trainings' that it has
             search["lr"] *= base.search.lr / base.student.lr
@@ -215,20 +216,28 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     )
 
 
-def _check_method(options: Any, search: SearchOptions | ProbeOptions) -> None:
-    """An option of the search that the preset does not use is a mistake, not to be passed over."""
-    paper = isinstance(search, SearchOptions)
-    used, other = (SearchOptions, ProbeOptions) if paper else (ProbeOptions, SearchOptions)
-    unused = {f.name for f in fields(other)} - {f.name for f in fields(used)}
+def _check_method(options: Any, search: SearchOptions | ProbeOptions | TrialOptions) -> None:
+    """An option of a search that this one does not use is a mistake, not to be passed over."""
+    names = {kind: {f.name for f in fields(kind)} for kind in _SEARCHES}
+    used = names[type(search)]
     if hasattr(options, "search_epochs"):  # the trainings that come with it take these
-        unused -= {f.name for f in fields(TrainOptions)}
-    for name in sorted(unused):
-        if getattr(options, name, None) is not None:
-            presets = ["quick", "cifar", "imagenet"] if paper else ["paper", "paper-imagenet"]
-            raise InputError(
-                f"--{name.replace('_', '-')} is no option of the search of --preset "
-                f"{options.preset}: leave it out, or choose --preset {' or '.join(presets)}"
-            )
+        used |= {f.name for f in fields(TrainOptions)}
+    for name in sorted(set().union(*names.values()) - used):
+        if getattr(options, name, None) is None:
+            continue
+        if isinstance(search, SearchOptions) or name in names[SearchOptions]:
+            presets = ["quick", "cifar", "imagenet"]
+            if name in names[SearchOptions]:
+                presets = ["paper", "paper-imagenet"]
+            this, advice = f"--preset {options.preset}", f"choose --preset {' or '.join(presets)}"
+        elif isinstance(search, TrialOptions):
+            this, advice = "trained weights, which tries shapes and trains none", "give --trials"
+        else:
+            this, advice = "fresh weights", "give trained --weights"
+        raise InputError(
+            f"--{name.replace('_', '-')} is no option of the search of {this}: "
+            f"leave it out, or {advice}"
+        )
 
 
 def _given(options: Any, target: TrainOptions | SearchOptions) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The jobs of the library: search, train, evaluate. The command line is made of these."""
 
-from .searches import POOL, Found, equal_widths, search, search_space
+from .equal import equal_widths
+from .probes import POOL
+from .searches import Found, search, search_space
 from .trainings import Trained, evaluate, train
 
 __all__ = [

@@ -1,24 +1,21 @@
 """Search widths and depths of a net within a budget."""
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .. import data as data_room
 from .. import nets, training
-from ..choose import choose
+from ..choose import WINDOW
 from ..data import Augment, Batches, Data, Part
 from ..errors import InputError, one_of
 from ..masked import MaskedSupernet
 from ..nets import ResNet
 from ..recipes import quick
-from ..response import OWN, OWN_TRAINED, design, fit_logits, table
-from ..sampling import states_near
 from ..shape import Shape
 from ..space import Space
 from ..spaces import (
@@ -31,24 +28,17 @@ from ..spaces import (
     trace,
 )
 from ..supernet import Supernet
-from ..training import History, ProbeOptions, RunDir, SearchOptions
+from ..training import History, ProbeOptions, RunDir, SearchOptions, TrialOptions
 from .common import check_fits, given_data, training_batches, unvaried_batches
+from .equal import Probabilities, chosen, equal_widths, near_equal, nearest
 from .inherit import ranked
+from .probes import by_probes, final_loss, side_by_side
+from .trials import PICTURES, by_trials
 
-__all__ = ["POOL", "Found", "equal_widths", "search", "search_space"]
+__all__ = ["Found", "search", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
-POOL = 4096  # shapes near the budget, out of which the probes are taken
-
-# Of a search that starts from trained weights. What is cut much needs long to recover, and short
-# trainings tell nothing of it, or the wrong thing: no width is less than this part of an equal one,
-# and every stage keeps so much of its blocks, unless the budget asks for less.
-NARROWEST = 0.5
-SHALLOWEST = 1.0
-FINALS = 500  # what the seeds of the last two trainings lie above those of the probes
 EQUAL = "equal widths, as far as the budget allows: the search found none better"
-
-Probabilities = tuple[Tensor, Tensor]  # of the candidate widths [L, K] and depths [D, K_d]
 
 
 @dataclass(frozen=True)
@@ -56,20 +46,21 @@ class Found:
     """What a search found.
 
     Attributes:
-        shape: the most likely shape within the budget; from trained weights equal widths, as far as
-            the budget allows, where these were better.
+        shape: the best shape within the budget; from trained weights equal widths, as far as the
+            budget allows, where these were better.
         budget: what it may cost, in ``unit``.
         unit: ``"macs"`` or ``"params"``.
-        probabilities: of the candidate widths [L, K] and depths [D, K_d]; ``choose`` goes by them.
-        history: a line per epoch of the search.
-        supernet: of the paper's search; None where probes were trained.
+        probabilities: of the candidate widths [L, K] and depths [D, K_d], by which the shape was
+            chosen; None where shapes were tried.
+        history: a line per epoch of the search, and per generation of its trials.
+        supernet: of the paper's search; None for the others.
         space: what was searched.
     """
 
     shape: Shape
     budget: int
     unit: str
-    probabilities: tuple[Tensor, Tensor]
+    probabilities: Probabilities | None
     history: History
     supernet: Supernet | None
     space: Space
@@ -109,7 +100,7 @@ def search(
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
     widths_per: str | None = None,
-    options: ProbeOptions | SearchOptions | None = None,
+    options: ProbeOptions | TrialOptions | SearchOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
     split: data_room.Split | None = None,
@@ -125,14 +116,17 @@ def search(
 ) -> Found:
     """Search widths and depths of a net within a budget.
 
-    With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and the logits
-    of the choices are those that explain their losses (``docs/search.md``). With ``SearchOptions``
-    it is the paper's search. A net that is given as a module is searched with its weights, the most
-    important channels kept first: train it before. A name means fresh weights, and so does the
-    paper's search of one of our ResNets, whose interpolation would scramble trained channels.
+    With ``TrialOptions`` hundreds of shapes at the budget are cut from a trained net and asked,
+    without any training, what they answer; what answers most like the whole net is found by
+    evolution. With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and
+    the logits of the choices are those that explain their losses (``docs/search.md``, of both).
+    With ``SearchOptions`` it is the paper's search. A net that is given as a module is searched
+    with its weights, the most important channels kept first: train it before. A name means fresh
+    weights, and so does the paper's search of one of our ResNets, whose interpolation would
+    scramble trained channels.
 
-    Several processes train different probes at the same time, each as one process would, and find
-    what one would; of the paper's search each computes its share of every batch.
+    Several processes try or train different shapes at the same time, each as one process would, and
+    find what one would; of the paper's search each computes its share of every batch.
 
     Args:
         net: a net, or its name (``"resnet20"``, ``"timm:resnet50"``); or a space, to which
@@ -149,8 +143,7 @@ def search(
             search stays near equal widths (``docs/search.md``).
         widths_per: ``"layer"``; or ``"kind"``: what is added up in a stage has one width, and
             what is within its blocks another; or ``"stage"``: all layers of a stage share one.
-            Default: per kind where the net has weights, per stage where it has none, and per layer
-            in the paper's search.
+            Default: per stage where probes are trained, which can tell few slopes; else per layer.
         options: how; default: those of ``recipes.quick()``, and of its ``inheriting()`` where the
             net has weights.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
@@ -188,13 +181,15 @@ def search(
     split = split or data_room.search_split(data, fraction, seed, subset)
     sides = data.train.take(split.weights), data.train.take(split.logits)
 
-    def batches(part: Part, seed: int) -> Batches:
-        return training_batches(data, part, options, augment or Augment(), device, workers, seed)
+    def batches(part: Part, seed: int, size: int = options.batch_size) -> Batches:
+        sized = replace(options, batch_size=size)
+        return training_batches(data, part, sized, augment or Augment(), device, workers, seed)
 
     fit = partial(training.fit, out=out, device=device, progress=progress)
     inheriting = space.original is not None
     if inheriting and not (isinstance(net, str) or getattr(space, "ranking", None)):
-        space = ranked(space, batches(sides[0], seed), device)
+        with training.alone():  # every process sees the same pictures
+            space = ranked(space, batches(sides[0], seed, PICTURES), device)
     origin = f"searched on {data.name}, seed {seed}"
 
     if isinstance(options, SearchOptions):
@@ -208,14 +203,14 @@ def search(
             history = fit(task, batches(data.train, seed), seed=seed)
         with torch.no_grad():
             probabilities = supernet.probabilities()
-        shape = _chosen(space, probabilities, limit, unit, origin)
+        shape = chosen(space, probabilities, limit, unit, origin)
         return Found(shape, limit, unit, probabilities, history, supernet, space)
 
     @cache
     def held_out() -> Batches:
         return unvaried_batches(data, sides[1], options, device, workers)
 
-    def train_probe(name: str, shape: Shape, seed: int) -> History:
+    def train_short(name: str, shape: Shape, seed: int) -> History:
         torch.manual_seed(seed)
         return fit(
             training.Classification(space.derive(shape), options),
@@ -226,90 +221,38 @@ def search(
             seed=seed,
         )
 
-    if inheriting:
-        space = _near_equal(space, limit, unit)
-    generator = torch.Generator().manual_seed(seed)
-    near = states_near(space, limit, unit, options.low, options.high, POOL, generator)
-    probes = design(space, near, options.probes)
-    n = len(space.widths)
-    shapes = [space.shape(state[:n], state[n:]) for state in probes.tolist()]
-    # Every probe is another sample of all that is random.
-    histories = _side_by_side("probe", shapes, train_probe, seed * 1000)
-    losses = torch.tensor([_loss(each) for each in histories])
-    logits = fit_logits(space, probes, losses, OWN_TRAINED if inheriting else OWN)
-    probabilities = logits[0].softmax(-1), logits[1].softmax(-1)
-    shape = _chosen(space, probabilities, limit, unit, origin)
-    even = _chosen(space, _equal_preferences(space, limit, unit), limit, unit, EQUAL)
-    if inheriting and even.replace(origin=origin) != shape:
-        # Equal widths are good where weights are inherited. What beats them by the model of the
-        # probes is to beat them, too, where both are trained as probes are.
-        finals = _side_by_side("final", [shape, even], train_probe, seed * 1000 + FINALS)
-        shape = shape if _loss(finals[0]) <= _loss(finals[1]) else even
-        histories += finals
+    if isinstance(options, TrialOptions):
+        if not inheriting:
+            raise InputError("there are no weights to try shapes by: give the search a trained net")
+        near = near_equal(space, limit, unit)
+        with training.alone():
+            asked = batches(sides[0], seed, PICTURES)
+        shape, tried = by_trials(near, limit, unit, options, asked, device, seed, out, progress)
+        if (getattr(shape, unit) or 0) < (1 - WINDOW) * limit:  # choices too coarse for the budget
+            shape = nearest(near, shape, limit, unit, "")
+        shape = shape.replace(origin=origin)
+        even = nearest(near, equal_widths(space, limit, unit), limit, unit, EQUAL)
+        histories = [tried]
+        if even.replace(origin=origin) != shape:
+            # What beats equal widths untrained is to beat them where both are trained, too.
+            finals = side_by_side("final", [shape, even], train_short, seed * 1000)
+            shape = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
+            histories += finals
+        found = Found(shape, limit, unit, None, _one(histories, out), None, space)
+    else:
+        learnt, histories = by_probes(space, limit, unit, options, train_short, seed)
+        shape = chosen(space, learnt, limit, unit, origin)
+        found = Found(shape, limit, unit, learnt, _one(histories, out), None, space)
+    return found
+
+
+def _one(histories: Sequence[History], out: RunDir | None) -> History:
+    """All that a search did, in its order, in the log as well: what other processes did is not
+    there yet."""
     if out:
-        for each in histories:  # the other processes' probes as well, in their order
+        for each in histories:
             out.keep_log(each.phase, list(each.epochs))
-    history = History("search", tuple(line for each in histories for line in each.epochs))
-    return Found(shape, limit, unit, probabilities, history, None, space)
-
-
-def _side_by_side(
-    name: str, shapes: list[Shape], train: Callable[[str, Shape, int], History], seed: int
-) -> list[History]:
-    """Train the nets of some shapes; several processes train different ones at the same time.
-
-    Args:
-        train: trains a shape under a name and with a seed, and tests it on held-out pictures.
-        seed: of what comes before the first.
-    """
-    jobs = [
-        partial(train, f"{name}-{i:02d}-of-{len(shapes):02d}", shape, seed + i)
-        for i, shape in enumerate(shapes, start=1)
-    ]
-    return training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
-
-
-def _loss(history: History) -> float:
-    """Of the last training epoch plus that on held-out pictures.
-
-    Both tell of the shape; each has noise of its own.
-    """
-    return float(history.last["loss"] + history.last["test_loss"])
-
-
-def _chosen(
-    space: Space, probabilities: Probabilities, limit: int, unit: str, origin: str
-) -> Shape:
-    """The most likely shape within the budget."""
-    refined, widths = space.refined(probabilities[0])
-    return choose(refined, widths, probabilities[1], limit, unit, origin)
-
-
-def _near_equal(space: Space, limit: int, unit: str) -> Space:
-    """The part of a space around equal widths; all of it where that part has no such budget."""
-    ratio = equal_ratio(space, limit, unit)
-    near = space.within(NARROWEST * ratio, 1, SHALLOWEST)
-    ends = [
-        near.shape(
-            [at % len(choice.candidates) for choice in near.widths],
-            [at % len(choice.candidates) for choice in near.depths],
-        )
-        for at in (0, -1)
-    ]
-    lowest, highest = (near.cost(end, unit) for end in ends)
-    return near if lowest <= limit <= highest else space
-
-
-def _equal_preferences(space: Space, limit: int, unit: str) -> Probabilities:
-    """Probabilities whose most likely shape within a budget is all but that of equal widths."""
-    ratio = equal_ratio(space, limit, unit)
-    rows: list[list[float]] = []
-    for choice in space.widths:
-        full = space.unpruned.widths[choice.keys[0]]
-        own = choice.of(choice.keys[0])
-        rows.append([-abs(math.log2(c / full / ratio)) for c in own])
-    deep = [[float(c - d.candidates[-1]) for c in d.candidates] for d in space.depths]
-    return table(rows).mul(10).softmax(-1), table(deep).mul(10).softmax(-1)
+    return History("search", tuple(line for each in histories for line in each.epochs))
 
 
 def search_space(
@@ -325,7 +268,7 @@ def search_space(
     round_to: int = 1,
     name: str = "",
     inheriting: bool = False,
-    options: ProbeOptions | SearchOptions,
+    options: ProbeOptions | TrialOptions | SearchOptions,
 ) -> Space:
     """The space that ``search`` searches; the arguments are the same.
 
@@ -338,8 +281,7 @@ def search_space(
     paper = isinstance(options, SearchOptions)
     inheriting = inheriting or isinstance(net, ResNet)
     if widths_per is None:
-        starts_trained = inheriting or not (isinstance(net, str) and not nets.is_named(net))
-        widths_per = "layer" if paper else "kind" if starts_trained else "stage"
+        widths_per = "stage" if isinstance(options, ProbeOptions) else "layer"
     if widths_per not in WIDTHS_PER:
         raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
     space: Space
@@ -372,30 +314,6 @@ def search_space(
         )
         check_fits(space.unpruned, data, "net")
     return space if widths_per == "layer" else space.grouped(kinds=widths_per == "kind")
-
-
-def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
-    """The baseline to beat: every layer of the unpruned net thinned by one and the same ratio.
-
-    The ratio is the largest whose cost is within the budget; the depth is untouched. It need not
-    be a shape of the space's candidates.
-    """
-    return space.equal(equal_ratio(space, budget, unit))
-
-
-def equal_ratio(space: Space, budget: int, unit: str = "macs") -> float:
-    """The largest ratio of all widths whose cost is within the budget."""
-    # Widths change where ratio * width is half a channel above a whole number: between two such
-    # places every ratio gives the same shape.
-    widths = set(space.unpruned.widths.values())
-    edges = sorted({(i + 0.5) / w for w in widths for i in range(w)})
-    ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
-    low, high = 0, len(ratios)
-    while high - low > 1:
-        middle = (low + high) // 2
-        cost = getattr(space.equal(ratios[middle]), unit)
-        low, high = (middle, high) if cost <= budget else (low, middle)
-    return ratios[low]
 
 
 def _fresh(net: str, data: Data) -> nn.Module:

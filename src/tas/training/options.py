@@ -1,4 +1,4 @@
-"""What can be set of a training and of a search: two frozen dataclasses, checked on construction.
+"""What can be set of a training and of a search: frozen dataclasses, checked on construction.
 
 The defaults are those of the paper's CIFAR experiments, so far as it states them. Variants are made
 with ``dataclasses.replace``.
@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from ..errors import InputError, one_of
 
-__all__ = ["MIXINGS", "PRECISIONS", "ProbeOptions", "SearchOptions", "TrainOptions"]
+__all__ = [
+    "MIXINGS",
+    "PRECISIONS",
+    "ProbeOptions",
+    "SearchOptions",
+    "TrainOptions",
+    "TrialOptions",
+]
 
 PRECISIONS = ("auto", "fp32", "bf16")
 MIXINGS = ("auto", "interpolate", "mask")
@@ -25,6 +32,8 @@ class TrainOptions:
         lr: the highest learning rate of SGD.
         momentum, nesterov: of SGD.
         weight_decay: of SGD, on every parameter (norms and biases included, as in the reference).
+        clip_norm: gradients of a step whose norm, over all parameters, is larger are shortened to
+            it; 0 for never.
         label_smoothing: share of the label's probability that is spread over all classes.
         kd_alpha: weight of the teacher's answers against the labels; only with a teacher.
         kd_temperature: what both nets' logits are divided by for it; only with a teacher.
@@ -48,6 +57,7 @@ class TrainOptions:
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
+    clip_norm: float = 0.0
     label_smoothing: float = 0.0
     kd_alpha: float = 0.9
     kd_temperature: float = 4.0
@@ -67,6 +77,7 @@ class TrainOptions:
         _at_least("accumulate", self.accumulate, 1)
         if not 0 <= self.ema < 1:
             raise InputError(f"--ema {self.ema}: must be at least 0 and less than 1, e.g. 0.9999")
+        _at_least("clip_norm", self.clip_norm, 0)
         _between("label_smoothing", self.label_smoothing, 0, 1)
         _between("kd_alpha", self.kd_alpha, 0, 1)
         _above_zero("kd_temperature", self.kd_temperature)
@@ -96,6 +107,28 @@ class ProbeOptions(TrainOptions):
         _at_least("probes", self.probes, 2)
         _between("low", self.low, 0, 1)
         _at_least("high", self.high, 1)
+
+
+@dataclass(frozen=True)
+class TrialOptions(TrainOptions):
+    """How a space is searched by what its shapes answer, cut from a trained net and not trained.
+
+    Attributes:
+        epochs ... compile: of two short trainings at the end, of what was found and of equal
+            widths, by which one of them is taken.
+        trials: shapes that are cut and asked.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    epochs: int = 1
+    warmup_epochs: int = 0
+    trials: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least("trials", self.trials, 1)
 
 
 @dataclass(frozen=True)

@@ -26,23 +26,32 @@ class PhaseProgress:
         phase: what is named at the start of the line.
         epochs, steps_per_epoch: of the whole phase.
         done: epochs that are there already, from an earlier run.
+        each: what an epoch is called.
     """
 
     def __init__(
-        self, phase: str, epochs: int, steps_per_epoch: int, *, done: int = 0, enabled: bool = True
+        self,
+        phase: str,
+        epochs: int,
+        steps_per_epoch: int,
+        *,
+        done: int = 0,
+        enabled: bool = True,
+        each: str = "epoch",
     ) -> None:
         self.phase = phase
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.first_step = done * steps_per_epoch
         self.enabled = enabled
+        self.each = each
         self.started = time.perf_counter()
         console = Console(stderr=True)
         self.live = enabled and console.is_terminal
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=12),
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn(each + " {task.fields[epoch]}"),
             TextColumn("[cyan]{task.fields[left]} left"),
             # On a narrow terminal it is the last figures that go.
             TextColumn(
@@ -92,10 +101,10 @@ class PhaseProgress:
         """An epoch is through, its evaluation included."""
         step = epoch * self.steps_per_epoch
         if self.live:
-            self._show(epoch, step, f"{figures['seconds']:.1f} s/epoch", figures)
+            self._show(epoch, step, f"{figures['seconds']:.1f} s/{self.each}", figures)
         elif self.enabled:
             print(
-                f"{self.phase}  epoch {epoch}/{self.epochs}  {_text(figures)}  "
+                f"{self.phase}  {self.each} {epoch}/{self.epochs}  {_text(figures)}  "
                 f"{figures['seconds']:.1f} s  {self._left(step)} left",
                 file=sys.stderr,
                 flush=True,

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -120,7 +121,7 @@ class _Learner:
 
 
 class Classification(_Learner):
-    """Cross-entropy on labels; SGD, warm-up, cosine."""
+    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped."""
 
     name = "train"
     options: TrainOptions
@@ -154,6 +155,8 @@ class Classification(_Learner):
             self._learn(images, labels, of=len(batch[1]), last=number == len(pieces))
             for number, (images, labels) in enumerate(pieces, start=1)
         ]
+        if self.options.clip_norm:
+            clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
         self.optimizer.step()
         if self.mean is not None:
             self.mean.update_parameters(self.module)

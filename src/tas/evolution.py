@@ -1,0 +1,107 @@
+"""Evolution: better and better shapes within a budget, by a loss that is asked of each.
+
+A generation of children differs from the best shapes so far in a few choices, as far as the cost
+stays at the budget (a plus strategy; Real et al., *Large-Scale Evolution of Image Classifiers*,
+ICML 2017, evolve architectures the same way).
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Generator, Tensor
+
+from .choose import WINDOW
+from .sampling import states_near
+from .space import DepthChoice, ExpectedCost, Space, WidthChoice
+
+__all__ = ["evolve", "generations"]
+
+FIRST = 48  # random shapes, with which it begins
+CHILDREN = 12  # of a generation
+PARENTS = 16  # the best so far, of which they descend, the better ones more often
+FAVOUR = 5.0  # mean rank of a parent
+DRAWS = 4096  # children that are drawn, most of which cost too much or too little
+CHANGED = 1.5  # choices of a child that differ from its parent's, on average and beside the first
+STEP = 3  # candidates by which a choice changes, at most
+
+
+def generations(trials: int) -> int:
+    """In how many generations so many shapes are asked."""
+    return 1 + -(-max(trials - FIRST, 0) // CHILDREN)
+
+
+def evolve(
+    space: Space,
+    budget: int,
+    unit: str,
+    trials: int,
+    generator: Generator,
+    losses_of: Callable[[Tensor], Iterable[float]],
+) -> Tensor:
+    """The state [choices] of the lowest loss at the budget, of those that were asked.
+
+    Args:
+        budget: the most that a shape may cost; none that was drawn and fits is dearer by more than
+            1 % of it where any lies there.
+        trials: shapes to ask, fewer where no more are found.
+        losses_of: of states [shapes, choices] (candidate indices of widths, then of depths); called
+            once for every generation.
+
+    Raises:
+        InfeasibleBudgetError: no shape fits.
+    """
+    model = ExpectedCost(space, unit, torch.float64)
+    states = states_near(space, budget, unit, 1 - WINDOW, 1.0, min(FIRST, trials), generator)
+    losses = torch.tensor([*losses_of(states)], dtype=torch.float64)
+    while len(states) < trials:
+        parents = states[losses.argsort(stable=True)[:PARENTS]]
+        drawn = _fresh(_children(space, parents, generator), states)
+        costs = model.of_states(drawn)
+        fit = costs <= budget
+        # The dearest first, but all alike that are at the budget.
+        rank = costs[fit].clamp_max((1 - WINDOW) * budget).argsort(descending=True, stable=True)
+        children = drawn[fit][rank][: min(CHILDREN, trials - len(states))]
+        if len(children) == 0:
+            break
+        states = torch.cat([states, children])
+        losses = torch.cat([losses, losses.new_tensor([*losses_of(children)])])
+    costs = model.of_states(states)
+    dear = costs >= min((1 - WINDOW) * budget, float(costs.max()))
+    return states[torch.where(dear, losses, torch.inf).argmin()]
+
+
+def _children(space: Space, parents: Tensor, generator: Generator) -> Tensor:
+    """[DRAWS, choices]: copies of parents, half of them with some choices moved by some candidates,
+    the others with all choices of some families."""
+    choices: list[WidthChoice | DepthChoice] = [*space.widths, *space.depths]
+    sizes = torch.tensor([len(choice.candidates) for choice in choices])
+    rank = torch.empty(DRAWS).exponential_(1 / FAVOUR, generator=generator).long()
+    single = _moves(len(choices), generator)
+    families = [_family(choice) for choice in choices]
+    names = list(dict.fromkeys(families))
+    jointly = _moves(len(names), generator)[:, [names.index(family) for family in families]]
+    alone = torch.rand(DRAWS, 1, generator=generator) < 0.5
+    children = parents[rank % len(parents)] + torch.where(alone, single, jointly)
+    return children.clamp_min(0).minimum(sizes - 1)
+
+
+def _moves(count: int, generator: Generator) -> Tensor:
+    """[DRAWS, count]: by how many candidates each is moved, at least one of them."""
+    moved = torch.rand(DRAWS, count, generator=generator) < CHANGED / count
+    moved[torch.arange(DRAWS), torch.randint(count, (DRAWS,), generator=generator)] = True
+    return moved * torch.randint(-STEP, STEP + 1, moved.shape, generator=generator)
+
+
+def _family(choice: WidthChoice | DepthChoice) -> str:
+    """Streams of a stage, or what is within its blocks; a depth is one of its own."""
+    if isinstance(choice, WidthChoice) and choice.group:
+        return f"{choice.group} {choice.kind}"
+    return choice.name
+
+
+def _fresh(drawn: Tensor, known: Tensor) -> Tensor:
+    """The states that are not known yet, each once, in the order in which they were drawn."""
+    seen = {tuple(state) for state in known.tolist()}
+    fresh = dict.fromkeys(map(tuple, drawn.tolist()))
+    rows = [state for state in fresh if state not in seen]
+    return torch.tensor(rows, dtype=known.dtype).reshape(-1, known.shape[1])

@@ -1,0 +1,130 @@
+"""Trials: shapes that are cut from a trained net and asked, without any training, what they answer.
+
+A cut net makes up for the channels that it lacks (``tas.reconstruction``), and its norms measure
+anew what they are given. How far its answers then are from those of the whole net foretells how
+well it will train better than a short training does (``docs/search.md``), and costs a forward pass.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .. import paper, processes, training
+from ..data import Batches
+from ..evolution import evolve, generations
+from ..shape import Shape
+from ..space import Space
+from ..training import History, PhaseProgress, RunDir, TrialOptions
+
+__all__ = ["PICTURES", "by_trials"]
+
+PICTURES = 256  # of a batch, by which the norms measure
+BATCHES = 2
+PHASE = "search"
+
+
+def by_trials(
+    space: Space,
+    limit: int,
+    unit: str,
+    options: TrialOptions,
+    pictures: Batches,
+    device: str,
+    seed: int,
+    out: RunDir | None,
+    progress: bool,
+) -> tuple[Shape, History]:
+    """The shape within a budget whose net, cut and not trained, answers most like the whole one.
+
+    A generation that stands in the log is read back and not asked again.
+
+    Args:
+        space: its ``original`` is the trained net.
+        pictures: batches of the training.
+    """
+    search = _Search(space, options, pictures, device, out, progress)
+    with search.bar:
+        best = evolve(space, limit, unit, options.trials, Generator().manual_seed(seed), search)
+    return search.shape(best), History(PHASE, tuple(search.lines))
+
+
+class _Search:
+    """Asks one generation after another, and says and writes down how it goes."""
+
+    def __init__(
+        self,
+        space: Space,
+        options: TrialOptions,
+        pictures: Batches,
+        device: str,
+        out: RunDir | None,
+        progress: bool,
+    ) -> None:
+        self.space = space
+        self.out = out
+        self.device = training.accelerator(device, "fp32").device
+        self.batches = [
+            (training.place(images, self.device), labels.to(self.device))
+            for images, labels in islice(pictures, BATCHES)
+        ]
+        self.answers = self.asked(space.unpruned)
+        self.count = generations(options.trials)
+        known = processes.by_first(lambda: out.log_lines if out else [])
+        self.known = [line for line in known if line["phase"] == PHASE]
+        self.lines: list[dict[str, Any]] = []
+        self.bar = PhaseProgress(
+            PHASE,
+            self.count,
+            1,
+            done=len(self.known),
+            enabled=progress and processes.is_first(),
+            each="generation",
+        )
+
+    def shape(self, state: Tensor) -> Shape:
+        n, numbers = len(self.space.widths), state.tolist()
+        return self.space.shape(numbers[:n], numbers[n:])
+
+    def __call__(self, states: Tensor) -> Sequence[float]:
+        """The losses of a generation."""
+        number = len(self.lines)
+        if number < len(self.known):
+            self.lines.append(self.known[number])
+        else:
+            started = time.perf_counter()
+            shapes = [self.shape(state) for state in states]
+            jobs = [partial(self.lost, shape) for shape in shapes]
+            losses = training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
+            best = min([*losses, *(line["loss"] for line in self.lines[-1:])])
+            figures = {"seconds": time.perf_counter() - started, "loss": best}
+            line = {"phase": PHASE, "epoch": number + 1, "epochs": self.count, **figures}
+            self.lines.append({**line, "losses": losses})
+            if self.out:
+                self.out.log(self.lines[-1])
+            self.bar.epoch(number + 1, figures)
+        asked: list[float] = self.lines[-1]["losses"]
+        return asked
+
+    def lost(self, shape: Shape) -> float:
+        """How far a shape's answers are from those of the whole net, in nats."""
+        own = self.asked(shape)
+        parts = [
+            paper.distill_loss(mine, whole, labels, alpha=1.0)
+            for mine, whole, (_, labels) in zip(own, self.answers, self.batches, strict=True)
+        ]
+        return float(torch.stack(parts).mean())
+
+    @torch.no_grad()
+    def asked(self, shape: Shape) -> list[Tensor]:
+        """The answers [N, classes] of a shape's net to every batch."""
+        net = training.place_module(self.space.derive(shape), self.device).eval()
+        for module in net.modules():
+            if isinstance(module, _BatchNorm):
+                module.train()  # what it is given has changed, and so have its statistics
+        return [net(images).float() for images, _ in self.batches]
