@@ -74,11 +74,11 @@ def make_model(classes: int = 10) -> nn.Module:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Search a network of your own on small digits.")
     parser.add_argument("--epochs", type=int, default=30, help="of each training")
-    parser.add_argument("--search-epochs", type=int, default=4, help="of each probe")
+    parser.add_argument("--trials", type=int, default=300, help="shapes that the search tries")
     given = parser.parse_args()
     recipe = tas.recipes.quick()
     training = replace(recipe.student, epochs=given.epochs, warmup_epochs=given.epochs // 10)
-    search = replace(recipe.search, epochs=given.search_epochs)
+    search = replace(recipe.inheriting().search, trials=given.trials)
 
     data = tas.data.load("digits")
     net = make_model(data.classes)
@@ -90,7 +90,7 @@ def main() -> None:
     for entry in space.locked:
         print(f"locked: {entry.layer}: {entry.reason}")
 
-    found = tas.search(space.grouped(kinds=True), data, budget=0.5, options=search)
+    found = tas.search(space, data, budget=0.5, options=search)
     small = found.derive()  # a Net, with the weights of the channels that matter most
     result = tas.train(small, data, teacher=net, options=training)
     print(f"{result.accuracy:.1f} % with {result.macs / found.space.full_cost():.3f} of the MACs")

@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_your_own_model() -> None:
-    command = [sys.executable, "your_own_model.py", "--epochs", "1", "--search-epochs", "1"]
+    command = [sys.executable, "your_own_model.py", "--epochs", "1", "--trials", "60"]
     one = os.environ | {"OMP_NUM_THREADS": "1"}  # for nets this small a pool of threads waits
     done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, env=one)
     assert done.returncode == 0, done.stderr

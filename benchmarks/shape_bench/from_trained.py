@@ -3,8 +3,7 @@
     python benchmarks/shape_bench/from_trained.py --data CIFAR10_FOLDER [--json]
 
 The pictures, the net and its training are those of the table of nets that inherit, but the space is
-what such a search has by default, with a width for what is added up in a stage and another for what
-is within its blocks. No table holds so many shapes: what is found is trained, and so is what it is
+what such a search has by default, with a width for every layer. No table holds so many shapes: what is found is trained, and so is what it is
 held against, each with the same seeds. Nothing that measures is seen by a search.
 """
 
@@ -78,8 +77,9 @@ def random_shapes(space: Space, limit: int, count: int) -> list[Shape]:
 
 
 def widths(space: Space, shape: Shape) -> dict[str, int]:
-    """The shape's width of every choice."""
-    return {c.name: next(shape.widths[key] for key in c.keys) for c in space.widths}
+    """The shape's width of every choice that it has."""
+    found = {c.name: [shape.widths[k] for k in c.keys if k in shape.widths] for c in space.widths}
+    return {name: of[0] for name, of in found.items() if of}  # else of a block that is cut
 
 
 def show(result: dict[float, dict[str, list[Any]]]) -> None:

@@ -9,9 +9,7 @@ from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-GENTLY = (
-    0.3  # the part of a search's learning rate that its last trainings, of nets that inherit, have
-)
+GENTLY = 0.3  # the part of a search's learning rate that trainings of nets that inherit have
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Random shapes near a budget, out of which a search takes its probes."""
+"""Random shapes near a budget: what probes are taken from, and what evolution begins with."""
 
 import torch
 from torch import Generator, Tensor

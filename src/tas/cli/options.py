@@ -139,8 +139,8 @@ class _Searching:
     widths_per: Literal["layer", "kind", "stage"] | None = option(
         None,
         "what has a width of its own: every layer; of every stage what is added up, and what is "
-        "within its blocks (kind); or every stage (default: kind, from fresh weights stage, with "
-        "--preset paper layer)",
+        "within its blocks (kind); or every stage (default: layer; where probes are trained, from "
+        "fresh weights, stage)",
     )
     weights: str | None = option(
         None,

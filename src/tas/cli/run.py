@@ -18,8 +18,8 @@ __all__ = ["main"]
 
 NOTE = (
     "Accuracy: percent of the test pictures after the last epoch; nothing was chosen by it. "
-    "Time of the searched net: search and training together. Probes of the search are tested on "
-    "training pictures that they were not trained on."
+    "Time of the searched net: search and training together. What the search trains is tested on "
+    "training pictures that it was not trained on."
 )
 
 
@@ -32,7 +32,7 @@ def main(options: RunOptions) -> None:
         )
     paper = options.preset.startswith("paper")
     inherit = options.inherit if options.inherit is not None else not paper
-    # Of the teacher: the probes of the search, and both nets. The paper's search of our own nets is
+    # Of the teacher: what the search tries, and both nets. The paper's search of our own nets is
     # one from scratch; what there is to inherit is its supernet's.
     of_teacher = nets.is_named(options.net) or (inherit and not paper)
     plan = Plan.of(options, inheriting=of_teacher)

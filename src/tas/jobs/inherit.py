@@ -1,4 +1,5 @@
-"""Trained weights: what probes and derived nets inherit, the channels that matter most first."""
+"""Trained weights: what shapes that are tried and derived nets inherit, the channels that matter
+most first."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -161,7 +161,8 @@ def search(
     """
     data = given_data(data, device, workers, progress)
     if options is None:
-        options = (quick() if isinstance(net, str) else quick().inheriting()).search
+        fresh = isinstance(net, str) or (isinstance(net, Space) and net.original is None)
+        options = (quick() if fresh else quick().inheriting()).search
     space = search_space(
         net,
         data,

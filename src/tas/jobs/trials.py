@@ -5,6 +5,7 @@ anew what they are given. How far its answers then are from those of the whole n
 well it will train better than a short training does (``docs/search.md``), and costs a forward pass.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -118,7 +119,8 @@ class _Search:
             paper.distill_loss(mine, whole, labels, alpha=1.0)
             for mine, whole, (_, labels) in zip(own, self.answers, self.batches, strict=True)
         ]
-        return float(torch.stack(parts).mean())
+        lost = float(torch.stack(parts).mean())
+        return lost if math.isfinite(lost) else math.inf
 
     @torch.no_grad()
     def asked(self, shape: Shape) -> list[Tensor]:
