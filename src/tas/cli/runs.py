@@ -229,13 +229,16 @@ def _check_method(options: Any, search: SearchOptions | ProbeOptions | TrialOpti
             presets = ["quick", "cifar", "imagenet"]
             if name in names[SearchOptions]:
                 presets = ["paper", "paper-imagenet"]
-            this, advice = f"--preset {options.preset}", f"choose --preset {' or '.join(presets)}"
+            this, advice = (
+                f"of --preset {options.preset}",
+                f"choose --preset {' or '.join(presets)}",
+            )
         elif isinstance(search, TrialOptions):
-            this, advice = "trained weights, which tries shapes and trains none", "give --trials"
+            this, advice = "from trained weights, by trials", "give --trials"
         else:
-            this, advice = "fresh weights", "give trained --weights"
+            this, advice = "from fresh weights, by probes", "give trained --weights"
         raise InputError(
-            f"--{name.replace('_', '-')} is no option of the search of {this}: "
+            f"--{name.replace('_', '-')} is no option of the search {this}: "
             f"leave it out, or {advice}"
         )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 _PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
+_SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "finals of the search")}
 
 
 def history_figure(
@@ -106,16 +107,19 @@ def _doubt(axes: "Axes", search: Sequence[Line]) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _looks(runs: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
-    """Colour and legend entry of every phase; the probes of a search share one."""
-    others = cycle((PINK, VERMILLION, INK))
+def _looks(runs: Mapping[str, Sequence[Line]]) -> dict[str, tuple[str, str | None]]:
+    """Colour and legend entry of every phase; trainings of one kind share one."""
+    others = cycle((VERMILLION, INK))
     looks: dict[str, tuple[str, str | None]] = {}
-    for phase in runs:
-        if phase.startswith("probe-"):
-            known = any(name.startswith("probe-") for name in looks)
-            looks[phase] = SKY, None if known else "probes"
+    for phase, lines in runs.items():
+        kind = next((kind for kind in _SHARED if phase.startswith(kind)), None)
+        if kind:
+            color, label = _SHARED[kind]
+            known = any(name.startswith(kind) for name in looks)
+            looks[phase] = color, None if known else label
         else:
-            looks[phase] = _PHASES.get(phase) or next(others), phase
+            by = " (by generation)" if "losses" in lines[0] else ""
+            looks[phase] = _PHASES.get(phase) or next(others), phase + by
     return looks
 
 
