@@ -23,6 +23,7 @@ FLOORS = (
         "derive",
         "choose",
         "sampling",
+        "evolution",
         "response",
         "importance",
         "reconstruction",
