@@ -14,11 +14,14 @@ from rich.table import Table
 
 from tas import nets, recipes
 from tas.data import Data, Images
+from tas.evolution import CHILDREN, FIRST, generations
 from tas.jobs import POOL, search_space
+from tas.jobs.trials import BATCHES
+from tas.jobs.trials import PICTURES as PICTURES_ASKED
 from tas.response import design
 from tas.sampling import states_near
 from tas.space import ExpectedCost
-from tas.training import dealt_out
+from tas.training import TrialOptions, dealt_out
 
 PICTURES = 1_281_167
 GPUS = (1, 8, 64)
@@ -36,7 +39,13 @@ def main() -> None:
         help="pictures per second that one GPU trains ResNet-50 on (default: NVIDIA's for an A100)",
     )
     parser.add_argument("--budget", type=float, default=0.55, help="a ratio (default 0.55)")
-    parser.add_argument("--probes", type=int, default=16, help="of the search (default 16)")
+    parser.add_argument("--probes", type=int, default=16, help="from fresh weights (default 16)")
+    parser.add_argument(
+        "--cutting",
+        type=float,
+        default=2.0,
+        help="seconds that a trial takes beside its forward passes (default 2, ResNet-50)",
+    )
     parser.add_argument(
         "--step-ratio",
         type=float,
@@ -70,7 +79,17 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
 
     probes = probe_costs(name, options.budget, options.probes)
     each = [recipe.search.epochs * recipe.fraction * cost * epoch for cost in probes]
+    trials = recipe.inheriting().search
+    assert isinstance(trials, TrialOptions)
+    asked = BATCHES * PICTURES_ASKED / PICTURES / 3  # forward passes, a third of a training step
+    trial = asked * options.budget * epoch + options.cutting / 3600
+    final = trials.epochs * recipe.fraction * options.budget * epoch
     return {
+        f"search by {trials.trials} trials": [
+            sum(-(-size // gpus) for size in sizes(trials.trials)) * trial
+            + final * (2 // min(gpus, 2))
+            for gpus in GPUS
+        ],
         f"search by {len(probes)} probes": [
             max(sum(each[n] for n in own) for own in dealt_out(probes, gpus)) for gpus in GPUS
         ],
@@ -78,6 +97,12 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
         "training of the teacher": together(recipe.teacher.epochs),
         "distilling the found net": together(recipe.student.epochs * student),
     }
+
+
+def sizes(trials: int) -> list[int]:
+    """Shapes of every generation."""
+    children = (CHILDREN for _ in range(generations(trials) - 1))
+    return [min(FIRST, trials), *children]
 
 
 def probe_costs(name: str, budget: float, count: int) -> list[float]:

@@ -18,11 +18,11 @@ __all__ = ["evolve", "generations"]
 
 FIRST = 48  # random shapes, with which it begins
 CHILDREN = 12  # of a generation
-PARENTS = 16  # the best so far, of which they descend, the better ones more often
-FAVOUR = 5.0  # mean rank of a parent
+PARENTS = 8  # the best so far, of which they descend, the better ones more often
+FAVOUR = 3.0  # mean rank of a parent
 DRAWS = 4096  # children that are drawn, most of which cost too much or too little
-CHANGED = 1.5  # choices of a child that differ from its parent's, on average and beside the first
-STEP = 3  # candidates by which a choice changes, at most
+CHANGED = 1.0  # choices of a child that differ from its parent's, on average and beside the first
+STEP = 2  # candidates by which a choice changes, at most
 
 
 def generations(trials: int) -> int:
