@@ -2,8 +2,9 @@
 
     python benchmarks/imagenet_cost.py [--rate 2470] [--budget 0.55]
 
-Nothing is measured here. Multiply-adds are counted, the probes are those that a search would draw,
-and the rest are the assumptions below, which the options change.
+Nothing is measured here. Multiply-adds are counted, the trials are as many as the preset's, the
+probes are those that a search would draw, and the rest are the assumptions below, which the options
+change.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from tas import nets, recipes
 from tas.data import Data, Images
-from tas.evolution import CHILDREN, FIRST, generations
+from tas.evolution import generations
 from tas.jobs import POOL, search_space
 from tas.jobs.trials import BATCHES
 from tas.jobs.trials import PICTURES as PICTURES_ASKED
@@ -86,7 +87,7 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
     final = trials.epochs * recipe.fraction * options.budget * epoch
     return {
         f"search by {trials.trials} trials": [
-            sum(-(-size // gpus) for size in sizes(trials.trials)) * trial
+            sum(-(-size // gpus) for size in generations(trials.trials)) * trial
             + final * (2 // min(gpus, 2))
             for gpus in GPUS
         ],
@@ -97,12 +98,6 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
         "training of the teacher": together(recipe.teacher.epochs),
         "distilling the found net": together(recipe.student.epochs * student),
     }
-
-
-def sizes(trials: int) -> list[int]:
-    """Shapes of every generation."""
-    children = (CHILDREN for _ in range(generations(trials) - 1))
-    return [min(FIRST, trials), *children]
 
 
 def probe_costs(name: str, budget: float, count: int) -> list[float]:

@@ -51,7 +51,7 @@ def test_what_it_asks_fits_is_new_and_no_more_than_it_may(unit: str) -> None:
     found = evolve(space, budget, unit, 100, Generator().manual_seed(0), loss)
     states = torch.cat(asked)
     costs = cost.of_states(states)
-    assert len(asked) == generations(100)
+    assert [len(generation) for generation in asked] == generations(100)
     assert len(states) == 100 == len(states.unique(dim=0))
     assert (costs <= budget).all()
     assert (costs >= 0.99 * budget).double().mean() > 0.95

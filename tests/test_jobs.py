@@ -72,6 +72,7 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
 
     found = search(ratios=(0.5, 1.0))
     assert max(found.shape.widths.values()) <= 64
+    assert len(found.space.widths) == 12  # streams of three stages, and what is within nine blocks
     assert 0.99 * found.budget <= (found.shape.macs or 0) <= found.budget
     whole = {tuple(row.flatten().tolist()) for row in net.stem.conv.weight.detach()}
     kept = {tuple(row.flatten().tolist()) for row in found.derive().stem.conv.weight.detach()}

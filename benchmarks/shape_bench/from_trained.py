@@ -2,10 +2,10 @@
 
     python benchmarks/shape_bench/from_trained.py --data CIFAR10_FOLDER [--json]
 
-The pictures, the net and its training are those of the table of nets that inherit, but the space is
-what such a search has by default, with a width for every layer. No table holds so many shapes: what
-is found is trained, and so is what it is held against, each with the same seeds. Nothing that
-measures is seen by a search.
+The pictures, the net and the length of its training are those of the table of nets that inherit,
+but the space is what such a search has by default, with a width for every layer. No table holds so
+many shapes: what is found is trained, and so is what it is held against, each with the same seeds.
+Nothing that measures is seen by a search.
 """
 
 import argparse

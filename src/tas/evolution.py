@@ -25,9 +25,12 @@ CHANGED = 1.0  # choices of a child that differ from its parent's, on average an
 STEP = 2  # candidates by which a choice changes, at most
 
 
-def generations(trials: int) -> int:
-    """In how many generations so many shapes are asked."""
-    return 1 + -(-max(trials - FIRST, 0) // CHILDREN)
+def generations(trials: int) -> list[int]:
+    """How many shapes are asked in every generation, of so many in all."""
+    sizes = [min(FIRST, trials)]
+    while (left := trials - sum(sizes)) > 0:
+        sizes.append(min(CHILDREN, left))
+    return sizes
 
 
 def evolve(
@@ -41,8 +44,8 @@ def evolve(
     """The state [choices] of the lowest loss at the budget, of those that were asked.
 
     Args:
-        budget: the most that a shape may cost; none that was drawn and fits is dearer by more than
-            1 % of it where any lies there.
+        budget: the most that a shape may cost; what is returned costs at most 1 % less, if any
+            that was asked does.
         trials: shapes to ask, fewer where no more are found.
         losses_of: of states [shapes, choices] (candidate indices of widths, then of depths); called
             once for every generation.

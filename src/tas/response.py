@@ -47,9 +47,7 @@ def design(space: Space, states: Tensor, count: int) -> Tensor:
     return states[chosen]
 
 
-def fit_logits(
-    space: Space, states: Tensor, losses: Tensor, own: float = OWN
-) -> tuple[Tensor, Tensor]:
+def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of the candidate widths [L, K] and depths [D, K_d]; -inf where there are fewer.
 
     The sum of a shape's logits is, but for a constant, -1 / ``UNIT`` times its modelled loss.
@@ -57,14 +55,13 @@ def fit_logits(
     Args:
         states: [shapes, choices] candidate indices.
         losses: [shapes].
-        own: variance of what one choice's slope differs by from those of its kind.
     """
     x = _features(space, states)
     x = x - x.mean(0)
     y = losses.double() - losses.double().mean()
     kinds = [c.kind if isinstance(c, WidthChoice) else "depth" for c in _choices(space)]
     alike = torch.tensor([[a == b for b in kinds] for a in kinds], dtype=x.dtype)
-    prior = COMMON * alike + own * torch.eye(len(kinds), dtype=x.dtype)
+    prior = COMMON * alike + OWN * torch.eye(len(kinds), dtype=x.dtype)
     noise = torch.eye(len(x), dtype=x.dtype)
     # The posterior mean of the slopes, in nats per doubling, [choices].
     slopes = prior @ x.T @ torch.linalg.solve(x @ prior @ x.T + noise, y)

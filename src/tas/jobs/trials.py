@@ -75,7 +75,7 @@ class _Search:
             for images, labels in islice(pictures, BATCHES)
         ]
         self.answers = self.asked(space.unpruned)
-        self.count = generations(options.trials)
+        self.count = len(generations(options.trials))
         known = processes.by_first(lambda: out.log_lines if out else [])
         self.known = [line for line in known if line["phase"] == PHASE]
         self.lines: list[dict[str, Any]] = []
