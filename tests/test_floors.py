@@ -23,6 +23,7 @@ FLOORS = (
         "derive",
         "choose",
         "sampling",
+        "surrogate",
         "evolution",
         "response",
         "importance",

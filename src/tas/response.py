@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .space import DepthChoice, Space, WidthChoice
+from .space import Space, WidthChoice
 
 __all__ = ["design", "fit_logits", "table"]
 
@@ -30,7 +30,7 @@ def design(space: Space, states: Tensor, count: int) -> Tensor:
         [count, choices]: greedily, each maximises the determinant of the information so far. It
         repeats states only where there are fewer than ``count``.
     """
-    x = _features(space, states)
+    x = space.doublings(states)
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)  # the mean is to be learnt, too
     covariance = torch.eye(x.shape[1], dtype=x.dtype) * COMMON
     left = torch.ones(len(x), dtype=torch.bool)
@@ -56,35 +56,20 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
         states: [shapes, choices] candidate indices.
         losses: [shapes].
     """
-    x = _features(space, states)
+    x = space.doublings(states)
     x = x - x.mean(0)
     y = losses.double() - losses.double().mean()
-    kinds = [c.kind if isinstance(c, WidthChoice) else "depth" for c in _choices(space)]
+    kinds = [c.kind if isinstance(c, WidthChoice) else "depth" for c in space.choices]
     alike = torch.tensor([[a == b for b in kinds] for a in kinds], dtype=x.dtype)
     prior = COMMON * alike + OWN * torch.eye(len(kinds), dtype=x.dtype)
     noise = torch.eye(len(x), dtype=x.dtype)
     # The posterior mean of the slopes, in nats per doubling, [choices].
     slopes = prior @ x.T @ torch.linalg.solve(x @ prior @ x.T + noise, y)
     rows = [
-        slope * _doublings(choice.candidates) / -UNIT
-        for slope, choice in zip(slopes, _choices(space), strict=True)
+        slope * torch.tensor(choice.candidates, dtype=x.dtype).log2() / -UNIT
+        for slope, choice in zip(slopes, space.choices, strict=True)
     ]
     return table(rows[: len(space.widths)]), table(rows[len(space.widths) :])
-
-
-def _choices(space: Space) -> list[WidthChoice | DepthChoice]:
-    return [*space.widths, *space.depths]
-
-
-def _features(space: Space, states: Tensor) -> Tensor:
-    """[shapes, choices]: log2(candidate / largest)."""
-    doublings = table([_doublings(choice.candidates) for choice in _choices(space)])
-    return doublings[torch.arange(states.shape[1]), states].double()
-
-
-def _doublings(candidates: tuple[int, ...]) -> Tensor:
-    values = torch.tensor(candidates, dtype=torch.float64)
-    return (values / values[-1]).log2()
 
 
 def table(rows: Sequence[Sequence[float] | Tensor]) -> Tensor:

@@ -107,6 +107,19 @@ class Space:
     terms: tuple[Term, ...]
 
     @property
+    def choices(self) -> tuple["WidthChoice | DepthChoice", ...]:
+        """Those of widths, then those of depths."""
+        return *self.widths, *self.depths
+
+    def doublings(self, states: Tensor) -> Tensor:
+        """log2(candidate / largest) [shapes, choices], float64, of [shapes, choices] indices."""
+        columns = []
+        for choice, indices in zip(self.choices, states.T, strict=True):
+            values = torch.tensor(choice.candidates, dtype=torch.float64)
+            columns.append((values / values[-1]).log2()[indices])
+        return torch.stack(columns, 1)
+
+    @property
     def original(self) -> nn.Module | None:
         """The unpruned net whose weights derived nets inherit; None: they start afresh."""
         return None
