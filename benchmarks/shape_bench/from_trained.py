@@ -13,6 +13,8 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import bench
@@ -27,6 +29,7 @@ from tas.recipes import quick
 from tas.sampling import states_near
 from tas.shape import Shape
 from tas.space import Space
+from tas.training import TrialOptions
 
 
 def main() -> None:
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="CIFAR-10 as a folder that tas reads")
     parser.add_argument("--budgets", type=float, nargs="+", default=list(bench.BUDGETS))
     parser.add_argument("--searches", type=int, default=3, help="seeds of the search")
+    parser.add_argument("--trials", type=int, nargs="+", help="of a search; default: the preset's")
     parser.add_argument("--random", type=int, default=6, help="random shapes for each budget")
     parser.add_argument("--seeds", type=int, default=3, help="of each training; random shapes: one")
     parser.add_argument("--json", action="store_true", help="print a JSON object, not a table")
@@ -43,21 +47,25 @@ def main() -> None:
     teacher = bench.trained_teacher(pictures)
     data, split = bench.searched(pictures)
     how = quick().inheriting().search
+    assert isinstance(how, TrialOptions)
     space = search_space(teacher, data, options=how)
-    result: dict[float, dict[str, list[Any]]] = {}
+    lengths = options.trials or [how.trials]
+    result: dict[float, dict[str, Any]] = {}
     for budget in options.budgets:
         limit = space.budget(budget)
         shapes = [("equal", equal_widths(space, limit))]
         shapes += [("random", shape) for shape in random_shapes(space, limit, options.random)]
-        seconds = []
-        for seed in range(options.searches):
+        seconds: dict[str, list[float]] = {}
+        for trials, seed in product(lengths, range(options.searches)):
+            of = replace(how, trials=trials)
             started = time.perf_counter()
             found = tas.search(
-                space, data, budget, options=how, split=split, seed=seed, progress=False
+                space, data, budget, options=of, split=split, seed=seed, progress=False
             )
-            seconds.append(time.perf_counter() - started)
-            shapes.append(("search", found.shape))
-        lines: dict[str, list[Any]] = {"seconds": seconds}
+            name = f"{trials} trials"
+            seconds.setdefault(name, []).append(time.perf_counter() - started)
+            shapes.append((name, found.shape))
+        lines: dict[str, Any] = {"seconds": seconds}
         for name, shape in shapes:
             seeds = range(1 if name == "random" else options.seeds)
             accuracies = [bench.train(shape, pictures, seed, teacher) for seed in seeds]
@@ -83,20 +91,20 @@ def widths(space: Space, shape: Shape) -> dict[str, int]:
     return {name: of[0] for name, of in found.items() if of}  # else of a block that is cut
 
 
-def show(result: dict[float, dict[str, list[Any]]]) -> None:
-    table = Table("budget", "equal widths", "search", "random", "search: seconds", box=SIMPLE_HEAD)
+def show(result: dict[float, dict[str, Any]]) -> None:
+    table = Table("budget", "shapes", "accuracy (%)", "seconds of a search", box=SIMPLE_HEAD)
     for budget, lines in result.items():
-        cells = []
-        for name in ("equal", "search", "random"):
+        for name in [name for name in lines if name != "seconds"]:
             # The spread that counts is that of the shapes' means; equal widths are one shape.
             means = [statistics.mean(line["accuracies"]) for line in lines[name]]
             each = means if len(means) > 1 else lines[name][0]["accuracies"]
             spread = f" ± {statistics.stdev(each) / len(each) ** 0.5:.2f}" if len(each) > 1 else ""
-            cells.append(f"{statistics.mean(means):.2f}{spread}")
-        table.add_row(str(budget), *cells, f"{statistics.mean(lines['seconds']):.0f}")
+            seconds = lines["seconds"].get(name)
+            took = f"{statistics.mean(seconds):.0f}" if seconds else ""
+            table.add_row(str(budget), name, f"{statistics.mean(means):.2f}{spread}", took)
     console = Console()
     console.print(table)
-    console.print("accuracy in percent; ± is the standard error")
+    console.print("± is the standard error")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ PARENTS = 8  # the best so far, of which they descend, the better ones more ofte
 FAVOUR = 3.0  # mean rank of a parent
 DRAWS = 4096  # children that are drawn, most of which cost too much or too little
 BOLDNESS = 1.0  # standard deviations by which a child may turn out better than foretold
-CHANGED = 1.0  # choices of a child that differ from its parent's, on average and beside the first
-STEP = 2  # candidates by which a choice changes, at most
+CHANGED = 3.0  # choices of a child that differ from its parent's, on average and beside the first
+STEP = 4  # candidates by which a choice changes, at most
 
 
 def generations(trials: int) -> list[int]:
