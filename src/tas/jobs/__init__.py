@@ -2,7 +2,8 @@
 
 from .equal import equal_widths
 from .probes import POOL
-from .searches import Found, search, search_space
+from .searches import Found, search
+from .spaces import search_space
 from .trainings import Trained, evaluate, train
 
 __all__ = [

@@ -65,7 +65,7 @@ def training_batches(
 def unvaried_batches(
     data: Data,
     part: data_room.Part,
-    options: TrainOptions,
+    options: TrainOptions | SearchOptions,
     device: str,
     workers: int | None,
 ) -> data_room.Batches:

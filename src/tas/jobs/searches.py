@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,32 +13,23 @@ from .. import data as data_room
 from .. import nets, training
 from ..choose import WINDOW
 from ..data import Augment, Batches, Data, Part
-from ..errors import InputError, one_of
+from ..errors import InputError
 from ..masked import MaskedSupernet
-from ..nets import ResNet
 from ..recipes import quick
 from ..shape import Shape
 from ..space import Space
-from ..spaces import (
-    FINE_RATIOS,
-    RATIOS,
-    WIDE_RATIOS,
-    ResNetSpace,
-    TracedSpace,
-    resnet_space,
-    trace,
-)
+from ..spaces import ResNetSpace, TracedSpace
 from ..supernet import Supernet
-from ..training import History, ProbeOptions, RunDir, SearchOptions, TrialOptions
-from .common import check_fits, given_data, training_batches, unvaried_batches
+from ..training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions, TrialOptions
+from .common import given_data, training_batches, unvaried_batches
 from .equal import Probabilities, chosen, equal_widths, near_equal, nearest
 from .inherit import ranked
 from .probes import by_probes, final_loss, side_by_side
+from .spaces import search_space
 from .trials import PICTURES, by_trials
 
-__all__ = ["Found", "search", "search_space"]
+__all__ = ["Found", "search"]
 
-WIDTHS_PER = ("layer", "kind", "stage")
 EQUAL = "equal widths, as far as the budget allows: the search found none better"
 
 
@@ -67,6 +59,9 @@ class Found:
 
     def derive(self, inherit: bool | None = None) -> nn.Module:
         """The plain net of the shape.
+
+        Its norms have seen other mixtures of channels: train it, or let them measure anew
+        (``tas.training.recompute_norm_statistics``) before it is used.
 
         Args:
             inherit: with the weights that the search started from, or that its supernet ended
@@ -180,71 +175,129 @@ def search(
         raise InputError("there is nothing to search: every choice has one candidate")
     fraction = fraction or (0.5 if isinstance(options, SearchOptions) else 0.8)
     split = split or data_room.search_split(data, fraction, seed, subset)
-    sides = data.train.take(split.weights), data.train.take(split.logits)
-
-    def batches(part: Part, seed: int, size: int = options.batch_size) -> Batches:
-        sized = replace(options, batch_size=size)
-        return training_batches(data, part, sized, augment or Augment(), device, workers, seed)
-
-    fit = partial(training.fit, out=out, device=device, progress=progress)
-    inheriting = space.original is not None
-    if inheriting and not (isinstance(net, str) or getattr(space, "ranking", None)):
+    job = _Job(
+        space,
+        data,
+        (data.train.take(split.weights), data.train.take(split.logits)),
+        limit,
+        unit,
+        options,
+        augment or Augment(),
+        seed,
+        device,
+        workers,
+        out,
+        progress,
+    )
+    if space.original is not None and not (isinstance(net, str) or getattr(space, "ranking", None)):
         with training.alone():  # every process sees the same pictures
-            space = ranked(space, batches(sides[0], seed, PICTURES), device)
-    origin = f"searched on {data.name}, seed {seed}"
-
+            ordered = ranked(space, job.batches(job.sides[0], seed, PICTURES), device)
+        job = replace(job, space=ordered)
     if isinstance(options, SearchOptions):
-        torch.manual_seed(seed)
-        supernet = _supernet(space, unit, options.mixing)
-        task = training.Search(supernet, options, float(limit))
+        return job.by_supernet(options)
+    return job.by_trials(options) if isinstance(options, TrialOptions) else job.by_probes(options)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One search: ``sides`` are the pictures for weights, and those for what is chosen by."""
+
+    space: Space
+    data: Data
+    sides: tuple[Part, Part]
+    limit: int
+    unit: str
+    options: ProbeOptions | TrialOptions | SearchOptions
+    augment: Augment
+    seed: int
+    device: str
+    workers: int | None
+    out: RunDir | None
+    progress: bool
+
+    @property
+    def origin(self) -> str:
+        return f"searched on {self.data.name}, seed {self.seed}"
+
+    def by_supernet(self, options: SearchOptions) -> Found:
+        """The paper's search."""
+        torch.manual_seed(self.seed)
+        supernet = _supernet(self.space, self.unit, options.mixing)
+        task = training.Search(supernet, options, float(self.limit))
+        weights, logits = self.sides
         if options.bilevel:
-            halves = training.Paired(batches(sides[0], seed), batches(sides[1], seed + 1))
-            history = fit(task, halves, seed=seed)
+            halves = training.Paired(
+                self.batches(weights, self.seed), self.batches(logits, self.seed + 1)
+            )
+            history = self.fit(task, halves, seed=self.seed)
         else:
-            history = fit(task, batches(data.train, seed), seed=seed)
+            history = self.fit(task, self.batches(self.data.train, self.seed), seed=self.seed)
         with torch.no_grad():
             probabilities = supernet.probabilities()
-        shape = chosen(space, probabilities, limit, unit, origin)
-        return Found(shape, limit, unit, probabilities, history, supernet, space)
+        shape = chosen(self.space, probabilities, self.limit, self.unit, self.origin)
+        return self.found(shape, [history], probabilities, supernet)
 
-    @cache
-    def held_out() -> Batches:
-        return unvaried_batches(data, sides[1], options, device, workers)
+    def by_trials(self, options: TrialOptions) -> Found:
+        if self.space.original is None:
+            raise InputError("there are no weights to try shapes by: give the search a trained net")
+        limit, unit = self.limit, self.unit
+        near = near_equal(self.space, limit, unit)
+        with training.alone():
+            asked = self.batches(self.sides[0], self.seed, PICTURES)
+        shape, tried = by_trials(
+            near, limit, unit, options, asked, self.device, self.seed, self.out, self.progress
+        )
+        if (getattr(shape, unit) or 0) < (1 - WINDOW) * limit:  # choices too coarse for the budget
+            shape = nearest(near, shape, limit, unit, "")
+        shape = shape.replace(origin=self.origin)
+        even = nearest(near, equal_widths(self.space, limit, unit), limit, unit, EQUAL)
+        if even.replace(origin=self.origin) == shape:
+            return self.found(shape, [tried])
+        # What beats equal widths untrained is to beat them where both are trained, too.
+        train = partial(self.train_short, options)
+        finals = side_by_side("final", [shape, even], train, self.seed * 1000)
+        best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
+        return self.found(best, [tried, *finals])
 
-    def train_short(name: str, shape: Shape, seed: int) -> History:
+    def by_probes(self, options: ProbeOptions) -> Found:
+        train = partial(self.train_short, options)
+        learnt, histories = by_probes(self.space, self.limit, self.unit, options, train, self.seed)
+        shape = chosen(self.space, learnt, self.limit, self.unit, self.origin)
+        return self.found(shape, histories, learnt)
+
+    def train_short(self, options: TrainOptions, name: str, shape: Shape, seed: int) -> History:
         torch.manual_seed(seed)
-        return fit(
-            training.Classification(space.derive(shape), options),
-            batches(sides[0], seed),
+        return self.fit(
+            training.Classification(self.space.derive(shape), options),
+            self.batches(self.sides[0], seed),
             phase=name,
-            evaluate_on=held_out(),
+            evaluate_on=self.held_out,
             evaluate_every=0,
             seed=seed,
         )
 
-    if isinstance(options, TrialOptions):
-        if not inheriting:
-            raise InputError("there are no weights to try shapes by: give the search a trained net")
-        near = near_equal(space, limit, unit)
-        with training.alone():
-            asked = batches(sides[0], seed, PICTURES)
-        shape, tried = by_trials(near, limit, unit, options, asked, device, seed, out, progress)
-        if (getattr(shape, unit) or 0) < (1 - WINDOW) * limit:  # choices too coarse for the budget
-            shape = nearest(near, shape, limit, unit, "")
-        shape = shape.replace(origin=origin)
-        even = nearest(near, equal_widths(space, limit, unit), limit, unit, EQUAL)
-        histories = [tried]
-        if even.replace(origin=origin) != shape:
-            # What beats equal widths untrained is to beat them where both are trained, too.
-            finals = side_by_side("final", [shape, even], train_short, seed * 1000)
-            shape = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
-            histories += finals
-        found = Found(shape, limit, unit, None, _one(histories, out), None, space)
-    else:
-        learnt, histories = by_probes(space, limit, unit, options, train_short, seed)
-        shape = chosen(space, learnt, limit, unit, origin)
-        found = Found(shape, limit, unit, learnt, _one(histories, out), None, space)
-    return found
+    @cached_property
+    def held_out(self) -> Batches:
+        return unvaried_batches(self.data, self.sides[1], self.options, self.device, self.workers)
+
+    def batches(self, part: Part, seed: int, size: int | None = None) -> Batches:
+        options = replace(self.options, batch_size=size or self.options.batch_size)
+        return training_batches(
+            self.data, part, options, self.augment, self.device, self.workers, seed
+        )
+
+    def fit(self, *args: Any, **more: Any) -> History:
+        return training.fit(*args, out=self.out, device=self.device, progress=self.progress, **more)
+
+    def found(
+        self,
+        shape: Shape,
+        histories: Sequence[History],
+        probabilities: Probabilities | None = None,
+        supernet: Supernet | None = None,
+    ) -> Found:
+        history = _one(histories, self.out)
+        return Found(shape, self.limit, self.unit, probabilities, history, supernet, self.space)
 
 
 def _one(histories: Sequence[History], out: RunDir | None) -> History:
@@ -256,84 +309,9 @@ def _one(histories: Sequence[History], out: RunDir | None) -> History:
     return History("search", tuple(line for each in histories for line in each.epochs))
 
 
-def search_space(
-    net: str | nn.Module | Space,
-    data: Data,
-    *,
-    what: str = "both",
-    residual: str | None = None,
-    ratios: tuple[float, ...] | None = None,
-    widths_per: str | None = None,
-    ignore: Sequence[str] = (),
-    only: Sequence[str] = (),
-    round_to: int = 1,
-    name: str = "",
-    inheriting: bool = False,
-    options: ProbeOptions | TrialOptions | SearchOptions,
-) -> Space:
-    """The space that ``search`` searches; the arguments are the same.
-
-    Args:
-        inheriting: one of our nets, by its name, is to get trained weights.
-        name: what shapes call a net that is given as a module; see ``tas.spaces.trace``.
-    """
-    if isinstance(net, Space):
-        return net
-    paper = isinstance(options, SearchOptions)
-    inheriting = inheriting or isinstance(net, ResNet)
-    if widths_per is None:
-        widths_per = "stage" if isinstance(options, ProbeOptions) else "layer"
-    if widths_per not in WIDTHS_PER:
-        raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
-    space: Space
-    if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
-        if ignore or only or round_to != 1:
-            raise InputError(
-                "--ignore, --only and --round-to are for nets that are traced, not for our own"
-            )
-        space = resnet_space(
-            _unpruned(net, data),
-            what=what,
-            residual=residual or ("free" if paper else "tied"),
-            ratios=ratios or (RATIOS if paper else FINE_RATIOS if inheriting else WIDE_RATIOS),
-        )
-        if isinstance(net, ResNet) and not paper:
-            space = space.starting_from(net)
-    else:
-        if residual not in (None, "tied"):
-            raise InputError(f"--residual {residual}: the space of a traced net is always tied")
-        model = _fresh(net, data) if isinstance(net, str) else net
-        space = trace(
-            model,
-            torch.zeros(1, *data.input, device=next(model.parameters()).device),
-            ignore=ignore,
-            only=only,
-            round_to=round_to,
-            ratios=ratios or (RATIOS if paper else FINE_RATIOS),
-            what=what,
-            name=name or (net if isinstance(net, str) else ""),
-        )
-        check_fits(space.unpruned, data, "net")
-    return space if widths_per == "layer" else space.grouped(kinds=widths_per == "kind")
-
-
-def _fresh(net: str, data: Data) -> nn.Module:
-    """A net by its name, with the same weights each time: a run may be begun anew, and go on."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nets.build(net, data.classes, data.input)
-
-
 def _supernet(space: Space, unit: str, mixing: str) -> Supernet:
     if not isinstance(space, TracedSpace):
         return Supernet(space, unit=unit, mixing="interpolate" if mixing == "auto" else mixing)
     if mixing == "interpolate":
         raise InputError("--mixing interpolate: the widths of a traced net are mixed by masks")
     return MaskedSupernet(space, unit)
-
-
-def _unpruned(net: str | ResNet, data: Data) -> Shape:
-    if isinstance(net, ResNet):
-        check_fits(net.shape, data, "net")
-        return net.shape.replace(input=data.input)  # a ResNet takes any side; it costs by it
-    return nets.full_shape(net, data.classes, data.input)
