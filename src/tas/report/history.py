@@ -72,9 +72,9 @@ def _accuracy(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
     for phase, (color, label) in _looks(runs).items():
         tested, trained = (_points(runs[phase], key) for key in ("test_accuracy", "accuracy"))
         name = None if tested[0] else label  # one entry in the legend for both lines
-        _plot(axes, *trained, color=color, ls=(0, (4, 2)), lw=1.0, label=name)
+        _plot(axes, *trained, color=color, ls=(0, (4, 2)), lw=1.0, mfc="white", label=name)
         _plot(axes, *tested, color=color, label=label)
-    axes.set_title("accuracy (%): test, and training (dashed)")
+    axes.set_title("accuracy (%): test, and training (dashed, or hollow)")
 
 
 def _loss(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
