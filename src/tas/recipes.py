@@ -9,6 +9,7 @@ from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
+TRAVEL = 100.0  # learning rate times steps, beyond which a net that inherits forgets
 GENTLY = 0.3  # the part of a search's learning rate that trainings of nets that inherit have
 
 
@@ -23,6 +24,7 @@ class Recipe:
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
         fraction: of the training pictures, for the search's weights; the rest is for its logits.
+        travel: that of the student's training where it inherits trained weights.
     """
 
     teacher: TrainOptions
@@ -30,24 +32,26 @@ class Recipe:
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
+    travel: float = 0.0
 
     def inheriting(self) -> "Recipe":
         """This recipe where there are trained weights: shapes are tried by what they answer, not by
-        training them; the two trainings at the end are short, and at a learning rate that leaves
-        the nets what they know (``docs/search.md``)."""
+        training them; the two trainings at the end are short, and all trainings are at learning
+        rates that leave the nets what they know (``docs/search.md``)."""
         if not isinstance(self.search, ProbeOptions):
             return self
         own = {f.name: getattr(self.search, f.name) for f in fields(TrainOptions)}
         own["epochs"] = max(1, self.search.epochs // 4)
         own["lr"] = GENTLY * self.search.lr
-        return replace(self, search=TrialOptions(**own))
+        student = replace(self.student, travel=self.travel)
+        return replace(self, search=TrialOptions(**own), student=student)
 
 
 def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=1.0)
     search = ProbeOptions(epochs=4, batch_size=64, lr=0.1)
-    return Recipe(plain, search, plain, fraction=0.8)
+    return Recipe(plain, search, plain, fraction=0.8, travel=TRAVEL)
 
 
 def cifar() -> Recipe:

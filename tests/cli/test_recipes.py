@@ -1,9 +1,12 @@
 """What a run's options make of a preset."""
 
+from typing import Any
+
 import pytest
 
 from tas.cli.options import RunOptions, SearchVerbOptions
 from tas.cli.runs import chosen_recipe
+from tas.recipes import TRAVEL
 
 
 @pytest.mark.parametrize("inheriting", [False, True])
@@ -30,3 +33,17 @@ def test_a_runs_learning_rate_is_that_of_its_trainings(
 def test_the_learning_rate_of_a_search_is_its_own() -> None:
     options = SearchVerbOptions(data="digits", lr=0.05)
     assert chosen_recipe(options, inheriting=True).search.lr == 0.05
+
+
+def test_a_student_that_inherits_does_not_go_far_unless_a_learning_rate_is_asked_for() -> None:
+    def travels(**given: Any) -> tuple[float, float, float]:
+        fresh, trained = (
+            chosen_recipe(RunOptions(data="digits", **given), inheriting)
+            for inheriting in (False, True)
+        )
+        return fresh.student.travel, trained.teacher.travel, trained.student.travel
+
+    assert travels() == (0, 0, TRAVEL)
+    assert travels(epochs=300, batch_size=32) == (0, 0, TRAVEL)
+    assert travels(lr=0.2) == (0, 0, 0)
+    assert travels(preset="cifar") == (0, 0, 0)  # as released

@@ -13,6 +13,7 @@ from tas.training import SearchOptions, TrainOptions
         (TrainOptions, {"batch_size": -1}, "--batch-size -1: must be at least 1"),
         (TrainOptions, {"lr": 0.0}, "--lr 0.0: must be above 0"),
         (TrainOptions, {"lr": float("nan")}, "--lr nan: must be above 0"),
+        (TrainOptions, {"travel": -1.0}, "--travel -1.0: must be at least 0"),
         (TrainOptions, {"clip_norm": -1.0}, "--clip-norm -1.0: must be at least 0"),
         (TrainOptions, {"label_smoothing": 1.5}, "--label-smoothing 1.5: must lie between 0 and 1"),
         (TrainOptions, {"kd_alpha": -0.1}, "--kd-alpha -0.1: must lie between 0 and 1"),

@@ -73,8 +73,9 @@ class _Training(_Compute):
     batch_size: int | None = option(None, "pictures per step, over all processes")
     lr: float | None = option(
         None,
-        "highest learning rate of SGD; in a run that of its trainings, to which that of its search "
-        "keeps the ratio that it has in the preset",
+        "highest learning rate of SGD; default: the preset's, in quick a lower one for a long "
+        "training of a net that inherits; in a run that of its trainings, to which that of its "
+        "search keeps the ratio that it has in the preset",
     )
     momentum: float | None = option(None, "of SGD")
     nesterov: bool | None = option(None, "of SGD")

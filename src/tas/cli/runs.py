@@ -190,12 +190,14 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     """The preset with every option that was given in its place.
 
     Args:
-        inheriting: the search starts from trained weights.
+        inheriting: what is searched or trained starts from trained weights.
     """
     base = recipe(options.preset)
     base = base.inheriting() if inheriting else base
     _check_method(options, base.search)
     shared = _given(options, base.student)
+    if "lr" in shared:
+        shared["travel"] = 0.0  # what is asked for is meant
     search = _given(options, base.search)
     if hasattr(options, "search_epochs"):  # a whole run: these are those of its trainings
         search.pop("epochs", None)

@@ -16,7 +16,7 @@ def main(options: TrainVerbOptions) -> None:
     if (options.net is None) == (options.shape is None):
         raise InputError("say what to train: either --net resnet20 or --shape C010-ResNet20")
     data = runs.load_data(options)
-    recipe = runs.chosen_recipe(options)
+    recipe = runs.chosen_recipe(options, inheriting=bool(options.inherit or options.weights))
     name = options.shape or options.net or ""
     shape = nets.read_shape(name)
     teacher = None

@@ -61,7 +61,8 @@ def train(
         teacher: a trained net of the same classes; None: labels alone.
         inherit: a shape starts from the weights of the teacher, its unpruned net: the channels that
             matter most.
-        options: how; default: those of ``recipes.quick()``.
+        options: how; default: those of ``recipes.quick()``, with ``inherit`` those of its
+            ``inheriting()``. A net that was derived learns best with these, too.
         augment, seed, device, workers, out, progress: as in ``search``.
         phase: its name in the log.
 
@@ -70,7 +71,7 @@ def train(
         DivergedError: the loss became NaN or infinite.
     """
     data = given_data(data, device, workers, progress)
-    options = options or quick().student
+    options = options or (quick().inheriting() if inherit else quick()).student
     batches = training_batches(
         data, data.train, options, augment or Augment(), device, workers, seed
     )

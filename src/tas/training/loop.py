@@ -206,7 +206,7 @@ def _check_weights(task: Task, epoch: int) -> None:
 
 
 def _advice(task: Task, folder: Path | None) -> str:
-    lr = task.options.lr
+    lr = task.rate.highest
     advice = f": lower --lr ({lr:g}), e.g. to {lr * 0.3:.1g}"
     if folder is None:
         return advice

@@ -30,6 +30,8 @@ class TrainOptions:
         warmup_epochs: the learning rate rises linearly over these, then falls to 0 by a cosine.
         batch_size: pictures in one step, over all processes.
         lr: the highest learning rate of SGD.
+        travel: learning rate times steps, at most: a long training of a net that inherits has a
+            lower rate, lest it forgets (``docs/search.md``). 0 for no limit.
         momentum, nesterov: of SGD.
         weight_decay: of SGD, on every parameter (norms and biases included, as in the reference).
         clip_norm: gradients of a step whose norm, over all parameters, is larger are shortened to
@@ -54,6 +56,7 @@ class TrainOptions:
     warmup_epochs: int = 5
     batch_size: int = 256
     lr: float = 0.1
+    travel: float = 0.0
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
@@ -77,6 +80,7 @@ class TrainOptions:
         _at_least("accumulate", self.accumulate, 1)
         if not 0 <= self.ema < 1:
             raise InputError(f"--ema {self.ema}: must be at least 0 and less than 1, e.g. 0.9999")
+        _at_least("travel", self.travel, 0)
         _at_least("clip_norm", self.clip_norm, 0)
         _between("label_smoothing", self.label_smoothing, 0, 1)
         _between("kd_alpha", self.kd_alpha, 0, 1)

@@ -46,11 +46,13 @@ class Task(Protocol):
 
     Attributes:
         name: names the phase where the caller does not.
-        options: the loop reads ``epochs`` and ``precision``, and ``lr`` for its advice.
+        options: the loop reads ``epochs`` and ``precision``.
+        rate: the learning rate, once started; its ``highest`` is for the loop's advice.
         module: the net that is trained, which ``fit`` changes in place.
     """
 
     name: str
+    rate: "_Rate"
 
     @property
     def options(self) -> TrainOptions | SearchOptions: ...
@@ -132,7 +134,7 @@ class Classification(_Learner):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         self.start_together(accelerator, self.options.sync_norms)
-        self.rate = _Rate(self.options, steps)
+        self.rate = _Rate(self.options, steps, self.options.travel)
         self.mean: AveragedModel | None = None
         if self.options.ema:
             decay = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
@@ -339,10 +341,12 @@ class Paired(Generic[T]):
 class _Rate:
     """Sets the learning rate of every step, and remembers it for the log."""
 
-    def __init__(self, options: TrainOptions | SearchOptions, steps: int) -> None:
+    def __init__(
+        self, options: TrainOptions | SearchOptions, steps: int, travel: float = 0.0
+    ) -> None:
         self.steps = steps
         self.warmup_steps = steps * options.warmup_epochs // options.epochs
-        self.highest = options.lr
+        self.highest = min(options.lr, travel / steps) if travel else options.lr
         self.last = 0.0
 
     def set(self, optimizer: Optimizer, step: int) -> None:
