@@ -9,7 +9,7 @@ from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-TRAVEL = 100.0  # learning rate times steps, beyond which a net that inherits forgets
+TRAVEL = 100.0  # learning rate times steps, which is enough for a net that inherits
 GENTLY = 0.3  # the part of a search's learning rate that trainings of nets that inherit have
 
 

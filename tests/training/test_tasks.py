@@ -120,7 +120,9 @@ def test_long_gradients_are_shortened_and_short_ones_left_alone():
     torch.testing.assert_close(moved(2 * length), whole)
 
 
-@pytest.mark.parametrize(("travel", "highest"), [(0.0, 0.1), (0.64, 0.02), (100.0, 0.1)])
+@pytest.mark.parametrize(
+    ("travel", "highest"), [(0.0, 0.1), (100.0, 0.1), (1.6, 0.05), (0.1, 0.025)]
+)
 def test_a_training_that_may_not_go_far_has_a_lower_rate(travel, highest):
     options = tiny_options(epochs=4, lr=0.1, travel=travel)
     history = fit(Classification(tiny_net(), options), TinyBatches(batches=8), progress=False)

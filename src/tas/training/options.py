@@ -30,8 +30,8 @@ class TrainOptions:
         warmup_epochs: the learning rate rises linearly over these, then falls to 0 by a cosine.
         batch_size: pictures in one step, over all processes.
         lr: the highest learning rate of SGD.
-        travel: learning rate times steps, at most: a long training of a net that inherits has a
-            lower rate, lest it forgets (``docs/search.md``). 0 for no limit.
+        travel: learning rate times steps, beyond which the rate is lowered, to a quarter at most,
+            lest a net forgets what it inherits (``docs/search.md``). 0 for no limit.
         momentum, nesterov: of SGD.
         weight_decay: of SGD, on every parameter (norms and biases included, as in the reference).
         clip_norm: gradients of a step whose norm, over all parameters, is larger are shortened to

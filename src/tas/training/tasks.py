@@ -29,6 +29,8 @@ from .schedule import learning_rate
 
 __all__ = ["Batches", "Classification", "Distillation", "Paired", "Search", "Task"]
 
+LEAST = 0.25  # of the learning rate, to which a limited travel may lower it
+
 Batch = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
 T = TypeVar("T", covariant=True)
 
@@ -346,7 +348,8 @@ class _Rate:
     ) -> None:
         self.steps = steps
         self.warmup_steps = steps * options.warmup_epochs // options.epochs
-        self.highest = min(options.lr, travel / steps) if travel else options.lr
+        lowest = LEAST * options.lr if travel else options.lr
+        self.highest = min(options.lr, max(travel / steps, lowest))
         self.last = 0.0
 
     def set(self, optimizer: Optimizer, step: int) -> None:
