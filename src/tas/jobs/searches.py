@@ -189,13 +189,13 @@ def search(
         out,
         progress,
     )
-    if space.original is not None and not (isinstance(net, str) or getattr(space, "ranking", None)):
+    if space.original and not (isinstance(net, str) or getattr(space, "ranking", None)):
         with training.alone():  # every process sees the same pictures
             ordered = ranked(space, job.batches(job.sides[0], seed, PICTURES), device)
         job = replace(job, space=ordered)
     if isinstance(options, SearchOptions):
         return job.by_supernet(options)
-    return job.by_trials(options) if isinstance(options, TrialOptions) else job.by_probes(options)
+    return job.by_trials(options) if isinstance(options, TrialOptions) else job.by_probes()
 
 
 @dataclass(frozen=True)
@@ -254,21 +254,21 @@ class _Job:
         if even.replace(origin=self.origin) == shape:
             return self.found(shape, [tried])
         # What beats equal widths untrained is to beat them where both are trained, too.
-        train = partial(self.train_short, options)
-        finals = side_by_side("final", [shape, even], train, self.seed * 1000)
+        finals = side_by_side("final", [shape, even], self.train_short, self.seed * 1000)
         best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
         return self.found(best, [tried, *finals])
 
-    def by_probes(self, options: ProbeOptions) -> Found:
-        train = partial(self.train_short, options)
-        learnt, histories = by_probes(self.space, self.limit, self.unit, options, train, self.seed)
+    def by_probes(self) -> Found:
+        learnt, histories = by_probes(
+            self.space, self.limit, self.unit, self.options, self.train_short, self.seed
+        )
         shape = chosen(self.space, learnt, self.limit, self.unit, self.origin)
         return self.found(shape, histories, learnt)
 
-    def train_short(self, options: TrainOptions, name: str, shape: Shape, seed: int) -> History:
+    def train_short(self, name: str, shape: Shape, seed: int) -> History:
         torch.manual_seed(seed)
         return self.fit(
-            training.Classification(self.space.derive(shape), options),
+            training.Classification(self.space.derive(shape), self.options),
             self.batches(self.sides[0], seed),
             phase=name,
             evaluate_on=self.held_out,
@@ -278,7 +278,9 @@ class _Job:
 
     @cached_property
     def held_out(self) -> Batches:
-        return unvaried_batches(self.data, self.sides[1], self.options, self.device, self.workers)
+        return unvaried_batches(
+            self.data, self.sides[1], self.options, self.device, self.workers
+        )
 
     def batches(self, part: Part, seed: int, size: int | None = None) -> Batches:
         options = replace(self.options, batch_size=size or self.options.batch_size)
@@ -287,7 +289,9 @@ class _Job:
         )
 
     def fit(self, *args: Any, **more: Any) -> History:
-        return training.fit(*args, out=self.out, device=self.device, progress=self.progress, **more)
+        return training.fit(
+            *args, out=self.out, device=self.device, progress=self.progress, **more
+        )
 
     def found(
         self,
