@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..shape import Shape
 from ..space import Space
 from ..spaces import ResNetSpace, TracedSpace
 from ..supernet import Supernet
-from ..training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions, TrialOptions
+from ..training import History, ProbeOptions, RunDir, SearchOptions, TrialOptions
 from .common import given_data, training_batches, unvaried_batches
 from .equal import Probabilities, chosen, equal_widths, near_equal, nearest
 from .inherit import ranked
@@ -278,9 +278,7 @@ class _Job:
 
     @cached_property
     def held_out(self) -> Batches:
-        return unvaried_batches(
-            self.data, self.sides[1], self.options, self.device, self.workers
-        )
+        return unvaried_batches(self.data, self.sides[1], self.options, self.device, self.workers)
 
     def batches(self, part: Part, seed: int, size: int | None = None) -> Batches:
         options = replace(self.options, batch_size=size or self.options.batch_size)
@@ -289,9 +287,7 @@ class _Job:
         )
 
     def fit(self, *args: Any, **more: Any) -> History:
-        return training.fit(
-            *args, out=self.out, device=self.device, progress=self.progress, **more
-        )
+        return training.fit(*args, out=self.out, device=self.device, progress=self.progress, **more)
 
     def found(
         self,
