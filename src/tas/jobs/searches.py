@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..shape import Shape
 from ..space import Space
 from ..spaces import ResNetSpace, TracedSpace
 from ..supernet import Supernet
-from ..training import History, ProbeOptions, RunDir, SearchOptions, TrialOptions
+from ..training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions, TrialOptions
 from .common import given_data, training_batches, unvaried_batches
 from .equal import Probabilities, chosen, equal_widths, near_equal, nearest
 from .inherit import ranked
@@ -189,13 +189,13 @@ def search(
         out,
         progress,
     )
-    if space.original and not (isinstance(net, str) or getattr(space, "ranking", None)):
+    if space.original is not None and not (isinstance(net, str) or getattr(space, "ranking", None)):
         with training.alone():  # every process sees the same pictures
             ordered = ranked(space, job.batches(job.sides[0], seed, PICTURES), device)
         job = replace(job, space=ordered)
     if isinstance(options, SearchOptions):
         return job.by_supernet(options)
-    return job.by_trials(options) if isinstance(options, TrialOptions) else job.by_probes()
+    return job.by_trials(options) if isinstance(options, TrialOptions) else job.by_probes(options)
 
 
 @dataclass(frozen=True)
@@ -254,21 +254,21 @@ class _Job:
         if even.replace(origin=self.origin) == shape:
             return self.found(shape, [tried])
         # What beats equal widths untrained is to beat them where both are trained, too.
-        finals = side_by_side("final", [shape, even], self.train_short, self.seed * 1000)
+        train = partial(self.train_short, options)
+        finals = side_by_side("final", [shape, even], train, self.seed * 1000)
         best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
         return self.found(best, [tried, *finals])
 
-    def by_probes(self) -> Found:
-        learnt, histories = by_probes(
-            self.space, self.limit, self.unit, self.options, self.train_short, self.seed
-        )
+    def by_probes(self, options: ProbeOptions) -> Found:
+        train = partial(self.train_short, options)
+        learnt, histories = by_probes(self.space, self.limit, self.unit, options, train, self.seed)
         shape = chosen(self.space, learnt, self.limit, self.unit, self.origin)
         return self.found(shape, histories, learnt)
 
-    def train_short(self, name: str, shape: Shape, seed: int) -> History:
+    def train_short(self, options: TrainOptions, name: str, shape: Shape, seed: int) -> History:
         torch.manual_seed(seed)
         return self.fit(
-            training.Classification(self.space.derive(shape), self.options),
+            training.Classification(self.space.derive(shape), options),
             self.batches(self.sides[0], seed),
             phase=name,
             evaluate_on=self.held_out,
