@@ -50,27 +50,25 @@ def main() -> None:
     assert isinstance(how, TrialOptions)
     space = search_space(teacher, data, options=how)
     lengths = options.trials or [how.trials]
-    result: dict[float, dict[str, Any]] = {}
+    result: dict[float, dict[str, list[Any]]] = {}
     for budget in options.budgets:
         limit = space.budget(budget)
-        shapes = [("equal", equal_widths(space, limit))]
-        shapes += [("random", shape) for shape in random_shapes(space, limit, options.random)]
-        seconds: dict[str, list[float]] = {}
+        shapes = [("equal", equal_widths(space, limit), 0.0)]
+        shapes += [("random", shape, 0.0) for shape in random_shapes(space, limit, options.random)]
         for trials, seed in product(lengths, range(options.searches)):
             of = replace(how, trials=trials)
             started = time.perf_counter()
             found = tas.search(
                 space, data, budget, options=of, split=split, seed=seed, progress=False
             )
-            name = f"{trials} trials"
-            seconds.setdefault(name, []).append(time.perf_counter() - started)
-            shapes.append((name, found.shape))
-        lines: dict[str, Any] = {"seconds": seconds}
-        for name, shape in shapes:
+            shapes.append((f"{trials} trials", found.shape, time.perf_counter() - started))
+        lines: dict[str, list[Any]] = {}
+        for name, shape, seconds in shapes:
             seeds = range(1 if name == "random" else options.seeds)
             accuracies = [bench.train(shape, pictures, seed, teacher) for seed in seeds]
             line = {"widths": widths(space, shape), "blocks": list(shape.depths.values())}
             line |= {"ratio": (shape.macs or 0) / space.full_cost(), "accuracies": accuracies}
+            line |= {"seconds": seconds}
             lines.setdefault(name, []).append(line)
             print(f"{budget} {name}: {line}", file=sys.stderr, flush=True)
         result[budget] = lines
@@ -91,16 +89,16 @@ def widths(space: Space, shape: Shape) -> dict[str, int]:
     return {name: of[0] for name, of in found.items() if of}  # else of a block that is cut
 
 
-def show(result: dict[float, dict[str, Any]]) -> None:
+def show(result: dict[float, dict[str, list[Any]]]) -> None:
     table = Table("budget", "shapes", "accuracy (%)", "seconds of a search", box=SIMPLE_HEAD)
     for budget, lines in result.items():
-        for name in [name for name in lines if name != "seconds"]:
+        for name, of in lines.items():
             # The spread that counts is that of the shapes' means; equal widths are one shape.
-            means = [statistics.mean(line["accuracies"]) for line in lines[name]]
-            each = means if len(means) > 1 else lines[name][0]["accuracies"]
+            means = [statistics.mean(line["accuracies"]) for line in of]
+            each = means if len(means) > 1 else of[0]["accuracies"]
             spread = f" ± {statistics.stdev(each) / len(each) ** 0.5:.2f}" if len(each) > 1 else ""
-            seconds = lines["seconds"].get(name)
-            took = f"{statistics.mean(seconds):.0f}" if seconds else ""
+            seconds = statistics.mean(line["seconds"] for line in of)
+            took = f"{seconds:.0f}" if seconds else ""
             table.add_row(str(budget), name, f"{statistics.mean(means):.2f}{spread}", took)
     console = Console()
     console.print(table)

@@ -63,14 +63,15 @@ def evolve(
     while len(states) < trials:
         parents = states[losses.argsort(stable=True)[:PARENTS]]
         drawn = _fresh(_children(space, parents, generator), states)
-        drawn = drawn[model.of_states(drawn) <= budget]
+        costs = model.of_states(drawn)
+        drawn, costs = drawn[costs <= budget], costs[costs <= budget]
         if len(drawn) == 0:
             break
         mean, deviation = foretold(space, states, losses, drawn)
-        drawn = drawn[(mean - BOLDNESS * deviation).argsort(stable=True)]
+        hopeful = (mean - BOLDNESS * deviation).argsort(stable=True)
         # The dearest first; those at the budget, all alike, in the order of what they promise.
-        costs = model.of_states(drawn).clamp_max((1 - WINDOW) * budget)
-        rank = costs.argsort(descending=True, stable=True)
+        alike = costs[hopeful].clamp_max((1 - WINDOW) * budget)
+        rank = hopeful[alike.argsort(descending=True, stable=True)]
         children = drawn[rank][: min(CHILDREN, trials - len(states))]
         states = torch.cat([states, children])
         losses = torch.cat([losses, losses.new_tensor([*losses_of(children)])])

@@ -296,17 +296,14 @@ class _Job:
         probabilities: Probabilities | None = None,
         supernet: Supernet | None = None,
     ) -> Found:
-        history = _one(histories, self.out)
+        """With all that the search did, in its order, in the log as well: what other processes did
+        is not there yet."""
+        if self.out:
+            for each in histories:
+                self.out.keep_log(each.phase, list(each.epochs))
+        lines = tuple(line for each in histories for line in each.epochs)
+        history = History("search", lines)
         return Found(shape, self.limit, self.unit, probabilities, history, supernet, self.space)
-
-
-def _one(histories: Sequence[History], out: RunDir | None) -> History:
-    """All that a search did, in its order, in the log as well: what other processes did is not
-    there yet."""
-    if out:
-        for each in histories:
-            out.keep_log(each.phase, list(each.epochs))
-    return History("search", tuple(line for each in histories for line in each.epochs))
 
 
 def _supernet(space: Space, unit: str, mixing: str) -> Supernet:
