@@ -13,6 +13,7 @@ from torch import nn
 import tas
 from tas import data, nets, recipes
 from tas.errors import InputError
+from tas.jobs import trainings
 from tas.macs import count
 from tas.spaces import resnet_space, trace
 from tas.training import RunDir, TrainOptions
@@ -123,7 +124,7 @@ def test_what_is_tried_is_what_the_cut_net_answers(tmp_path: Path) -> None:
 
 
 def test_a_shape_can_be_trained_from_its_teachers_weights() -> None:
-    """Published shapes, whose streams shrink, as well; a net that is given has its own."""
+    """Published shapes, whose streams shrink, as well."""
     torch.manual_seed(0)
     teacher = nets.build("resnet20", 10, (1, 8, 8))
     still = TrainOptions(epochs=1, warmup_epochs=0, batch_size=512, lr=1e-12, weight_decay=0)
@@ -135,8 +136,23 @@ def test_a_shape_can_be_trained_from_its_teachers_weights() -> None:
     how = {"teacher": teacher, "options": still, "progress": False}
     assert stem(tas.train("C010-ResNet20", "digits", inherit=True, **how).net) <= stem(teacher)
     assert not stem(tas.train("C010-ResNet20", "digits", **how).net) & stem(teacher)
-    with pytest.raises(InputError, match="has weights already"):
-        tas.train(nets.build("resnet20", 10, (1, 8, 8)), "digits", inherit=True, **how)
+
+
+def test_a_net_that_is_given_keeps_its_own_weights_and_learns_gently_where_they_are_inherited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = recipes.quick()
+    student = replace(quick.student, epochs=1, warmup_epochs=0, batch_size=512, kd_alpha=0)
+    short = replace(quick, student=student, travel=1e-9)
+    monkeypatch.setattr(trainings, "quick", lambda: short)
+
+    def rate(inherit: bool) -> float:
+        net = nets.build("resnet20", 10, (1, 8, 8))
+        trained = tas.train(net, "digits", inherit=inherit, progress=False)
+        assert trained.net is net
+        return float(trained.history.last["lr"])
+
+    assert rate(inherit=True) == pytest.approx(rate(inherit=False) / 4)
 
 
 def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> None:

@@ -5,7 +5,7 @@
     net = tas.nets.build("resnet20", classes=10)
     found = tas.search(net, "cifar10", budget=0.55)
     small = found.derive()
-    tas.train(small, "cifar10", teacher=net)
+    tas.train(small, "cifar10", teacher=net, inherit=True)
 
 Names are imported when they are first used, so that ``import tas`` does not wait for torch.
 """

@@ -59,10 +59,11 @@ def train(
         net: a module, trained in place; or a name or a shape, built with fresh weights.
         data: a data set, its name, or the path of a folder of images.
         teacher: a trained net of the same classes; None: labels alone.
-        inherit: a shape starts from the weights of the teacher, its unpruned net: the channels that
-            matter most.
+        inherit: start from what was learnt before, and keep it: a shape gets the weights of the
+            teacher, its unpruned net, for the channels that matter most; a module has its own, as
+            one of ``found.derive()`` does.
         options: how; default: those of ``recipes.quick()``, with ``inherit`` those of its
-            ``inheriting()``. A net that was derived learns best with these, too.
+            ``inheriting()``, which leave a net what it knows.
         augment, seed, device, workers, out, progress: as in ``search``.
         phase: its name in the log.
 
@@ -75,10 +76,7 @@ def train(
     batches = training_batches(
         data, data.train, options, augment or Augment(), device, workers, seed
     )
-    if isinstance(net, nn.Module):
-        if inherit:
-            raise InputError("inherit is for a shape: a net that is given has weights already")
-    else:
+    if not isinstance(net, nn.Module):
         torch.manual_seed(seed)
         if not inherit:
             net = nets.build(net, data.classes, data.input)
