@@ -96,7 +96,8 @@ def test_what_is_tried_is_what_the_cut_net_answers(tmp_path: Path) -> None:
         norm = net.get_submodule(f"stages.{stage}.{block}.conv1.norm")
         for values in (norm.weight, norm.bias):
             values.data[len(values) // 2 :] = 0
-    options = replace(recipes.quick().inheriting().search, trials=80, batch_size=512)
+    exact = replace(recipes.quick().inheriting().search, precision="fp32")
+    options = replace(exact, trials=80, batch_size=512)
     directory = RunDir.open(tmp_path / "run", {"verb": "search"})
     how = {"what": "width", "ratios": (0.5, 0.75, 1.0), "widths_per": "kind", "subset": 40}
 

@@ -8,7 +8,8 @@ first: those up to 0.7 of the unpruned net's multiply-adds, among which the budg
     python benchmarks/shape_bench/train_table.py --data CIFAR10_FOLDER --seeds 2 --near 2.3
 
 trains only what may be the best at a budget: shapes that fit it and whose mean of the seeds 0 and 1
-lies at most so many points below the best, and equal widths. There the noise matters most.
+lies at most so many points below the best, and equal widths. There the noise matters most, and in
+what a search has found: ``--only 8,24,48,2,2,1`` trains these shapes alone.
 
     python benchmarks/shape_bench/train_table.py --data CIFAR10_FOLDER --inherit --most 0.7
 
@@ -43,12 +44,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--most", type=float, default=9, help="leave dearer shapes out (a ratio)")
     parser.add_argument("--near", type=float, help="points; leave out shapes that are worse")
+    parser.add_argument(
+        "--only", type=_key, nargs="+", help="these shapes alone: widths and blocks of the stages"
+    )
     parser.add_argument("--inherit", action="store_true", help="from a trained net's weights")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
 
     table = bench.INHERITED if options.inherit else bench.TABLE
     todo = jobs(table, options.seeds, options.most, options.near)
+    if options.only:
+        todo = [(shape, seed) for shape, seed in todo if bench.key(shape) in options.only]
     print(f"{len(todo)} trainings to do, in {options.processes} processes", flush=True)
     teacher = bench.trained_teacher(bench.pictures(options.data)) if options.inherit else None
     started = time.perf_counter()
@@ -77,6 +83,10 @@ def jobs(table: Path, seeds: list[int], most: float, near: float | None = None) 
         for shape in group
         if seed not in known.get(bench.key(shape), {})
     ]
+
+
+def _key(text: str) -> bench.Key:
+    return tuple(map(int, text.split(",")))
 
 
 def write(table: Path, row: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 A cut net makes up for the channels that it lacks (``tas.reconstruction``), and its norms measure
 anew what they are given. How far its answers then are from those of the whole net foretells how
-well it will train better than a short training does (``docs/search.md``), and costs a forward pass.
+well it will train better than a short training does (``docs/search.md``), and costs a forward pass,
+in bf16 where trainings are: that ranks shapes as float32 does.
 """
 
 import math
@@ -69,7 +70,8 @@ class _Search:
     ) -> None:
         self.space = space
         self.out = out
-        self.device = training.accelerator(device, "fp32").device
+        self.device = training.accelerator(device, options.precision).device
+        self.bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         self.batches = [
             (training.place(images, self.device), labels.to(self.device))
             for images, labels in islice(pictures, BATCHES)
@@ -129,4 +131,5 @@ class _Search:
         for module in net.modules():
             if isinstance(module, _BatchNorm):
                 module.train()  # what it is given has changed, and so have its statistics
-        return [net(images).float() for images, _ in self.batches]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return [net(images).float() for images, _ in self.batches]
