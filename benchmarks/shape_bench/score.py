@@ -186,18 +186,18 @@ def changed(how: SearchOptions | ProbeOptions, settings: list[str]) -> Any:
 def show(result: dict[str, Any]) -> None:
     console = Console()
     table = Table("budget", "best", "search", "equal", "random", "dearest", "tau", box=SIMPLE_HEAD)
+    names = ("search", "equal", "random", "dearest")
+
+    def cells(regrets: Mapping[str, float]) -> list[str]:
+        return [f"{regrets[name]:.2f}" if name in regrets else "" for name in names]
+
     for budget, of in result["budgets"].items():
-        cells = [f"{of['best']['accuracy']:.2f}"]
-        for name in ("search", "equal", "random", "dearest"):
-            cells.append(f"-{of[name]['regret']:.2f}" if name in of else "")
+        regrets = cells({name: of[name]["regret"] for name in names if name in of})
         tau = f"{of['search']['kendall_tau']:.2f}" if "search" in of else ""
-        table.add_row(str(budget), *cells, tau)
-    mean = [
-        f"-{result['mean_regret'].get(n, float('nan')):.2f}"
-        for n in ("search", "equal", "random", "dearest")
-    ]
-    table.add_row("mean", "", *mean, "")
+        table.add_row(str(budget), f"{of['best']['accuracy']:.2f}", *regrets, tau)
+    table.add_row("mean", "", *cells(result["mean_regret"]), "")
     console.print(table)
+    console.print("best: its accuracy; then how much of it the others lack")
     console.print(result["noise"])
 
 
