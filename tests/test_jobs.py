@@ -144,7 +144,7 @@ def test_a_net_that_is_given_keeps_its_own_weights_and_learns_gently_where_they_
 ) -> None:
     quick = recipes.quick()
     student = replace(quick.student, epochs=1, warmup_epochs=0, batch_size=512, kd_alpha=0)
-    short = replace(quick, student=student, travel=1e-9)
+    short = replace(quick, student=student, inherited={"travel": 1e-9})
     monkeypatch.setattr(trainings, "quick", lambda: short)
 
     def rate(inherit: bool) -> float:

@@ -1,6 +1,6 @@
 """Hyper-parameters that belong together, by name; ``dataclasses.replace`` makes variants."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from .data import Augment
@@ -9,7 +9,9 @@ from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-TRAVEL = 100.0  # learning rate times steps, which is enough for a net that inherits
+# Of a net that inherits: learning rate times steps, which is enough, and the teacher's weight
+# against the labels. What the teacher knows is there from the start, and less of it is to be said.
+TRAVEL, HALF = 100.0, 0.5
 GENTLY = 0.3  # the part of a search's learning rate that trainings of nets that inherit have
 
 
@@ -24,7 +26,8 @@ class Recipe:
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
         fraction: of the training pictures, for the search's weights; the rest is for its logits.
-        travel: that of the student's training where it inherits trained weights.
+        inherited: options that the student's training has instead where its net inherits trained
+            weights.
     """
 
     teacher: TrainOptions
@@ -32,18 +35,18 @@ class Recipe:
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
-    travel: float = 0.0
+    inherited: Mapping[str, float] = field(default_factory=dict)
 
     def inheriting(self) -> "Recipe":
         """This recipe where there are trained weights: shapes are tried by what they answer, not by
-        training them; the two trainings at the end are short, and all trainings are at learning
-        rates that leave the nets what they know (``docs/search.md``)."""
+        training them; the two trainings at the end are short, and all trainings leave the nets what
+        they know (``docs/search.md``)."""
         if not isinstance(self.search, ProbeOptions):
             return self
         own = {f.name: getattr(self.search, f.name) for f in fields(TrainOptions)}
         own["epochs"] = max(1, self.search.epochs // 4)
         own["lr"] = GENTLY * self.search.lr
-        student = replace(self.student, travel=self.travel)
+        student: TrainOptions = replace(self.student, **self.inherited)  # type: ignore[arg-type]
         return replace(self, search=TrialOptions(**own), student=student)
 
 
@@ -51,7 +54,8 @@ def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=1.0)
     search = ProbeOptions(epochs=4, batch_size=64, lr=0.1)
-    return Recipe(plain, search, plain, fraction=0.8, travel=TRAVEL)
+    inherited = {"travel": TRAVEL, "kd_alpha": HALF}
+    return Recipe(plain, search, plain, fraction=0.8, inherited=inherited)
 
 
 def cifar() -> Recipe:

@@ -35,6 +35,15 @@ def test_the_learning_rate_of_a_search_is_its_own() -> None:
     assert chosen_recipe(options, inheriting=True).search.lr == 0.05
 
 
+def test_a_student_that_inherits_hears_its_teacher_less_unless_it_is_told_to() -> None:
+    def alpha(inheriting: bool, **given: Any) -> float:
+        return chosen_recipe(RunOptions(data="digits", **given), inheriting).student.kd_alpha
+
+    assert alpha(inheriting=False) == alpha(inheriting=True, preset="cifar") == 0.9
+    assert alpha(inheriting=True) == 0.5
+    assert alpha(inheriting=True, kd_alpha=0.7) == 0.7
+
+
 def test_a_student_that_inherits_does_not_go_far_unless_a_learning_rate_is_asked_for() -> None:
     def travels(**given: Any) -> tuple[float, float, float]:
         fresh, trained = (
