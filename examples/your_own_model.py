@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=300, help="shapes that the search tries")
     given = parser.parse_args()
     recipe = tas.recipes.quick()
-    gentle = recipe.inheriting()  # what inherits learns at a rate that leaves it what it knows
+    gentle = recipe.inheriting()  # a net that inherits learns so that it keeps what it knows
     length = {"epochs": given.epochs, "warmup_epochs": given.epochs // 10}
     search = replace(gentle.search, trials=given.trials)
 

@@ -33,7 +33,7 @@ def test_it_finds_the_best_shape_of_a_small_space() -> None:
     best = float(loss(at_budget).min())
     median = float(loss(at_budget).median())
     for seed in range(3):
-        found = evolve(space, budget, "macs", 200, Generator().manual_seed(seed), loss)
+        found = evolve(space, budget, "macs", 160, Generator().manual_seed(seed), loss)
         assert float(loss(found[None])) <= best + 0.02 * (median - best)
 
 

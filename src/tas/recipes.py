@@ -9,9 +9,9 @@ from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-# Of a net that inherits: learning rate times steps, which is enough, and the teacher's weight
-# against the labels. What the teacher knows is there from the start, and less of it is to be said.
-TRAVEL, HALF = 100.0, 0.5
+# Of the training of a net that inherits: it is not to go so far that it forgets, and what its
+# teacher knows it has from the start, so that the labels may say more.
+INHERITED = {"travel": 100.0, "kd_alpha": 0.5}
 GENTLY = 0.3  # the part of a search's learning rate that trainings of nets that inherit have
 
 
@@ -54,8 +54,7 @@ def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=1.0)
     search = ProbeOptions(epochs=4, batch_size=64, lr=0.1)
-    inherited = {"travel": TRAVEL, "kd_alpha": HALF}
-    return Recipe(plain, search, plain, fraction=0.8, inherited=inherited)
+    return Recipe(plain, search, plain, fraction=0.8, inherited=INHERITED)
 
 
 def cifar() -> Recipe:

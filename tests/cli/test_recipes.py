@@ -6,7 +6,7 @@ import pytest
 
 from tas.cli.options import RunOptions, SearchVerbOptions
 from tas.cli.runs import chosen_recipe
-from tas.recipes import TRAVEL
+from tas.recipes import INHERITED
 
 
 @pytest.mark.parametrize("inheriting", [False, True])
@@ -52,7 +52,7 @@ def test_a_student_that_inherits_does_not_go_far_unless_a_learning_rate_is_asked
         )
         return fresh.student.travel, trained.teacher.travel, trained.student.travel
 
-    assert travels() == (0, 0, TRAVEL)
-    assert travels(epochs=300, batch_size=32) == (0, 0, TRAVEL)
+    assert travels() == (0, 0, INHERITED["travel"])
+    assert travels(epochs=300, batch_size=32) == (0, 0, INHERITED["travel"])
     assert travels(lr=0.2) == (0, 0, 0)
     assert travels(preset="cifar") == (0, 0, 0)  # as released
