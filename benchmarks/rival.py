@@ -5,8 +5,8 @@
         --budget 0.55 --epochs 8 --out runs/rival
 
 Group-norm importance over the whole net (DepGraph, CVPR 2023), pruned step by step until the budget
-is met, as in that project's own benchmark; then fine-tuned, with the unpruned net as its teacher
-unless ``--no-kd``. Prints one JSON object.
+is met, as in that project's own benchmark; then fine-tuned with the unpruned net as its teacher,
+which ``tas train --inherit`` weighs alike. Prints one JSON object.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from torch import nn
 
 import tas
 from tas.macs import count
-from tas.recipes import quick
+from tas.recipes import INHERITED, quick
 from tas.training import RunDir
 from tas.weights import load_weights
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-kd", action="store_true", help="labels alone")
+    parser.add_argument("--kd-alpha", type=float, default=INHERITED["kd_alpha"], help="0: labels")
     parser.add_argument("--out", required=True, help="run directory")
     options = parser.parse_args()
 
@@ -55,12 +55,13 @@ def main() -> None:
         warmup_epochs=options.warmup_epochs,
         batch_size=options.batch_size,
         lr=options.lr,
+        kd_alpha=options.kd_alpha,
     )
     started = time.perf_counter()
     result = tas.train(
         net,
         data,
-        teacher=None if options.no_kd else teacher,
+        teacher=teacher if options.kd_alpha else None,
         options=how,
         seed=options.seed,
         out=RunDir.open(options.out, vars(options)),

@@ -15,6 +15,7 @@ all ratios are to the plain step that is not.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import platform
@@ -169,7 +170,8 @@ def step_of(
     task.module.train()
     paired = isinstance(task, Search) and task.options.bilevel
     given = (batch, batch) if paired else batch
-    return lambda: void(task.step(given, 10))
+    number = itertools.count()  # every step of a search has another draw
+    return lambda: void(task.step(given, next(number)))
 
 
 def teacher_step(net: str, images: torch.Tensor, where: Accelerator, compile: bool) -> Step:

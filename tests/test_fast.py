@@ -1,5 +1,6 @@
 """The fast forms are held to the plain ones of ``tas.paper``: outputs, gradients, statistics."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -152,6 +153,13 @@ def test_a_norm_that_is_used_twice_mixes_twice_and_is_itself_again_afterwards() 
     assert "forward" not in vars(norm)
 
 
+def test_the_layout_of_the_pictures_does_not_matter() -> None:
+    x = picture()
+    assert not x.is_contiguous()
+    both = [results(fast.norm_mix, norm_of(), each, ()) for each in (x, x.contiguous())]
+    assert_same(*both)
+
+
 @pytest.mark.parametrize("same_width", [False, True])
 @pytest.mark.parametrize("searched", [False, True])
 def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
@@ -160,16 +168,17 @@ def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
         weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64, requires_grad=searched)
         matrices = None
         if not same_width:
-            widths = torch.tensor([4, 6, 5])
             matrices = paper.channel_matrix(torch.tensor(6).expand(3), widths, C).double()
         y = form(features, weights, matrices)
         y.backward(images(*y.shape, seed=9).double())
         return [y.detach(), weights.grad, *(f.grad for f in features)]
 
-    for a, b in zip(run(fast.mix_depths), run(paper.mix_depths), strict=True):
-        assert (a is None) == (b is None)
-        if a is not None and b is not None:
-            torch.testing.assert_close(a, b)
+    widths = torch.tensor([4, 6, 5])
+    for form in (fast.mix_depths, partial(fast.mix_depths, widths=widths)):
+        for a, b in zip(run(form), run(paper.mix_depths), strict=True):
+            assert (a is None) == (b is None)
+            if a is not None and b is not None:
+                torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("same_width", [False, True])

@@ -3,15 +3,16 @@ over the activations than their plain forms in ``paper``.
 
 ``norm_mix`` is ``mix_channels(norm(x), matrix)`` as one product: a norm is affine once its
 statistics are known, and folds into the matrix. ``mix_depths`` is ``paper.mix_depths`` without a
-concatenation, or without a new tensor for every term of the sum. All keep nothing but their inputs
-for the backward pass. Where the fast form does not apply, they take the plain one; ``mixing``
-brings ``norm_mix`` to the norms of a net.
+concatenation, without a new tensor for every term of the sum, and without products with an
+identity. All keep nothing but their inputs for the backward pass. Where the fast form does not
+apply, they take the plain one; ``mixing`` brings ``norm_mix`` to the norms of a net.
 
 Symbols: x is what the norm is given, z what it returns, y = M z; g and b are the norm's scale and
 shift, d is 1 / standard deviation; n values per channel.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeGuard
@@ -24,6 +25,8 @@ from torch.autograd.function import once_differentiable
 from . import paper
 
 __all__ = ["foldable", "mix_depths", "mixing", "norm_mix"]
+
+FOLD = 16  # pixels that are taken side by side
 
 
 def foldable(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
@@ -62,26 +65,42 @@ def norm_mix(norm: nn.BatchNorm2d, x: Tensor, matrix: Tensor) -> Tensor:
     if not (norm.training and foldable(norm) and _fast(x) and x.numel() > x.shape[1]):
         return paper.mix_channels(type(norm).forward(norm, x), matrix)
     assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)
+    x = x.contiguous(memory_format=torch.channels_last)  # as trainings have it anyway
     with torch.no_grad():
-        mean, variance = torch.batch_norm_update_stats(
-            x, norm.running_mean, norm.running_var, norm.momentum
-        )
+        mean, variance = _moments(x)
+        n = x.numel() // x.shape[1]
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (n / (n - 1)), norm.momentum)
         d = (variance + norm.eps).rsqrt_()
     y: Tensor = _NormMix.apply(x, norm.weight, norm.bias, matrix, mean, d)
     return y
 
 
-def mix_depths(features: list[Tensor], weights: Tensor, matrices: Tensor | None = None) -> Tensor:
-    """``paper.mix_depths``; the arguments are the same."""
+def mix_depths(
+    features: list[Tensor],
+    weights: Tensor,
+    matrices: Tensor | None = None,
+    widths: Tensor | None = None,
+) -> Tensor:
+    """``paper.mix_depths``; the arguments are the same, and one more.
+
+    Args:
+        widths: [len(features)], from which the matrices bring each feature to the widest: that of
+            the widest is the identity on all that is not zero.
+    """
     if not all(map(_fast, features)):
         return paper.mix_depths(features, weights, matrices)
-    y: Tensor
-    if matrices is None:
-        y = _SumDepths.apply(weights, *features)
-        return y
-    y = _MixDepths.apply(weights[:, None, None] * matrices, *features)
+    needed: list[Tensor | None] = [None] * len(features)
+    if matrices is not None:
+        # Read, for on the CPU nothing waits for it.
+        known = [0] * len(features) if widths is None else widths.tolist()
+        same = [width == max(known) > 0 for width in known]
+        needed = [None if is_same else m for is_same, m in zip(same, matrices, strict=True)]
+    y: Tensor = _MixDepths.apply(weights, needed, *features)
     return y
 
 
@@ -123,7 +142,7 @@ class _NormMix(torch.autograd.Function):
         # The pass of the logits: dy (x - mean)^T, [C_out, C_in], is all that M's gradient and the
         # sums of the norm's backward pass need of the activations.
         n = x.numel() // x.shape[1]
-        total = dy.sum((0, 2, 3)).to(mean.dtype)
+        total = _wide(dy).sum(0, dtype=mean.dtype).view(-1, dy.shape[1]).sum(0)
         outer = _outer(dy, x).to(mean.dtype).addr_(total, mean, alpha=-1)
         scale = g * d
         db = total @ matrix
@@ -132,50 +151,32 @@ class _NormMix(torch.autograd.Function):
         # dx = g d (dz - mean(dz)) - slope (x - mean)
         constant = mean * slope - scale * db / n
         dx = _product(dy, (matrix * scale).T.to(dy.dtype), constant.to(dy.dtype))
-        if x.dtype == torch.bfloat16:  # a product with a row is slow there, one with a matrix fast
-            dx.sub_(_product(x, slope.diag().to(x.dtype)))
-        else:
-            dx.addcmul_(x, slope[:, None, None].to(x.dtype), value=-1)
+        wide = _wide(x)
+        row = slope.to(x.dtype).repeat(wide.shape[1] // len(slope))
+        dx = dx.contiguous(memory_format=torch.channels_last)  # which it is, but for one pixel
+        _wide(dx).addcmul_(wide, row, value=-1)
         return dx, dg, db, (outer * scale).addr_(total, b), None, None
 
 
 class _MixDepths(torch.autograd.Function):
-    """y = sum_d M_d f_d."""
+    """y = sum_d q_d M_d f_d; M_d is the identity where there is none."""
 
     @staticmethod
     @_AS_IT_IS  # type: ignore[untyped-decorator]
-    def forward(ctx: Any, matrices: Tensor, *features: Tensor) -> Tensor:
-        ctx.save_for_backward(matrices, *features)
-        first, *others = matrices.to(features[0].dtype)
-        y = _product(features[0], first)
-        for feature, matrix in zip(features[1:], others, strict=True):
-            y.add_(_product(feature, matrix))
-        return y
-
-    @staticmethod
-    @once_differentiable
-    @_AS_IT_IS  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        matrices, *features = ctx.saved_tensors
-        dy = _laid_out_as(features[0], dy)
-        transposed = matrices.mT.to(dy.dtype)
-        of_matrices = None
-        if ctx.needs_input_grad[0]:
-            of_matrices = torch.stack([_outer(dy, f) for f in features]).to(matrices.dtype)
-        return of_matrices, *(_product(dy, m) for m in transposed)
-
-
-class _SumDepths(torch.autograd.Function):
-    """y = sum_d q_d f_d."""
-
-    @staticmethod
-    @_AS_IT_IS  # type: ignore[untyped-decorator]
-    def forward(ctx: Any, weights: Tensor, *features: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, weights: Tensor, matrices: Sequence[Tensor | None], *features: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(weights, *features)
-        first, *others = weights.to(features[0].dtype)
-        y: Tensor = first * features[0]
-        for feature, weight in zip(features[1:], others, strict=True):
-            y.addcmul_(feature, weight)
+        ctx.matrices = matrices
+        y: Tensor | None = None
+        for weight, matrix, f in zip(weights, matrices, features, strict=True):
+            if matrix is not None:
+                term = _product(f, (weight * matrix).to(f.dtype))
+                y = term if y is None else y.add_(term)
+            else:
+                own = weight.to(f.dtype)
+                y = own * f if y is None else y.addcmul_(f, own)
+        assert y is not None
         return y
 
     @staticmethod
@@ -184,11 +185,36 @@ class _SumDepths(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         weights, *features = ctx.saved_tensors
         dy = _laid_out_as(features[0], dy)
-        of_weights = None
-        if ctx.needs_input_grad[0]:
-            sums = [(dy * f).sum(dtype=weights.dtype) for f in features]
-            of_weights = torch.stack(sums)
-        return of_weights, *(weight * dy for weight in weights.to(dy.dtype))
+        of_weights, of_features = [], []
+        for weight, matrix, f in zip(weights, ctx.matrices, features, strict=True):
+            if matrix is not None:
+                of_features.append(_product(dy, (weight * matrix).T.to(dy.dtype)))
+            else:
+                of_features.append(weight.to(dy.dtype) * dy)
+            if ctx.needs_input_grad[0]:
+                agreement = _outer(dy, f) * matrix if matrix is not None else dy * f
+                of_weights.append(agreement.sum(dtype=weight.dtype))
+        return torch.stack(of_weights) if of_weights else None, None, *of_features
+
+
+def _wide(x: Tensor) -> Tensor:
+    """A view [pixels / k, k C]: neighbouring pixels side by side, as if they were more channels.
+
+    PyTorch's kernels go through pixels one after another, a vector of channels at a time, and are
+    slow for few channels and for a number of them that fills no vector.
+    """
+    channels = x.shape[1]
+    folds = math.gcd(x.numel() // channels, FOLD)
+    return x.permute(0, 2, 3, 1).view(-1, folds * channels)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every channel, in float32 at least."""
+    wide = _wide(x)
+    zeros = x.new_zeros(wide.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+    mean, variance = torch.batch_norm_update_stats(wide, zeros, zeros.clone(), 0.0)
+    means, variances = mean.view(-1, x.shape[1]), variance.view(-1, x.shape[1])
+    return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
 
 def _laid_out_as(x: Tensor, dy: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ this file only brings it to the right places, in its fast form, ``tas.fast``, wh
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,6 +22,8 @@ from .space import ExpectedCost, Space
 
 __all__ = ["Draw", "Supernet"]
 
+Mixture: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -29,12 +31,12 @@ class Draw:
 
     Attributes:
         widths: by the path of the module whose output it multiplies, a matrix [C, C] or a mask [C].
-        depths: by the path of a stage: weights [D] and matrices [D, C, C] (None: nothing to bring
-            to another width).
+        depths: by the path of a stage: weights [D], matrices [D, C, C] and the widths [D] that they
+            start from (None: nothing to bring to another width).
     """
 
     widths: dict[str, Tensor]
-    depths: dict[str, tuple[Tensor, Tensor | None]]
+    depths: dict[str, Mixture]
 
 
 class Supernet(nn.Module):
@@ -176,21 +178,24 @@ class Supernet(nn.Module):
             built = self._mixer.factors(widths[rows], weights[rows], size)
             for factor, names in zip(built, sites, strict=True):
                 factors |= dict.fromkeys(names, factor)
-        mixtures: dict[str, tuple[Tensor, Tensor | None]] = {}
+        mixtures: dict[str, Mixture] = {}
         active = widths.amax(-1)
         for i, choice in enumerate(self.space.depths):
             weight = depths[i, : len(choice.candidates)]
-            mixtures[choice.name] = (weight, self._stream_matrices(choice.name, active))
+            mixtures[choice.name] = (weight, *self._stream_matrices(choice.name, active))
         return Draw(factors, mixtures)
 
-    def _stream_matrices(self, stage: str, active: Tensor) -> Tensor | None:
-        """[D, C, C]: from the stream's width at each candidate depth to the widest of them."""
+    def _stream_matrices(
+        self, stage: str, active: Tensor
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """[D, C, C] from the stream's width at each candidate depth to the widest of them, and [D]
+        these widths."""
         if stage not in self._streams:
-            return None
+            return None, None
         streams = self._streams[stage]
         widths = torch.stack([torch.stack([active[r] for r in s]).amax() for s in streams])
         size = self.space.widths[streams[0][0]].candidates[-1]
-        return paper.channel_matrix(widths.amax().expand_as(widths), widths, size)
+        return paper.channel_matrix(widths.amax().expand_as(widths), widths, size), widths
 
     def _register_hooks(self) -> None:
         for depth in self.space.depths:
