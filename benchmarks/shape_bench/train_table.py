@@ -32,6 +32,7 @@ from torch import nn
 
 from tas.jobs import equal_widths
 from tas.shape import Shape
+from tas.space import Space
 
 Job = tuple[Shape, int]
 _pictures: bench.Pictures
@@ -54,6 +55,10 @@ def main() -> None:
     table = bench.INHERITED if options.inherit else bench.TABLE
     todo = jobs(table, options.seeds, options.most, options.near)
     if options.only:
+        space = bench.space()
+        known = {bench.key(shape) for shape in (*bench.shapes(space), *_equal(space))}
+        for key in set(options.only) - known:
+            parser.error(f"--only {','.join(map(str, key))}: not a shape of the bench")
         todo = [(shape, seed) for shape, seed in todo if bench.key(shape) in options.only]
     print(f"{len(todo)} trainings to do, in {options.processes} processes", flush=True)
     teacher = bench.trained_teacher(bench.pictures(options.data)) if options.inherit else None
@@ -74,8 +79,11 @@ def jobs(table: Path, seeds: list[int], most: float, near: float | None = None) 
     if near is not None:
         grid = [s for s in grid if _is_near(s, known, full, near)]
     random.Random(0).shuffle(grid)  # so that an unfinished table is a fair sample
-    equal = [equal_widths(space, int(b * full)) for b in bench.BUDGETS]
-    groups = [equal, [s for s in grid if _cheap(s, full)], [s for s in grid if not _cheap(s, full)]]
+    groups = [
+        _equal(space),
+        [s for s in grid if _cheap(s, full)],
+        [s for s in grid if not _cheap(s, full)],
+    ]
     return [
         (shape, seed)
         for group in groups
@@ -83,6 +91,11 @@ def jobs(table: Path, seeds: list[int], most: float, near: float | None = None) 
         for shape in group
         if seed not in known.get(bench.key(shape), {})
     ]
+
+
+def _equal(space: Space) -> list[Shape]:
+    """Equal widths at every budget."""
+    return [equal_widths(space, int(b * space.full_cost())) for b in bench.BUDGETS]
 
 
 def _key(text: str) -> bench.Key:
