@@ -160,6 +160,13 @@ def test_the_layout_of_the_pictures_does_not_matter() -> None:
     assert_same(*both)
 
 
+@pytest.mark.parametrize("shape", [(1, C, 4, 4), (16, C, 1, 1), (1, C, 1, 2)])
+def test_few_pixels_are_as_good(shape: tuple[int, ...]) -> None:
+    x = images(*shape)
+    both = [results(form, norm_of(), x, ()) for form in (fast.norm_mix, plain)]
+    assert_same(*both, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("same_width", [False, True])
 @pytest.mark.parametrize("searched", [False, True])
 def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
