@@ -61,7 +61,7 @@ def main() -> None:
     result = tas.train(
         net,
         data,
-        teacher=teacher if options.kd_alpha else None,
+        teacher=teacher,
         options=how,
         seed=options.seed,
         out=RunDir.open(options.out, vars(options)),

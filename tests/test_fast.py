@@ -170,6 +170,8 @@ def test_few_pixels_are_as_good(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("same_width", [False, True])
 @pytest.mark.parametrize("searched", [False, True])
 def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
+    widths = torch.tensor([4, 6, 5])
+
     def run(form: Any) -> list[Tensor | None]:
         features = [picture(torch.float64, seed).requires_grad_() for seed in range(3)]
         weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64, requires_grad=searched)
@@ -180,7 +182,6 @@ def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
         y.backward(images(*y.shape, seed=9).double())
         return [y.detach(), weights.grad, *(f.grad for f in features)]
 
-    widths = torch.tensor([4, 6, 5])
     for form in (fast.mix_depths, partial(fast.mix_depths, widths=widths)):
         for a, b in zip(run(form), run(paper.mix_depths), strict=True):
             assert (a is None) == (b is None)
