@@ -10,11 +10,14 @@ them stand a distillation step whose teacher is the same net, that teacher's par
 (``teacher``), and with ``--reference`` the search step of a checkout of the released code, run as
 it is, in float32. All kinds of step take turns in one process, so that the ratios hold while the
 machine's speed drifts: each is the median of the ratios of neighbours. Peak memory is taken in a
-process of its own for each kind. With ``--compile`` every kind is measured compiled as well, and
-all ratios are to the plain step that is not.
+process of its own for each kind, on CUDA of the device's. With ``--compile`` every kind is measured
+compiled as well, and on CUDA every kind as a replayed graph (``--cuda-graphs``, which trainings
+have by default), where the launches of a step are counted, too; all ratios are to the plain step
+that is neither.
 """
 
 import argparse
+import gc
 import itertools
 import json
 import multiprocessing
@@ -56,7 +59,8 @@ SEARCHES = {  # how each is made
     "mask_one_pass": {"mixing": "mask", "bilevel": False},
 }
 KINDS = ("plain", *SEARCHES, "distil", "teacher")
-COMPILED = "_compiled"
+WARM = 6  # steps that are not timed: a step is compiled at the first, recorded at the fourth
+COMPILED, GRAPHS = "_compiled", "_graphs"  # and both, in this order
 MEASURED = ("plain", "search", "mask")  # those whose peak memory is taken
 Step = Callable[[], None]
 
@@ -101,24 +105,23 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
     kinds = list(dict.fromkeys(["plain", *options.kinds]))
     if options.compile:
         kinds += [f"{kind}{COMPILED}" for kind in kinds]
+    if where.type == "cuda":
+        kinds += [f"{kind}{GRAPHS}" for kind in kinds if "teacher" not in kind]
+    memory = {kind: peak_mib(kind, *arguments) for kind in kinds if base(kind) in MEASURED}
     steps = {kind: step_of(kind, *arguments) for kind in kinds}
     if options.reference:
         steps["reference"] = reference_step(options.reference, net, size, options.what, where)
     times: dict[str, list[float]] = {kind: [] for kind in steps}
-    for pair in range(options.pairs + 2):
+    for pair in range(options.pairs + WARM):
         for kind, step in steps.items():
             seconds = timed(step, where)
-            if pair >= 2:  # the first two warm up
+            if pair >= WARM:
                 times[kind].append(seconds)
     ratios = {
         kind: [s / p for s, p in zip(each, times["plain"], strict=True)]
         for kind, each in times.items()
     }
-    memory = {
-        kind: peak_mib(kind, *arguments)
-        for kind in kinds
-        if kind.removesuffix(COMPILED) in MEASURED
-    }
+    launches = {kind: launched(step) for kind, step in steps.items() if where.type == "cuda"}
     row: dict[str, Any] = {
         "net": net,
         "batch": size,
@@ -133,6 +136,8 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
     for kind, mib in memory.items():
         row[f"{kind}_mib"] = round(mib)
         row[f"{kind}_memory_ratio"] = round(mib / memory["plain"], 2)
+    for kind, count in launches.items():
+        row[f"{kind}_launches"] = count
     for kind in SEARCHES:
         if options.reference and kind in kinds:
             pairs = zip(times["reference"], times[kind], strict=True)
@@ -145,12 +150,12 @@ def step_of(
 ) -> Step:
     """One step of a real task on fixed random pictures, as the training loop takes it."""
     where = accelerator(device, precision)
-    compile, kind = kind.endswith(COMPILED), kind.removesuffix(COMPILED)
+    compile, graphs, kind = COMPILED in kind, GRAPHS in kind, base(kind)
     images = torch.randn(size, *nets.full_shape(net).input, device=where.device)
     batch = images, torch.randint(0, 10, (size,), device=where.device)
     if kind == "teacher":
         return teacher_step(net, images, where, compile)
-    common: dict[str, Any] = {"precision": precision, "compile": compile}
+    common: dict[str, Any] = {"precision": precision, "compile": compile, "cuda_graphs": graphs}
     task: Classification | Search
     if kind in ("plain", "distil"):
         options = TrainOptions(**common)
@@ -257,6 +262,22 @@ def void(result: object) -> None:
     """A step's figures stay on the device, unread."""
 
 
+def base(kind: str) -> str:
+    """A kind of step, however it is taken."""
+    return kind.removesuffix(GRAPHS).removesuffix(COMPILED)
+
+
+def launched(step: Step) -> int:
+    """What the host gives to the device in a step: kernels, copies and graphs."""
+    torch.cuda.synchronize()
+    activities = (torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as seen:
+        step()
+        torch.cuda.synchronize()
+    calls = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync")
+    return sum(event.name.startswith(calls) for event in seen.events())
+
+
 def timed(step: Step, device: torch.device) -> float:
     synchronise(device)
     started = time.perf_counter()
@@ -270,21 +291,24 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def peak_mib(*arguments: Any) -> float:
-    """Peak memory of three steps, above what the process held when the pictures were made."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak_mib, arguments)
-
-
-def _peak_mib(kind: str, *arguments: Any) -> float:
-    device = torch.device(arguments[3])
+def peak_mib(kind: str, *arguments: Any) -> float:
+    """Peak memory of some steps, above what was held before: of the device, or of a process."""
+    if torch.device(arguments[3]).type != "cuda":
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(1) as pool:
+            return pool.apply(_peak_resident_mib, (kind, *arguments))
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_reserved()
     step = step_of(kind, *arguments)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        for _ in range(3):
-            step()
-        return torch.cuda.max_memory_allocated(device) / 2**20
+    for _ in range(WARM):
+        step()
+    return (torch.cuda.max_memory_reserved() - before) / 2**20
+
+
+def _peak_resident_mib(kind: str, *arguments: Any) -> float:
+    step = step_of(kind, *arguments)
     before = resident_mib("VmRSS")
     for _ in range(3):
         step()
@@ -309,10 +333,13 @@ def machine() -> dict[str, str]:
 def show(rows: list[dict[str, Any]]) -> None:
     """The rows as a table."""
     table = Table("net", "batch", "dtype", box=SIMPLE_HEAD)
-    columns = {"plain, ms": "plain_ms", "plain, MiB": "plain_mib"}
-    for kind in (*KINDS[1:], *(f"{kind}{COMPILED}" for kind in KINDS)):
+    figures = ("plain_ms", "plain_mib", "plain_launches")
+    columns = dict(zip(("plain, ms", "plain, MiB", "plain, launches"), figures, strict=True))
+    ways = itertools.product(("", COMPILED), ("", GRAPHS), KINDS)
+    for kind in [f"{kind}{compile}{graphs}" for compile, graphs, kind in ways][1:]:
         name = kind.replace("_", " ")
         columns |= {f"{name}, time": f"{kind}_ratio", f"{name}, memory": f"{kind}_memory_ratio"}
+        columns |= {f"{name}, launches": f"{kind}_launches"}
     columns |= {f"released / {k.replace('_', ' ')}": f"reference_over_{k}" for k in SEARCHES}
     columns = {title: figure for title, figure in columns.items() if figure in rows[0]}
     for title in columns:

@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 Batch = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
+Take = Callable[..., dict[str, Tensor]]  # of a pass, and what it is given
 
 
 def temperature(progress: float, start: float = 5.0, end: float = 0.1) -> float:
@@ -27,14 +28,16 @@ def temperature(progress: float, start: float = 5.0, end: float = 0.1) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def gumbel_logits(logits: Tensor, tau: float, generator: Generator | None = None) -> Tensor:
+def gumbel_logits(
+    logits: Tensor, tau: float | Tensor, generator: Generator | None = None
+) -> Tensor:
     """Section 3.1, Gumbel-softmax: (log p + g) / tau with Gumbel noise g, for logits [L, K]."""
     gumbel = -torch.empty_like(logits).exponential_(generator=generator).log()
     return (logits.log_softmax(-1) + gumbel) / tau
 
 
 def sample_two(
-    logits: Tensor, tau: float, generator: Generator | None = None
+    logits: Tensor, tau: float | Tensor, generator: Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Section 3.1: two candidates of every choice, drawn without replacement, and their weights.
 
@@ -163,12 +166,17 @@ def distill_loss(
 class Searchable(Protocol):
     """What a search step needs of a supernet; the class itself stands two floors higher."""
 
-    def draw(self, tau: float, generator: Generator | None) -> object: ...
+    def draw(self, tau: float | Tensor, generator: Generator | None) -> object: ...
     def __call__(self, images: Tensor, draw: object) -> Tensor: ...
     def weight_parameters(self) -> Iterable[nn.Parameter]: ...
     def logit_parameters(self) -> Iterable[nn.Parameter]: ...
     def expected_cost(self) -> Tensor: ...
     def likely_cost(self) -> Tensor: ...
+
+
+def as_it_is(taken: Callable[..., dict[str, Tensor]], *given: Tensor | float) -> dict[str, Tensor]:
+    """A pass, taken by calling it."""
+    return taken(*given)
 
 
 def search_step(
@@ -184,6 +192,7 @@ def search_step(
     tolerance: float = 0.05,
     generator: Generator | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
+    take: Take = as_it_is,
 ) -> dict[str, Tensor]:
     """One step of the search: the weights on one batch, then the logits on another.
 
@@ -192,29 +201,36 @@ def search_step(
         budget: what the derived net may cost, in the unit of ``supernet.expected_cost()``.
         generator: source of the Gumbel noise, on the logits' device.
         backward: how a loss is sent back; Accelerate brings its own.
+        take: how a pass, a function of a batch and tau, is taken: as it is, or from a recording.
 
     Returns:
         Detached scalars: ``loss`` and ``correct`` of the weights' batch, ``logit_loss`` (the
         cross-entropy), ``cost_loss``, ``expected_cost``, ``likely_cost``.
     """
-    images, labels = weight_batch
-    with frozen(supernet.logit_parameters()):
-        output = supernet(images, supernet.draw(tau, generator))
-    loss = F.cross_entropy(output, labels)
-    weight_optimizer.zero_grad()
-    backward(loss)
-    weight_optimizer.step()
 
-    images, logit_labels = logit_batch
-    # Frozen, not discarded: a third of a training step is the gradient of the weights.
-    with frozen(supernet.weight_parameters()):
-        logit_output = supernet(images, supernet.draw(tau, generator))
-    logit_loss = F.cross_entropy(logit_output, logit_labels)
-    cost = _cost(supernet, budget, tolerance)
-    logit_optimizer.zero_grad()
-    backward(logit_loss + cost_weight * cost["cost_loss"])
+    def weight_pass(images: Tensor, labels: Tensor, tau: float | Tensor) -> dict[str, Tensor]:
+        with frozen(supernet.logit_parameters()):
+            output = supernet(images, supernet.draw(tau, generator))
+        loss = F.cross_entropy(output, labels)
+        weight_optimizer.zero_grad()
+        backward(loss)
+        return {"loss": loss.detach(), "correct": _correct(output, labels)}
+
+    def logit_pass(images: Tensor, labels: Tensor, tau: float | Tensor) -> dict[str, Tensor]:
+        # Frozen, not discarded: a third of a training step is the gradient of the weights.
+        with frozen(supernet.weight_parameters()):
+            output = supernet(images, supernet.draw(tau, generator))
+        loss = F.cross_entropy(output, labels)
+        cost = _cost(supernet, budget, tolerance)
+        logit_optimizer.zero_grad()
+        backward(loss + cost_weight * cost["cost_loss"])
+        return {"logit_loss": loss.detach(), **_detached(cost)}
+
+    figures = take(weight_pass, *weight_batch, tau)
+    weight_optimizer.step()
+    figures = figures | take(logit_pass, *logit_batch, tau)
     logit_optimizer.step()
-    return _figures(output, labels, {"loss": loss, "logit_loss": logit_loss, **cost})
+    return figures
 
 
 def one_pass_step(
@@ -229,22 +245,28 @@ def one_pass_step(
     tolerance: float = 0.05,
     generator: Generator | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
+    take: Take = as_it_is,
 ) -> dict[str, Tensor]:
     """Not the paper's: weights and logits learn in one pass on one batch, for half the work.
 
     The logits then follow the loss on pictures that the weights have been fitted to. Arguments and
     returned figures are those of ``search_step``; ``logit_loss`` is ``loss``.
     """
-    images, labels = batch
-    output = supernet(images, supernet.draw(tau, generator))
-    loss = F.cross_entropy(output, labels)
-    cost = _cost(supernet, budget, tolerance)
-    weight_optimizer.zero_grad()
-    logit_optimizer.zero_grad()
-    backward(loss + cost_weight * cost["cost_loss"])
+
+    def one_pass(images: Tensor, labels: Tensor, tau: float | Tensor) -> dict[str, Tensor]:
+        output = supernet(images, supernet.draw(tau, generator))
+        loss = F.cross_entropy(output, labels)
+        cost = _cost(supernet, budget, tolerance)
+        weight_optimizer.zero_grad()
+        logit_optimizer.zero_grad()
+        backward(loss + cost_weight * cost["cost_loss"])
+        scalars = _detached({"loss": loss, "logit_loss": loss, **cost})
+        return {**scalars, "correct": _correct(output, labels)}
+
+    figures = take(one_pass, *batch, tau)
     weight_optimizer.step()
     logit_optimizer.step()
-    return _figures(output, labels, {"loss": loss, "logit_loss": loss, **cost})
+    return figures
 
 
 def _cost(supernet: Searchable, budget: float, tolerance: float) -> dict[str, Tensor]:
@@ -253,10 +275,12 @@ def _cost(supernet: Searchable, budget: float, tolerance: float) -> dict[str, Te
     return {"cost_loss": cost_loss, "expected_cost": expected, "likely_cost": likely}
 
 
-def _figures(output: Tensor, labels: Tensor, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
-    figures = {name: value.detach() for name, value in scalars.items()}
-    figures["correct"] = (output.detach().argmax(-1) == labels).sum()
-    return figures
+def _detached(scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in scalars.items()}
+
+
+def _correct(output: Tensor, labels: Tensor) -> Tensor:
+    return (output.detach().argmax(-1) == labels).sum()
 
 
 @contextmanager

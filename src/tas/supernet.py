@@ -89,7 +89,7 @@ class Supernet(nn.Module):
         """Parameters of the choices."""
         return [self.width_logits, self.depth_logits]
 
-    def draw(self, tau: float, generator: Generator | None = None) -> Draw:
+    def draw(self, tau: float | Tensor, generator: Generator | None = None) -> Draw:
         """Sample two candidate widths of every choice, and weights of all depths."""
         if self.space.widths:
             logits = self.width_logits + self.width_mask

@@ -97,6 +97,9 @@ class _Training(_Compute):
         "have PyTorch compile the steps of trainings and of the paper's search: half a minute and "
         "more for each net, then less work; for long ones, on GPUs (in a run not its search's)",
     )
+    cuda_graphs: bool = option(
+        True, "on one CUDA device, record the passes of a step once and replay them"
+    )
     augment: bool = option(True, "vary training pictures: pad or resize, crop, mirror, colours")
     padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
     flip: bool | None = option(None, "mirror pictures (default: where it keeps the class)")

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 # Where a run computes and who shows it change no result, and may change when it is continued.
-NOT_OF_THE_RUN = ("out", "device", "compile", "workers", "download", "data_dir")
+NOT_OF_THE_RUN = ("out", "device", "compile", "cuda_graphs", "workers", "download", "data_dir")
 
 console = Console()
 OptionsT = TypeVar("OptionsT", bound=TrainOptions | SearchOptions)

@@ -47,6 +47,9 @@ class TrainOptions:
             is tested and kept; 0 for none.
         compile: steps are compiled by PyTorch: half a minute and more at the first one of each net,
             for less work in all others. Not the tests.
+        cuda_graphs: on one CUDA device the passes of a step are recorded once and replayed, which
+            spares the host their launches. A net that makes the host wait for the device, or draws
+            random numbers in Python, is trained without.
 
     Raises:
         InputError: a value is out of range.
@@ -69,6 +72,7 @@ class TrainOptions:
     accumulate: int = 1
     ema: float = 0.0
     compile: bool = False
+    cuda_graphs: bool = True
 
     @property
     def distils(self) -> bool:
@@ -92,7 +96,7 @@ class ProbeOptions(TrainOptions):
     """How a space is searched by short trainings of a few of its shapes.
 
     Attributes:
-        epochs ... compile: of the training of each of these shapes, the probes.
+        epochs ... cuda_graphs: of the training of each of these shapes, the probes.
         probes: how many; more than there are doublings and depths to learn of.
         low, high: what a probe may cost, as ratios of the budget.
 
@@ -118,7 +122,7 @@ class TrialOptions(TrainOptions):
     """How a space is searched by what its shapes answer, cut from a trained net and not trained.
 
     Attributes:
-        epochs ... compile: of two short trainings at the end, of what was found and of equal
+        epochs ... cuda_graphs: of two short trainings at the end, of what was found and of equal
             widths, by which one of them is taken.
         trials: shapes that are cut and asked.
 
@@ -145,7 +149,7 @@ class SearchOptions:
         tau_start, tau_end: temperature of the Gumbel-softmax, falling by a cosine.
         cost_weight: weight of the budget loss against the cross-entropy of the logits' batch.
         tolerance: how far below the budget, as a ratio, the expected cost may lie unpunished.
-        sync_norms, compile: as in ``TrainOptions``.
+        sync_norms, compile, cuda_graphs: as in ``TrainOptions``.
         bilevel: the weights learn on some pictures and the logits on others, as in the paper;
             else both in one pass on all of them, for half the work.
         mixing: of two candidate widths: ``interpolate``, the paper's; ``mask``, which weights the
@@ -175,6 +179,7 @@ class SearchOptions:
     precision: str = "auto"
     sync_norms: bool = False
     compile: bool = False
+    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         _check_common(self)

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -25,6 +25,7 @@ from .evaluation import measure
 from .hardware import average, compiled, place, place_module, prepare, release
 from .norms import separate, synchronise
 from .options import SearchOptions, TrainOptions
+from .recording import Recorder
 from .schedule import learning_rate
 
 __all__ = ["Batches", "Classification", "Distillation", "Paired", "Search", "Task"]
@@ -93,6 +94,7 @@ class _Learner:
     options: TrainOptions | SearchOptions
     accelerator: Accelerator
     rate: "_Rate"
+    take: Recorder
     own_norms: dict[nn.Module, type[nn.Module]]
 
     def start_together(self, accelerator: Accelerator, sync_norms: bool) -> None:
@@ -100,6 +102,17 @@ class _Learner:
         self.accelerator = accelerator
         together = sync_norms and accelerator.num_processes > 1
         self.own_norms = synchronise(self.module, accelerator.device) if together else {}
+
+    def recorder(self, *generators: Generator) -> Recorder:
+        """What takes the passes of a step. Processes exchange gradients within them, and that is
+        not recorded."""
+        alone = self.accelerator.num_processes == 1
+        return Recorder(
+            self.module,
+            self.accelerator.device,
+            generators=generators,
+            enabled=alone and self.options.cuda_graphs,
+        )
 
     def ready(self, module: nn.Module) -> nn.Module:
         """What a step calls in the place of a module that was prepared."""
@@ -113,6 +126,7 @@ class _Learner:
         return measure(self.module, batches, self.accelerator)
 
     def stop(self) -> None:
+        del self.take  # and with it what was recorded
         release(self.accelerator, self.module)
         separate(self.own_norms)
         if self.options.compile:  # the caches hold the net, and would be full after some nets
@@ -144,6 +158,7 @@ class Classification(_Learner):
             place_module(self.mean.module, accelerator.device)  # its count of steps stays here
         self.model = self.ready(prepare(accelerator, self.module))
         self.optimizer = _sgd(self.module.parameters(), self.options)
+        self.take = self.recorder()
 
     def parts(self) -> Mapping[str, Stateful]:
         parts: dict[str, Stateful] = {"module": self.module, "optimizer": self.optimizer}
@@ -152,20 +167,25 @@ class Classification(_Learner):
     def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
         images, labels = self._placed(batch)
         self.rate.set(self.optimizer, step)
+        figures = self.take(self._pass, images, labels)
+        self.optimizer.step()
+        if self.mean is not None:
+            self.mean.update_parameters(self.module)
+        return len(labels), figures
+
+    def _pass(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The gradients of a batch, and its figures."""
         self.optimizer.zero_grad()
         halves = (half.chunk(self.options.accumulate) for half in (images, labels))
         pieces = list(zip(*halves, strict=True))
         figures = [
-            self._learn(images, labels, of=len(batch[1]), last=number == len(pieces))
-            for number, (images, labels) in enumerate(pieces, start=1)
+            self._learn(*piece, of=len(labels), last=number == len(pieces))
+            for number, piece in enumerate(pieces, start=1)
         ]
         if self.options.clip_norm:
             clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
-        self.optimizer.step()
-        if self.mean is not None:
-            self.mean.update_parameters(self.module)
         loss, correct = (torch.stack(parts).sum() for parts in zip(*figures, strict=True))
-        return len(labels), {"loss": loss, "accuracy": correct * (100 / len(labels))}
+        return {"loss": loss, "accuracy": correct * (100 / len(labels))}
 
     def _learn(
         self, images: Tensor, labels: Tensor, *, of: int, last: bool
@@ -267,6 +287,7 @@ class Search(_Learner):
             if accelerator.num_processes > 1:
                 optimizer.register_step_pre_hook(self._average_gradients)
         self.generator = torch.Generator(accelerator.device)
+        self.take = self.recorder(self.generator)
 
     def parts(self) -> Mapping[str, Stateful]:
         return {
@@ -291,6 +312,7 @@ class Search(_Learner):
             "tolerance": self.options.tolerance,
             "generator": self.generator,
             "backward": self.accelerator.backward,
+            "take": self.take,
         }
         optimizers = self.weight_optimizer, self.logit_optimizer
         if self.options.bilevel:
@@ -300,8 +322,9 @@ class Search(_Learner):
             first = self._placed(batch)
             figures = paper.one_pass_step(self.model, first, *optimizers, **settings)
         pictures = len(first[1])
-        figures["accuracy"] = figures.pop("correct") * (100 / pictures)
-        return pictures, figures
+        accuracy = figures["correct"] * (100 / pictures)
+        others = {name: value for name, value in figures.items() if name != "correct"}
+        return pictures, {**others, "accuracy": accuracy}
 
     def end_epoch(self) -> dict[str, float]:
         """Costs as they are now, tau, and the mean entropy of the choices, in nats."""
