@@ -156,16 +156,18 @@ class Supernet(nn.Module):
             sites = [space.widths[i].sites for i in rows]
             self.register_buffer(f"rows_{size}", torch.tensor(rows), persistent=False)
             self._groups.append((size, sites))
-        # Per stage: the choices whose sampled widths make up the stream at each candidate depth.
-        self._streams: dict[str, list[list[int]]] = {}
-        if isinstance(
-            self._mixer, _Masking
-        ):  # the channels of a narrower stream stay where they are
+        # Per stage: the buffer of the choices whose sampled widths make up the stream at each
+        # candidate depth, and the full width.
+        self._streams: dict[str, tuple[str, int]] = {}
+        if isinstance(self._mixer, _Masking):  # a narrower stream's channels stay where they are
             return
         for depth in space.depths:
             streams = [depth.streams[d - 1] for d in depth.candidates]
             if any(set(stream) != set(streams[0]) for stream in streams):
-                self._streams[depth.name] = [[row[str(s)] for s in stream] for stream in streams]
+                members = [tuple(row[str(s)] for s in stream) for stream in streams]
+                buffer = f"streams_{len(self._streams)}"
+                self.register_buffer(buffer, _table(members), persistent=False)
+                self._streams[depth.name] = buffer, space.widths[members[0][0]].candidates[-1]
 
     def _mixed(self, images: Tensor, draw: Draw) -> Tensor:
         return self._mixer(self.net, images, draw.widths)
@@ -192,9 +194,8 @@ class Supernet(nn.Module):
         these widths."""
         if stage not in self._streams:
             return None, None
-        streams = self._streams[stage]
-        widths = torch.stack([torch.stack([active[r] for r in s]).amax() for s in streams])
-        size = self.space.widths[streams[0][0]].candidates[-1]
+        buffer, size = self._streams[stage]
+        widths = active[self.get_buffer(buffer)].amax(-1)
         return paper.channel_matrix(widths.amax().expand_as(widths), widths, size), widths
 
     def _register_hooks(self) -> None:
