@@ -104,6 +104,7 @@ def measure(net: str, size: int, precision: str, options: argparse.Namespace) ->
     arguments = (net, size, precision, str(where), options.residual, options.what)
     kinds = list(dict.fromkeys(["plain", *options.kinds]))
     if options.compile:
+        torch._dynamo.config.recompile_limit = 64  # all kinds call nets by the same function
         kinds += [f"{kind}{COMPILED}" for kind in kinds]
     if where.type == "cuda":
         kinds += [f"{kind}{GRAPHS}" for kind in kinds if "teacher" not in kind]

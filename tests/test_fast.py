@@ -167,19 +167,27 @@ def test_few_pixels_are_as_good(shape: tuple[int, ...]) -> None:
     assert_same(*both, rtol=1e-4, atol=1e-4)
 
 
+ON_CUDA = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_CUDA])
 @pytest.mark.parametrize("same_width", [False, True])
 @pytest.mark.parametrize("searched", [False, True])
-def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
-    widths = torch.tensor([4, 6, 5])
+def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool, device: str) -> None:
+    widths = torch.tensor([4, 6, 5]).to(device)
 
     def run(form: Any) -> list[Tensor | None]:
-        features = [picture(torch.float64, seed).requires_grad_() for seed in range(3)]
-        weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64, requires_grad=searched)
+        features = [picture(torch.float64, seed).to(device).requires_grad_() for seed in range(3)]
+        weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64, device=device)
+        weights.requires_grad_(searched)
         matrices = None
         if not same_width:
-            matrices = paper.channel_matrix(torch.tensor(6).expand(3), widths, C).double()
+            full = torch.tensor(6, device=device).expand(3)
+            matrices = paper.channel_matrix(full, widths, C).double()
         y = form(features, weights, matrices)
-        y.backward(images(*y.shape, seed=9).double())
+        y.backward(images(*y.shape, seed=9).double().to(device))
         return [y.detach(), weights.grad, *(f.grad for f in features)]
 
     for form in (fast.mix_depths, partial(fast.mix_depths, widths=widths)):
@@ -189,14 +197,17 @@ def test_mix_depths_is_the_plain_one(searched: bool, same_width: bool) -> None:
                 torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("device", ["cpu", ON_CUDA])
 @pytest.mark.parametrize("same_width", [False, True])
-def test_mix_depths_stays_in_bf16(same_width: bool) -> None:
-    features = [picture(torch.bfloat16, seed).requires_grad_() for seed in range(3)]
-    weights = torch.tensor([0.2, 0.3, 0.5], requires_grad=True)
+def test_mix_depths_stays_in_bf16(same_width: bool, device: str) -> None:
+    features = [picture(torch.bfloat16, seed).to(device).requires_grad_() for seed in range(3)]
+    weights = torch.tensor([0.2, 0.3, 0.5], device=device, requires_grad=True)
     matrices = None
     if not same_width:
-        matrices = paper.channel_matrix(torch.tensor(6).expand(3), torch.tensor([4, 6, 5]), C)
-    with torch.autocast("cpu", torch.bfloat16):
+        widths = torch.tensor([4, 6, 5], device=device)
+        full = torch.tensor(6, device=device).expand(3)
+        matrices = paper.channel_matrix(full, widths, C)
+    with torch.autocast(device, torch.bfloat16):
         y = fast.mix_depths(features, weights, matrices)
         reference = paper.mix_depths([f.float() for f in features], weights, matrices)
     assert y.dtype == torch.bfloat16
