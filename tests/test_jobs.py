@@ -88,6 +88,19 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
         tas.search("resnet20", "digits", 0.5, options=options, progress=False)
 
 
+@pytest.mark.parametrize("kd_alpha", [0.0, 1.0])
+def test_the_trainings_at_the_end_are_taught_by_the_whole_net(kd_alpha: float) -> None:
+    """A net of random weights knows no label, but what is cut from it answers much like it."""
+    torch.manual_seed(0)
+    net = nets.build("resnet20", 10, (1, 8, 8))
+    gently = replace(recipes.quick().inheriting().search, trials=4, batch_size=512, lr=1e-6)
+    options = replace(gently, kd_alpha=kd_alpha)
+    found = tas.search(net, "digits", 0.5, options=options, progress=False)
+    finals = [line for line in found.history.epochs if line["phase"].startswith("final")]
+    assert len(finals) == 2
+    assert all((line["loss"] > 2) == (kd_alpha == 0) for line in finals)
+
+
 def test_what_is_tried_is_what_the_cut_net_answers(tmp_path: Path) -> None:
     """A shape without the channels that say nothing answers as the whole net does."""
     torch.manual_seed(0)

@@ -12,7 +12,8 @@ __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", 
 # Of the training of a net that inherits: it is not to go so far that it forgets, and what its
 # teacher knows it has from the start, so that the labels may say more.
 INHERITED = {"travel": 100.0, "kd_alpha": 0.5}
-GENTLY = 0.3  # the part of a search's learning rate that trainings of nets that inherit have
+GENTLY = 0.3  # the part of a search's learning rate that its trainings of nets that inherit have
+CLIPPED = 1.0  # the norm to which their gradients are shortened
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class Recipe:
         own = {f.name: getattr(self.search, f.name) for f in fields(TrainOptions)}
         own["epochs"] = max(1, self.search.epochs // 4)
         own["lr"] = GENTLY * self.search.lr
+        own["clip_norm"] = CLIPPED
         student: TrainOptions = replace(self.student, **self.inherited)  # type: ignore[arg-type]
+        own["kd_alpha"] = student.kd_alpha
         return replace(self, search=TrialOptions(**own), student=student)
 
 

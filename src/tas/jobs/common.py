@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+from torch import nn
+
 from .. import data as data_room
 from .. import training
 from ..data import Augment, Data
 from ..errors import InputError
 from ..shape import Shape
-from ..training import SearchOptions, TrainOptions
+from ..training import Classification, Distillation, SearchOptions, TrainOptions
 
-__all__ = ["check_fits", "given_data", "training_batches", "unvaried_batches"]
+__all__ = ["check_fits", "given_data", "learning", "training_batches", "unvaried_batches"]
 
 
 def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
@@ -32,6 +34,13 @@ def check_fits(shape: Shape, data: Data, name: str) -> None:
             f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
             f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
         )
+
+
+def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
+    """A net's training: on labels, and with a teacher's answers where there are any that count."""
+    if teacher is None or not options.distils:
+        return Classification(net, options)
+    return Distillation(net, teacher, options)
 
 
 def training_batches(

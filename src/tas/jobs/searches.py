@@ -21,7 +21,7 @@ from ..space import Space
 from ..spaces import ResNetSpace, TracedSpace
 from ..supernet import Supernet
 from ..training import History, ProbeOptions, RunDir, SearchOptions, TrainOptions, TrialOptions
-from .common import given_data, training_batches, unvaried_batches
+from .common import given_data, learning, training_batches, unvaried_batches
 from .equal import Probabilities, chosen, equal_widths, near_equal, nearest
 from .inherit import ranked
 from .probes import by_probes, final_loss, side_by_side
@@ -253,22 +253,25 @@ class _Job:
         even = nearest(near, equal_widths(self.space, limit, unit), limit, unit, EQUAL)
         if even.replace(origin=self.origin) == shape:
             return self.found(shape, [tried])
-        # What beats equal widths untrained is to beat them where both are trained, too.
-        train = partial(self.train_short, options)
+        # What beats equal widths untrained is to beat them where both are trained, too; by the
+        # whole net's answers, lest a short training is but the forgetting of what they know.
+        train = partial(self.train_short, options, self.space.derive(self.space.unpruned))
         finals = side_by_side("final", [shape, even], train, self.seed * 1000)
         best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
         return self.found(best, [tried, *finals])
 
     def by_probes(self, options: ProbeOptions) -> Found:
-        train = partial(self.train_short, options)
+        train = partial(self.train_short, options, None)
         learnt, histories = by_probes(self.space, self.limit, self.unit, options, train, self.seed)
         shape = chosen(self.space, learnt, self.limit, self.unit, self.origin)
         return self.found(shape, histories, learnt)
 
-    def train_short(self, options: TrainOptions, name: str, shape: Shape, seed: int) -> History:
+    def train_short(
+        self, options: TrainOptions, teacher: nn.Module | None, name: str, shape: Shape, seed: int
+    ) -> History:
         torch.manual_seed(seed)
         return self.fit(
-            training.Classification(self.space.derive(shape), options),
+            learning(self.space.derive(shape), teacher, options),
             self.batches(self.sides[0], seed),
             phase=name,
             evaluate_on=self.held_out,

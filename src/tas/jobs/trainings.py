@@ -14,7 +14,7 @@ from ..nets import ResNet
 from ..recipes import quick
 from ..shape import Shape
 from ..training import History, RunDir, TrainOptions
-from .common import check_fits, given_data, training_batches, unvaried_batches
+from .common import check_fits, given_data, learning, training_batches, unvaried_batches
 from .inherit import inherited
 
 __all__ = ["Trained", "evaluate", "train"]
@@ -87,12 +87,8 @@ def train(
     for module, name in ((net, "net"), (teacher, "teacher")):
         if isinstance(module, ResNet):
             check_fits(module.shape, data, name)
-    if teacher is None or not options.distils:
-        task = training.Classification(net, options)
-    else:
-        task = training.Distillation(net, teacher, options)
     history = training.fit(
-        task,
+        learning(net, teacher, options),
         batches,
         phase=phase,
         out=out,

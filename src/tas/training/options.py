@@ -123,7 +123,7 @@ class TrialOptions(TrainOptions):
 
     Attributes:
         epochs ... cuda_graphs: of two short trainings at the end, of what was found and of equal
-            widths, by which one of them is taken.
+            widths, by which one of them is taken; the whole net is their teacher.
         trials: shapes that are cut and asked.
 
     Raises:
