@@ -49,7 +49,8 @@ class TrainOptions:
             for less work in all others. Not the tests.
         cuda_graphs: on one CUDA device the passes of a step are recorded once and replayed, which
             spares the host their launches. A net that makes the host wait for the device, or draws
-            random numbers in Python, is trained without.
+            random numbers in Python, is trained without; one that computes something else from step
+            to step for another reason, a counter say, must be told so.
 
     Raises:
         InputError: a value is out of range.
