@@ -33,11 +33,15 @@ needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a 
 EPOCHS = 3
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture for these tests alone."""
+    widths = ((8, 8), (8, 8), (8, 8))
+    own = replace(ARCHITECTURES["resnet20"], name="small", blocks=(1, 2, 1), widths=widths)
+    monkeypatch.setitem(ARCHITECTURES, "small", own)
+
+
 def search(graphs: bool, mixing: str, bilevel: bool) -> tuple[Task, object]:
-    small = replace(
-        ARCHITECTURES["resnet20"], name="small", blocks=(1, 2, 1), widths=((8, 8), (8, 8), (8, 8))
-    )
-    ARCHITECTURES["small"] = small
     torch.manual_seed(0)
     space = resnet_space(full_shape("small", CLASSES, (3, 8, 8)))
     options = SearchOptions(
@@ -68,6 +72,7 @@ KINDS = {
 
 
 @needs_a_gpu
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", KINDS)
 def test_replayed_steps_train_the_same_net(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     replays = []
