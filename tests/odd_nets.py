@@ -296,6 +296,11 @@ class Uncopyable(Base):
         self.lock = threading.Lock()
 
 
+class NotFinite(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.nan
+
+
 REFUSED = {
     "pair": (Pair, "gives tuple for one image, not class scores"),
     "auxiliary": (
@@ -307,5 +312,6 @@ REFUSED = {
     "uncopyable": (Uncopyable, "cannot be copied.*'_thread.lock' object"),
     "wrapped": (lambda: nn.DataParallel(Base()), r"is wrapped: give net.module"),
     "compiled": (lambda: torch.compile(Base()), "is compiled: trace it before torch.compile"),
+    "not finite": (NotFinite, "nothing can be searched in .*: the net's scores are not finite"),
     "inner": (lambda: nn.Sequential(torch.compile(Base())), "has 0, which is compiled"),
 }

@@ -14,7 +14,7 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("paper", "shape", "macs", "errors", "weights", "processes"),
+    ("paper", "shape", "macs", "errors", "seeds", "weights", "processes"),
     ("space", "nets", "tracing", "fast"),
     (
         "spaces",

@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,10 @@ def test_what_is_tried_is_what_the_cut_net_answers(tmp_path: Path) -> None:
     assert [line["loss"] for line in tried] == sorted((e["loss"] for e in tried), reverse=True)
     assert tried[-1]["loss"] < 1e-4 * statistics.median(tried[0]["losses"])
 
-    # What the log holds is not asked again.
+    # What the log holds is not asked again, as far as no line is missing.
     lines = directory.log_lines
-    kept = [line for line in lines if line["phase"] == "search"][:1]
+    kept = [line for line in lines if line["phase"] == "search"][::2]
+    assert len(kept) > 1
     kept[0]["seconds"] = 1e6
     directory.keep_log("search", kept)
     again = search()
@@ -167,6 +169,36 @@ def test_a_net_that_is_given_keeps_its_own_weights_and_learns_gently_where_they_
         return float(trained.history.last["lr"])
 
     assert rate(inherit=True) == pytest.approx(rate(inherit=False) / 4)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        (lambda: nets.build("resnet32", 10, (1, 8, 8)), "the teacher is resnet32: a shape of"),
+        (lambda: nets.build("C010-ResNet20", 10, (1, 8, 8)), "is a pruned resnet20: a shape of"),
+    ],
+)
+def test_a_shape_inherits_from_its_whole_net_alone(
+    teacher: Callable[[], nn.Module], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        tas.train("C010-ResNet20", "digits", teacher=teacher(), inherit=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 7)),
+            r"gives \[1, 7\] for one picture.*10 class",
+        ),
+        (nn.Linear(3, 10), r"the net does not run on images of \[1, 8, 8\]"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False), "no parameter to"),
+    ],
+)
+def test_a_net_that_cannot_learn_these_pictures_is_refused(net: nn.Module, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        tas.train(net, "digits", progress=False)
 
 
 def test_the_layers_of_a_stage_can_share_a_width_in_the_papers_search_too() -> None:
@@ -268,3 +300,32 @@ def your_net(classes: int) -> nn.Sequential:
 def test_a_traced_net_of_other_classes_is_refused() -> None:
     with pytest.raises(InputError, match="the net has 7 classes, but 'digits' has 10"):
         tas.search(your_net(7), "digits", 0.5, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"seed": -1}, "--seed -1: give a whole number from 0 to 4294967295"),
+        ({"seed": 2**33}, "--seed 8589934592: give a whole number"),
+        ({"fraction": 0}, "fraction 0: a split needs a number between 0 and 1"),
+        ({"net": None}, "the net is None: give a torch.nn.Module, a name"),
+        ({"net": nn.ReLU()}, "the net 'ReLU' has no parameters to train"),
+        ({"net": "torch.nn:ReLU"}, "the net 'torch.nn:ReLU' has no parameters to train"),
+        ({"ratios": ()}, "the width ratios"),
+    ],
+)
+def test_arguments_of_a_search_that_cannot_be_are_refused(how: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        tas.search(**{"net": "resnet20", "data": "digits", "budget": 0.5, "progress": False} | how)
+    assert words in str(caught.value)
+
+
+def test_a_seed_is_one_that_every_generator_takes() -> None:
+    """The last one as well, from which others are made."""
+    with pytest.raises(InputError, match="--seed -1: give a whole number"):
+        tas.train("resnet20", "digits", seed=-1, progress=False)
+    space = resnet_space(nets.full_shape("resnet20", 10, (1, 8, 8)), what="depth")
+    short = {"epochs": 1, "batch_size": 512}
+    probes = replace(recipes.quick().search, probes=2, **short)
+    for options in (probes, replace(recipes.paper().search, **short)):
+        tas.search(space, "digits", 0.6, options=options, seed=2**32 - 1, progress=False)

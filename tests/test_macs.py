@@ -1,8 +1,10 @@
 """The counter: known nets, modules by name, operators that are not known."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from tas.errors import InputError
 from tas.macs import count, readable
 
 
@@ -40,6 +42,14 @@ def test_the_net_is_left_as_it_was() -> None:
     count(net, (3, 8, 8))
     assert [m.training for m in net.modules()] == [True, True, False, True]
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_a_net_that_does_not_run_on_the_images_is_refused_and_left_as_it_was() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with pytest.raises(InputError, match=r"not run on images of \[1, 8, 8\]: .*3 channels"):
+        count(net, (1, 8, 8))
+    assert net.training
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
 
 

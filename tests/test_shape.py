@@ -30,6 +30,10 @@ def test_a_file_gives_the_shape_back(tmp_path: Path) -> None:
         ({"residual": "loose"}, "'loose', not 'free' or 'tied'"),
         ({"colour": 1}, "unknown field 'colour'"),
         ({"net": 20}, "'net' is 20"),
+        ({"classes": 10**30}, f"'classes' is {10**30}, more than 1048576"),
+        ({"widths": {"stem": 10**7}}, "'widths.stem' is 10000000, more than 1048576"),
+        ({"input": [3, 10**9, 10**9]}, "'input' is 1000000000, more than 1048576"),
+        ({"input": [3, 10**6, 10**6]}, "'input' is [3, 1000000, 1000000], an image of more than"),
     ],
 )
 def test_a_malformed_shape_is_named(change: dict[str, object], words: str) -> None:
@@ -51,6 +55,10 @@ def test_what_is_not_json_is_named(tmp_path: Path) -> None:
     path.write_text('{"format": ')
     with pytest.raises(ShapeError, match=r"s\.json' is not JSON.*line 1"):
         Shape.load(path)
+    for text in ("[" * 100_000, "9" * 5_000):
+        path.write_text(text)
+        with pytest.raises(ShapeError, match=r"s\.json' is not JSON: .*[Ee]xceed"):
+            Shape.load(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ShapeError, match="not text"):
         Shape.load(path)

@@ -78,12 +78,14 @@ class Evil:
 def test_code_in_a_file_is_never_run(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "a.pt")
-    assert "refused: it holds more than tensors" in refused(tiny_net(), tmp_path / "a.pt")
+    assert "or more than tensors, which could run code" in refused(tiny_net(), tmp_path / "a.pt")
     assert not (tmp_path / "gotcha").exists()
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])
-@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04N."])
+@pytest.mark.parametrize(
+    "content", [b"", b"not weights at all", b"hello world\n", b"\x93NUMPY\x01\x00v", b"\x80\x04N."]
+)
 def test_other_files_are_refused_in_one_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     refused(tiny_net(), tmp_path / name)
@@ -99,3 +101,27 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_what_is_no_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "a.pt")
     assert "holds no state dict" in refused(tiny_net(), tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda w: w.to_sparse(), "'6.weight' is sparse"),
+        (lambda w: w.to("meta"), "'6.weight' has no values"),
+        (lambda w: w * torch.nan, "NaN or infinite, in '6.weight'"),
+        (lambda w: w / 0, "NaN or infinite, in '6.weight'"),
+        (lambda w: w.double() + 1e300, "NaN or infinite, in '6.weight'"),  # in the net's float32
+    ],
+)
+def test_tensors_without_usable_numbers_are_refused(tmp_path, spoil, words):
+    state = tiny_net().state_dict()
+    torch.save(state | {"6.weight": spoil(state["6.weight"])}, tmp_path / "a.pt")
+    assert words in refused(tiny_net(), tmp_path / "a.pt")
+
+
+def test_a_mask_may_be_infinite_but_statistics_may_not_be_nan(tmp_path):
+    state = tiny_net().state_dict()
+    torch.save(state | {"1.running_mean": torch.full((8,), -torch.inf)}, tmp_path / "a.pt")
+    load_weights(tiny_net(), tmp_path / "a.pt")
+    torch.save(state | {"1.running_mean": torch.full((8,), torch.nan)}, tmp_path / "a.pt")
+    assert "in '1.running_mean'" in refused(tiny_net(), tmp_path / "a.pt")

@@ -1,12 +1,12 @@
 """From probabilities and a budget to a ``Shape``.
 
 The shape returned maximises the sum of the log-probabilities of its candidates among the shapes
-whose cost is within the budget and, wherever the choices allow it, at most 1 % below. Small spaces
-are tried out whole. In
-larger ones this is a knapsack whose items interact (the cost of a layer is the product of two
-widths): the most likely shape is repaired towards the budget, once by trading probability against
-cost at one price for all choices and once greedily, and then improved by exchanging one or two
-candidates until nothing helps, from there again after random kicks.
+whose cost is within the budget and at most 1 % below; where the choices are too coarse for that,
+at most 1 % below the most expensive shape that fits. Small spaces are tried out whole. In larger
+ones this is a knapsack whose items interact (the cost of a layer is the product of two widths): the
+most likely shape is repaired towards the budget, once by trading probability against cost at one
+price for all choices and once greedily, and then improved by exchanging one or two candidates until
+nothing helps, from there again after random kicks.
 
 The cost is linear in the one-hot vector of each choice, so its gradient at a shape holds the exact
 cost of every single change: one backward pass prices them all.
@@ -59,6 +59,7 @@ def choose(
             problem.widen(states, enough)
     else:
         states = torch.stack(problem.walks())
+    problem.reach(states)
     best = states[problem.best(states)]
     found, n_widths = best.tolist(), len(space.widths)
     shape = space.shape(found[:n_widths], found[n_widths:], origin)
@@ -96,6 +97,13 @@ class _Problem:
         costs = self.costs(states)
         fitting = costs[costs <= self.budget].sort(descending=True).values
         self.floor = min(self.floor, float(fitting[:enough][-1]))
+
+    def reach(self, states: Tensor) -> None:
+        """Lower the window's floor to just below the most expensive state that fits, if need be."""
+        costs = self.costs(states)
+        dearest = float(costs[costs <= self.budget].max())
+        if dearest < self.floor:
+            self.floor = dearest * (1 - WINDOW)
 
     def scores(self, states: Tensor) -> Tensor:
         """Sums of log-probabilities [B] of states [B, choices]."""

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["Count", "count", "evaluating", "naming", "operator_macs", "readable"]
+from .errors import InputError, first_line
+
+__all__ = ["Count", "answer", "count", "evaluating", "naming", "operator_macs", "readable"]
 
 # Operators that touch each element a few times at most: no multiply-adds by our definition.
 # Pointwise operators and views are recognised by their tags and need no entry.
@@ -70,6 +72,9 @@ def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
 
     Returns:
         The cost for one image (the batch's, divided by N).
+
+    Raises:
+        InputError: the net does not run on such images.
     """
     first = next(net.parameters(), torch.empty(0))
     if isinstance(input, Tensor):
@@ -78,7 +83,7 @@ def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
         example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
     mode = _Counter()
     with evaluating(net), torch.no_grad(), naming(net, mode.path), mode:
-        net(example)
+        answer(net, example)
     images = example.shape[0]
     return Count(
         macs=sum(mode.macs.values()) // images,
@@ -86,6 +91,21 @@ def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
         modules={path: macs // images for path, macs in mode.macs.items()},
         unknown=dict(mode.unknown),
     )
+
+
+def answer(net: nn.Module, images: Tensor) -> Any:
+    """What a net gives for images [N, C, H, W].
+
+    Raises:
+        InputError: it does not run on them.
+    """
+    try:
+        return net(images)
+    except Exception as error:  # whatever the user's code may raise
+        size = list(images.shape[1:])
+        raise InputError(
+            f"the net does not run on images of {size}: {first_line(error)}"
+        ) from error
 
 
 def readable(number: float, digits: int = 1) -> str:

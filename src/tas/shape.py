@@ -12,12 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .errors import ShapeError
+from .errors import ShapeError, first_line
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
 FORMAT = "tas-shape/1"
 RESIDUALS = ("free", "tied")
+MOST = 2**20  # channels, classes, blocks, or pixels of a side: more of them is a slip
+MOST_VALUES = 2**30  # of one image, which fill 4 GiB
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Shape:
         data["depths"] = _counts(data["depths"], "depths", source)
         if data["residual"] not in RESIDUALS:
             raise ShapeError(f"{source}: 'residual' is {data['residual']!r}, not 'free' or 'tied'")
-        _positive(data["classes"], "classes", source)
+        _count(data["classes"], "classes", source)
         for name in ("macs", "params"):
             if data.get(name) is not None:
                 _positive(data[name], name, source)
@@ -126,10 +128,8 @@ class Shape:
             raise ShapeError(f"'{path}' is not a shape file: it is not text") from None
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ShapeError(
-                f"'{path}' is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-            ) from None
+        except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
+            raise ShapeError(f"'{path}' is not JSON: {first_line(error)}") from None
         return cls.from_dict(data, source=f"'{path}'")
 
 
@@ -156,14 +156,22 @@ def _positive(value: Any, name: str, source: str) -> int:
     return value
 
 
+def _count(value: Any, name: str, source: str) -> int:
+    if _positive(value, name, source) > MOST:
+        raise ShapeError(f"{source}: '{name}' is {value}, more than {MOST}: is that a slip?")
+    return int(value)
+
+
 def _input(value: Any, source: str) -> tuple[int, int, int]:
     if not isinstance(value, (list, tuple)) or len(value) != 3:
         raise ShapeError(f"{source}: 'input' is {value!r}, not [channels, height, width]")
-    channels, height, width = (_positive(v, "input", source) for v in value)
+    channels, height, width = (_count(v, "input", source) for v in value)
+    if channels * height * width > MOST_VALUES:
+        raise ShapeError(f"{source}: 'input' is {list(value)}, an image of more than 2**30 values")
     return channels, height, width
 
 
 def _counts(value: Any, name: str, source: str) -> dict[str, int]:
     if not isinstance(value, dict):
         raise ShapeError(f"{source}: '{name}' is {value!r}, not an object of names and numbers")
-    return {str(k): _positive(v, f"{name}.{k}", source) for k, v in value.items()}
+    return {str(k): _count(v, f"{name}.{k}", source) for k, v in value.items()}

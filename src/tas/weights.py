@@ -1,7 +1,6 @@
 """Weights to and from files. A file is data, never code: safetensors, or ``weights_only=True``."""
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 __all__ = ["load_weights", "save_weights"]
 
@@ -33,13 +32,14 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             ``state_dict``, ``model`` or ``model_state_dict``.
 
     Raises:
-        InputError: the file cannot be read, holds more than tensors, or is of another net; the
-            module is then unchanged.
+        InputError: the file cannot be read, holds more than tensors or numbers that are not
+            finite, or is of another net; the module is then unchanged.
     """
     path = Path(path)
     found = _read(path)
     wanted = module.state_dict(keep_vars=True)
     _check(path, found, wanted)
+    _check_numbers(path, found, wanted)
     module.load_state_dict(found, strict=False)
 
 
@@ -50,14 +50,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"'{path}': no such file") from None
-    except pickle.UnpicklingError:
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"'{path}' cannot be read as weights: {first_line(error)}") from None
+    except Exception:  # whatever pickle may raise of a file that is not its own
         raise InputError(
-            f"'{path}' is refused: it holds more than tensors, and reading that could run code; "
-            "save its state dict alone, best as .safetensors"
+            f"'{path}' is refused: it holds no weights, or more than tensors, which could run "
+            "code; save the net's state dict alone, best as .safetensors"
         ) from None
-    except (OSError, RuntimeError, EOFError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
-        raise InputError(f"'{path}' cannot be read as weights: {reason}") from None
     return _state_dict(path, content)
 
 
@@ -74,7 +73,23 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
     for name, value in found.items():
         if not isinstance(value, Tensor):
             raise InputError(f"'{path}' holds no state dict: '{name}' is not a tensor")
+        if value.layout != torch.strided or value.is_meta:
+            kind = "has no values" if value.is_meta else "is sparse"
+            raise InputError(f"'{path}' cannot be used: '{name}' {kind}; save dense tensors")
     return found
+
+
+def _check_numbers(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Refuse what a training that failed leaves; a buffer, such as a mask, may well be infinite."""
+    for name, value in found.items():
+        sound = ~value.isnan()
+        if isinstance(wanted[name], nn.Parameter):
+            sound = value.to(wanted[name].dtype).isfinite()
+        if not sound.all():
+            raise InputError(
+                f"'{path}' holds weights that are NaN or infinite, in '{name}': "
+                "give those of a training that went well"
+            )
 
 
 def _check(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it, end to end, on the digits and on a folder of images."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,10 @@ def test_eval_says_what_the_run_said(finished: Path, capsys: pytest.CaptureFixtu
     result = json.loads((finished / "result.json").read_text())
     assert tested["accuracy"] == pytest.approx(result["rows"][-1]["accuracy"], abs=0.3)
     assert tested["pictures"] == 359
+    ratio = 100 * result["rows"][-1]["macs"] / result["rows"][0]["macs"]
+    table = printed(capsys, "eval", str(finished), "--precision", "fp32")
+    assert "unpruned" in table
+    assert f" {ratio:.1f} " in table
 
 
 def test_report_draws_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,14 +133,21 @@ def test_report_draws_again(finished: Path, capsys: pytest.CaptureFixture[str]) 
 def test_search_then_train_on_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     digits = load("digits")
     for i in range(120):
-        folder = tmp_path / "pictures" / f"digit-{int(digits.train.labels[i]) % 2}"
+        folder = tmp_path / "my pictures" / f"digit-{int(digits.train.labels[i]) % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(digits.train.pixels[i, 0].numpy()).save(folder / f"{i}.png")
-    data = ["--data", str(tmp_path / "pictures"), "--epochs", "1", "--batch-size", "32"]
+    short = ["--epochs", "1", "--batch-size", "32"]
+    data = ["--data", str(tmp_path / "my pictures"), "--image-size", "9", *short]
     found, trained = tmp_path / "found", tmp_path / "trained"
     main(["search", *data, "--what", "width", "--residual", "tied", "--out", str(found)])
+    next_command = capsys.readouterr().err.splitlines()[-1].removeprefix("train it: tas ")
     shape = Shape.load(found / "shape.json")
-    assert (shape.classes, shape.residual, shape.input) == (2, "tied", (1, 8, 8))
+    assert (shape.classes, shape.residual, shape.input) == (2, "tied", (1, 9, 9))
+    main([*shlex.split(next_command), *short, "--out", str(tmp_path / "as told")])
+    assert Shape.load(tmp_path / "as told" / "shape.json").macs == shape.macs
+    with pytest.raises(SystemExit):
+        main(["eval", str(found)])
+    assert f"train its shape by `tas train --shape {found}" in capsys.readouterr().err
     assert set(shape.depths.values()) == {3}
     teacher = ["--teacher", str(tmp_path / "teacher" / "model.safetensors")]
     main(["train", *data, "--net", "resnet20", "--out", str(tmp_path / "teacher")])

@@ -8,6 +8,7 @@ import pytest
 
 from tas.cli.main import main
 from tas.cli.options import RunOptions
+from tas.cli.runs import NOT_OF_THE_RUN
 from tas.nets import build, full_shape
 from tas.training import RunDir
 from tas.weights import save_weights
@@ -39,8 +40,15 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --precision fp64", "did you mean 'fp32'. choose from auto, fp32, bf16$"),
         ("run --ratios 0.5", r"--ratios '0.5': give a list such as \[0.5, 1.0\]"),
         ("run --ratios [0.5,-1]", r"the width ratios \[0.5, -1.0\]"),
-        ("run --seed -7", "--seed -7"),
+        ("run --seed -7", "--seed -7: give a whole number from 0 to 4294967295;.* where it is -1"),
+        ("run --seed 99999999999999999999", "--seed 99999999999999999999: give a whole number"),
+        ("split --seed 99999999999", "--seed 99999999999: give a whole number"),
+        ("run --padding -1", "--padding -1: give 0 pixels or more"),
+        ("search --jitter -1", "--jitter -1.0: give 0 or more"),
+        ("train --net resnet20 --workers -1", "--workers -1: give 0 or more"),
+        ("run --net torch.nn:ReLU", "the net 'torch.nn:ReLU' has no parameters to train"),
         ("run --device gpu", "unknown device 'gpu'.*choose from auto, cpu, cuda"),
+        ("run --config=", "--config holds '', no options: give a YAML file"),
         ("run --config none.yaml", "File does not exist: '.*none.yaml'"),
         ("run --net resnet2O", "unknown net 'resnet2O': did you mean 'resnet20'"),
         ("run --data cifr10", "unknown data set 'cifr10': did you mean 'cifar10'"),
@@ -59,8 +67,12 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("train --net resnet20 --accumulate 0", "--accumulate 0: must be at least 1"),
         ("search --bilevel false", "--bilevel is no option of the search of --preset quick.*paper"),
         ("run --preset paper --probes 4", "--probes is no option of the search of --preset paper"),
-        ("run --probes 4", "--probes is no option of the search from trained weights.*--trials"),
-        ("search --trials 4", "--trials is no option of the search from fresh weights.*--weights"),
+        ("run --probes 4", "--probes is no option.* from trained weights.*give --inherit false$"),
+        ("search --trials 4", "--trials is no option.* from fresh weights.*give trained --weights"),
+        ("run --inherit false --trials 4", "--trials is no option.*leave out --inherit false as"),
+        ("run --search-epochs 0", "--search-epochs 0: must be at least 1"),
+        ("run --ratios []", "--ratios is empty"),
+        ("search --split=", "--split is empty"),
         ("run --trials 0", "--trials 0: must be at least 1"),
         ("search --split none.json", "cannot read the split 'none.json'"),
         ("train", "either --net resnet20 or --shape"),
@@ -73,6 +85,8 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "--inherit and --weights both say what to start from",
         ),
         ("train --net resnet20 --teacher none.pt", "'none.pt': no such file"),
+        ("train --net traced_nets:Mixed", r"the net does not run on images of \[1, 8, 8\]"),
+        ("train --net torch.nn:Flatten", r"the net gives \[1, 64\] for one picture.*10 classes"),
         ("doctor --net torchvision:resnet19", "unknown net 'resnet19': did you mean 'resnet1"),
         ("doctor --net none:make", "cannot import the net 'none:make'.*package.module:function"),
         ("doctor --net traced_nets:Mixed --only [bloks]", "no module 'bloks'.*mean 'blocks"),
@@ -91,6 +105,17 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("eval none", "'none' holds no run"),
         ("macs", "tas macs needs one more word: a net's name"),
         ("macs resnet20 --input [3,32]", r"--input \[3, 32\]: give \[channels, height, width\]"),
+        ("macs resnet20 --input []", r"--input \[\]: give \[channels, height, width\]"),
+        ("doctor --net resnet20 --classes 0", "--classes 0: give 1 or more"),
+        (
+            "macs traced_nets:Mixed --input [1,8,8]",
+            r"does not run on images of \[1, 8, 8\]: .*3 channels",
+        ),
+        (
+            f"macs resnet20 --classes {10**30}",
+            f"the net resnet20: 'classes' is {10**30}, more than 1048576",
+        ),
+        ("macs resnet20 --input [3,900000000,9]", "'input' is 900000000, more than 1048576"),
         ("shapes C010-ResNet2O", "did you mean 'C010-ResNet20'"),
         ("split --fraction 2", "fraction 2.0"),
         ("report none", "'none' holds no run"),
@@ -115,6 +140,26 @@ def test_config_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     mistake(capsys, "run", "--config", str(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        (b"net: \xff\xfe\n", r"the config file '.*run.yaml' cannot be read: 'utf-8' codec"),
+        (b"epochs: " + b"9" * 5000, r"the config file '.*run.yaml' cannot be read: Exceeds"),
+        (b"", "--config holds '', no options: give a YAML file"),
+        (b"- net\n- 1", "--config holds '- net - 1', no options: give a YAML file"),
+        (b"net: null", "--net null: leave it out, or give a value"),
+        (b"what: null", "--what null: leave it out, or give a value"),
+    ],
+    ids=range(6),
+)
+def test_config_files_that_cannot_be_read(
+    content: bytes, pattern: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    assert re.search(pattern, mistake(capsys, "run", "--config", str(path)))
+
+
 def test_a_shape_that_does_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "shape.json"
     shape = full_shape("resnet20")
@@ -137,6 +182,16 @@ def test_weights_of_another_net(capsys: pytest.CaptureFixture[str], tmp_path: Pa
             )
             assert words in error
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("result", ["", "[]", "{}", '{"rows": 3}', '{"rows": [{"name": 1}]}'])
+def test_a_damaged_result(result: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = {"verb": "run"} | asdict(RunOptions())
+    RunDir.open(tmp_path, {k: v for k, v in config.items() if k not in NOT_OF_THE_RUN})
+    (tmp_path / "result.json").write_text(result)
+    error = mistake(capsys, "run", "--out", str(tmp_path))
+    assert re.search(r"result.json' is damaged \(.*\): remove it, and the same command", error)
+    assert (tmp_path / "result.json").read_text() == result
 
 
 def test_out_directories(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

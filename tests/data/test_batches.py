@@ -72,6 +72,23 @@ def denormalised(data: Data, images: Tensor) -> Tensor:
     return ((images * std + mean) * 255).round().to(torch.uint8)
 
 
+@pytest.mark.parametrize("given", [{"padding": -1}, {"jitter": -0.1}, {"jitter": float("nan")}])
+def test_pictures_cannot_be_varied_by_less_than_nothing(given: dict[str, float]) -> None:
+    ((name, value),) = given.items()
+    with pytest.raises(InputError, match=f"--{name} {value}: give 0 "):
+        Augment(**given)  # type: ignore[arg-type]
+
+
+def test_workers_and_seeds_are_checked() -> None:
+    data = pictures()
+    with pytest.raises(InputError, match="--workers -1: give 0 or more"):
+        batches(data, data.test, 8, augment=None, device="cpu", shuffle=False, workers=-1)
+    with pytest.raises(InputError, match="--workers -1: give 0 or more"):
+        load("digits", workers=-1)
+    with pytest.raises(InputError, match="--seed -1: give a whole number"):
+        cut(data, seed=-1)
+
+
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """36 pictures that stay there, of 20 x 20 pixels."""

@@ -16,7 +16,7 @@ from tas.data import (
     stratified_split,
     write_split,
 )
-from tas.errors import DataError
+from tas.errors import DataError, InputError
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
 
@@ -71,6 +71,13 @@ def test_a_subset_has_as_many_of_every_class() -> None:
     assert torch.cat([whole.weights, whole.logits]).sort().values.tolist() == list(range(count))
     with pytest.raises(DataError, match=r"--subset 1: .* at least 2 pictures of every class"):
         search_split(data, subset=1)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30, 1.5])
+def test_a_seed_is_one_that_every_generator_takes(digits: Data, seed: int) -> None:
+    with pytest.raises(InputError, match=f"--seed {seed}: give a whole number from 0 to 42949672"):
+        search_split(digits, seed=seed)
+    assert len(search_split(digits, seed=2**32 - 1).weights) == 719
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, 2.0])
@@ -130,7 +137,9 @@ def test_a_split_that_does_not_fit_is_refused(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "tas", "\x80"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", "tas", "\x80", "[" * 100_000, "9" * 5_000], ids=range(7)
+)
 def test_a_file_of_something_else_is_refused(tmp_path: Path, digits: Data, content: str) -> None:
     path = tmp_path / "split.json"
     path.write_bytes(content.encode("latin-1"))

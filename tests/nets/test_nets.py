@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,10 +74,10 @@ def test_any_image_size_runs(side: int) -> None:
     assert net.shape.macs is None  # counted for another input
 
 
-def test_a_reference_config_is_read(tmp_path: Path) -> None:
-    shape = nets.read_shape("C010-ResNet20")
-    channels = [3, *shape.widths.values()]
-    config = {
+def reference_config() -> dict[str, Any]:
+    """The published shape of ResNet-20, as the release writes it."""
+    channels = [3, *nets.read_shape("C010-ResNet20").widths.values()]
+    return {
         "dataset": ["str", "cifar"],
         "depth": ["int", "20"],
         "module": ["str", "ResNetBasicblock"],
@@ -88,6 +89,10 @@ def test_a_reference_config_is_read(tmp_path: Path) -> None:
         "xblocks": ["int", ["3", "3", "3"]],
         "estimated_FLOP": ["float", "22.444472"],
     }
+
+
+def test_a_reference_config_is_read(tmp_path: Path) -> None:
+    shape, config = nets.read_shape("C010-ResNet20"), reference_config()
     path = tmp_path / "C010-ResNet20.config"
     path.write_text(json.dumps(config))
     read = nets.read_shape(path)
@@ -104,6 +109,37 @@ def test_a_reference_config_is_read(tmp_path: Path) -> None:
     path.write_text('{"depth": 20}')
     with pytest.raises(ShapeError, match="not a config of the TAS release"):
         read_config(path, nets.ARCHITECTURES)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ShapeError, match="is not JSON"):
+        read_config(path, nets.ARCHITECTURES)
+
+
+WIDTHS = ["16"] * 20
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"xblocks": ["int", ["9", "3", "3"]]}, "keeps 9 blocks of 'stages.0', but resnet20 has 3"),
+        ({"xblocks": ["int", ["3", "0", "3"]]}, "'depths.stages.1' is 0, not a whole number of 1"),
+        ({"xblocks": ["int", ["3", "-1", "3"]]}, "'depths.stages.1' is -1, not a whole"),
+        ({"xblocks": ["float", ["3", "3", "3"]]}, "'depths.stages.0' is 3.0, not a whole"),
+        ({"xblocks": ["int", "3"]}, "'xchannels' and 'xblocks' must be lists"),
+        ({"xchannels": ["int", "5"]}, "'xchannels' and 'xblocks' must be lists"),
+        ({"xchannels": ["int", ["3", "0", *WIDTHS[2:]]]}, "'widths.stem' is 0, not a whole"),
+        ({"xchannels": ["int", ["3", "-4", *WIDTHS[2:]]]}, "'widths.stem' is -4, not a whole"),
+        ({"xchannels": ["float", ["3", "4.5", *WIDTHS[2:]]]}, "'input' is 3.0, not a whole"),
+        ({"class_num": ["int", "0"]}, "'classes' is 0, not a whole"),
+        ({"class_num": ["str", "ten"]}, "'classes' is 'ten', not a whole"),
+        ({"class_num": ["int", float("inf")]}, "not a config of the TAS release"),
+        ({"class_num": ["int", "9" * 5000]}, "not a config of the TAS release"),
+    ],
+)
+def test_a_reference_config_that_is_no_shape_is_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        parse_config(reference_config() | change, nets.ARCHITECTURES, "x.config")
+    assert "'x.config'" in str(caught.value)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +163,32 @@ def test_a_shape_that_does_not_fit_is_named(
     with pytest.raises(ShapeError) as caught:
         nets.build(shape)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"classes": 0}, "the net resnet20: 'classes' is 0, not a whole number of 1 or more"),
+        ({"classes": -3}, "'classes' is -3, not a whole number"),
+        ({"classes": 10**30}, f"'classes' is {10**30}, more than 1048576"),
+        ({"input": (3, 32)}, r"'input' is (3, 32), not [channels, height, width]"),
+        ({"input": (3, 32, 0)}, "'input' is 0, not a whole number"),
+    ],
+)
+def test_classes_and_images_that_cannot_be_are_refused(given: dict[str, Any], words: str) -> None:
+    for name in ("resnet20", "traced_nets:Mixed"):
+        with pytest.raises(ShapeError) as caught:
+            nets.build(name, **given)
+        assert words.replace("resnet20", name) in str(caught.value)
+
+
+def test_a_net_that_fits_no_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't allocate memory: you tried to allocate much\nand so on")
+
+    monkeypatch.setattr(nets, "ResNet", refuse)
+    with pytest.raises(InputError, match=r"^the net resnet20 cannot be built: .*allocate much$"):
+        nets.build("resnet20")
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -79,6 +79,12 @@ def test_a_net_that_has_been_trained_holds_results_that_are_no_parameters() -> N
     assert [choice.name for choice in trace(old, example()).widths] == ["back"]
 
 
+def test_a_net_of_one_score_can_be_searched() -> None:
+    net = Base()
+    net.head = nn.Linear(12, 1)
+    assert {choice.name for choice in trace(net, example()).widths} == {"stem", "wide", "back"}
+
+
 def test_parameters_without_a_layer_give_widths_their_names() -> None:
     space = trace(Functions(), example())
     assert [choice.name for choice in space.widths] == ["weights.0", "weights.1"]

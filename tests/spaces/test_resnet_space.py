@@ -77,6 +77,11 @@ def test_expected_cost_is_the_mean_over_samples(
     assert standard_error < 0.02 * expected  # or the comparison would mean nothing
 
 
+def test_pictures_so_small_that_a_pixel_is_left() -> None:
+    shape = nets.full_shape("resnet18", 10, (3, 32, 32))
+    assert resnet_space(shape).full_cost() == nets.measured(shape).macs
+
+
 def test_a_choice_on_both_sides_counts_its_square() -> None:
     from tas.space import Term, WidthChoice
 

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from tas.errors import InputError
-from tas.training import accelerator, pick_precision
+from tas.training import accelerator, pick_precision, place
+from tas.training.hardware import prepare, release
 from tas.training.norms import synchronise
 
 
@@ -51,3 +53,32 @@ def test_a_norm_of_its_own_kind_cannot_be_synchronised():
     with pytest.raises(InputError, match="--sync-norms: '1' is a Own"):
         synchronise(net, torch.device("cpu"))
     assert type(net[0]) is torch.nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side", "padding"),
+    [(3, 2, 1, 1), (7, 2, 1, 3), (3, 4, 2, 1), (3, 2, 1, 2), (1, 2, 1, 0), (3, 2, 5, 1)],
+)
+def test_bf16_gradients_of_strides_beyond_the_picture_are_those_of_fp32(
+    kernel, stride, side, padding
+):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(32, 64, kernel, stride, padding)
+    images = torch.randn(64, 32, side, side)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        where = accelerator("cpu", precision)
+        net = nn.Sequential(conv)
+        prepared = prepare(where, net)
+        for _ in range(3):  # what stands in memory is another each time
+            torch.full((conv.weight.numel() * 4,), 1e30, dtype=torch.bfloat16)
+            net.zero_grad()
+            output = prepared(place(images, where.device))
+            output.float().square().sum().backward()
+            found.setdefault(precision, []).append((output.float(), conv.weight.grad.clone()))
+        release(where, net)
+    assert "forward" not in vars(conv)
+    for output, gradient in found["bf16"]:
+        expected, true = found["fp32"][0]
+        torch.testing.assert_close(output, expected, rtol=0.05, atol=0.05)
+        assert (gradient - true).norm() < 0.02 * true.norm()

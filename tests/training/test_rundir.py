@@ -101,6 +101,28 @@ def test_a_finished_run_is_never_overwritten(tmp_path):
     assert again.result == {"rows": [1]}
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000, "\x80"], ids=range(5))
+def test_a_damaged_result_is_named(tmp_path, content):
+    out = RunDir.open(tmp_path, CONFIG)
+    (tmp_path / "result.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=r"result.json' is damaged \(.+\): remove it, and"):
+        out.result  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"phase": "sea', '{"phase": {"a": 1}', "5", "\x80}", "[" * 9999]
+)
+def test_a_damaged_line_of_the_log_is_left_out(tmp_path, broken):
+    out = RunDir.open(tmp_path, CONFIG)
+    out.log({"phase": "search", "epoch": 1})
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(broken.encode("latin-1") + b"\n")
+    out.log({"phase": "search", "epoch": 2})
+    assert [line["epoch"] for line in out.log_lines] == [1, 2]
+    out.keep_log("teacher", [])
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
 def test_the_log_of_one_phase_is_replaced(tmp_path):
     out = RunDir.open(tmp_path, CONFIG)
     for phase in ("teacher", "search"):

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
-from ..errors import InputError
 from ..macs import readable
-from ..spaces import RATIOS, TracedSpace, trace
+from ..spaces import FINE_RATIOS, TracedSpace, trace
+from . import runs
 from .options import DoctorOptions
 
 __all__ = ["main"]
@@ -22,11 +22,7 @@ FEW = 4  # candidates, or modules, that are printed; of more, the first and the 
 
 
 def main(options: DoctorOptions) -> None:
-    image = tuple(options.input) if options.input else None
-    if image is not None and (len(image) != 3 or min(image) < 1):
-        raise InputError(
-            f"--input {options.input}: give [channels, height, width], e.g. [3, 32, 32]"
-        )
+    image = runs.asked_input(options)
     started = time.perf_counter()
     shape = nets.full_shape(options.net, options.classes, image)
     net = nets.build(shape)
@@ -36,7 +32,7 @@ def main(options: DoctorOptions) -> None:
         ignore=options.ignore or (),
         only=options.only or (),
         round_to=options.round_to,
-        ratios=options.ratios or RATIOS,
+        ratios=FINE_RATIOS if options.ratios is None else options.ratios,
         name=options.net,
     )
     seconds = time.perf_counter() - started

@@ -33,7 +33,9 @@ def main(options: EvalOptions) -> None:
         print(json.dumps({**tested, **figures}))
         return
     row: dict[str, Any] = {"macs": counted.macs, "params": counted.params}
-    runs.print_rows([runs.row(str(name), **row, accuracy=tested["accuracy"])])
+    full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
+    row = runs.row(str(name), **row, accuracy=tested["accuracy"])
+    runs.print_rows(runs.below_unpruned(row, full))
     print(f"loss {tested['loss']:.4f} on {len(data.test):,} test pictures of {data.name}")
 
 
@@ -47,6 +49,11 @@ def _of_run(options: EvalOptions) -> EvalOptions:
     if config is None:
         raise InputError(f"'{path}' holds no run: it has no config.yaml")
     shape, weights = path / "shape.json", path / "model.safetensors"
+    if not weights.is_file() and (path / "result.json").is_file():
+        raise InputError(
+            f"the search in '{path}' was from fresh weights and left no trained net: train its "
+            f"shape by `tas train --shape {shape}`"
+        )
     if not weights.is_file():
         raise InputError(f"the run in '{path}' is not finished: it has no model.safetensors")
     defaults = EvalOptions()

@@ -3,7 +3,6 @@
 import json
 
 from .. import nets
-from ..errors import InputError
 from ..macs import count
 from . import runs
 from .options import MacsOptions
@@ -12,14 +11,8 @@ __all__ = ["main"]
 
 
 def main(options: MacsOptions) -> None:
-    if options.input and (len(options.input) != 3 or min(options.input) < 1):
-        raise InputError(
-            f"--input {options.input}: give [channels, height, width], e.g. [3, 32, 32]"
-        )
-    if options.classes is not None and options.classes < 1:
-        raise InputError(f"--classes {options.classes}: give 1 or more")
+    image = runs.asked_input(options)
     shape = nets.read_shape(options.what)
-    image = (options.input[0], options.input[1], options.input[2]) if options.input else None
     shape = shape.replace(classes=options.classes or shape.classes, input=image or shape.input)
     counted = count(nets.build(shape), shape.input)
     if options.json:

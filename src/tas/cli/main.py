@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import MISSING, fields
 from importlib import import_module
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
 from .. import __version__, processes
-from ..errors import TasError, nearest, one_of
+from ..errors import TasError, first_line, nearest, one_of
 from . import options as verb_options
 
 __all__ = ["main"]
@@ -79,6 +79,12 @@ class Parser(ArgumentParser):
 
     given: Sequence[str] = ()  # the words of the command, for advice that depends on the verb
 
+    def parse_path(self, cfg_path: Any, *given: Any, **how: Any) -> Any:
+        try:
+            return super().parse_path(cfg_path, *given, **how)
+        except ValueError as error:  # it is not text, or holds a number without end
+            fail(f"the config file '{cfg_path}' cannot be read: {first_line(error)}")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self._advice(message))
 
@@ -97,6 +103,9 @@ class Parser(ArgumentParser):
                 f.metadata["help"] for f in fields(VERBS[found[1]][0]) if f.name == found[2]
             )
             return f"tas {found[1]} needs one more word: {text}"
+        if found := re.search(r"Unexpected config:(.*)", message, re.DOTALL):
+            held = " ".join(found[1].split())[:40]
+            return f"--config holds '{held}', no options: give a YAML file of them, as budget: 0.5"
         if found := re.match(r'Parser key "(\w+)":', message):
             return self._bad_value(found[1], message)
         if found := re.search(r"does not accept option '(.*?)'", message):
@@ -139,6 +148,9 @@ def _main(given: Sequence[str]) -> None:
     verb = parsed["verb"]
     kind = VERBS[verb][0]
     chosen = kind(**{f.name: parsed[verb][f.name] for f in fields(kind)})
+    for name, hint in get_type_hints(kind).items():
+        if getattr(chosen, name) is None and type(None) not in get_args(hint):
+            fail(f"--{name.replace('_', '-')} null: leave it out, or give a value")
     try:
         import_module(f".{verb}", __package__).main(chosen)
     except TasError as error:

@@ -37,6 +37,9 @@ class Plan:
         Args:
             inheriting: the search is to start from trained weights.
         """
+        for name in ("ratios", "only", "split"):
+            if getattr(options, name) in ([], ""):
+                raise InputError(f"--{name} is empty: leave it out, or say what it is to be")
         if options.split and options.subset is not None:
             raise InputError("--split names the pictures: give --subset to `tas split` instead")
         data = runs.load_data(options)
@@ -81,8 +84,9 @@ class Plan:
         cost = found.shape.macs if found.unit == "macs" else found.shape.params
         assert cost is not None
         depths = " + ".join(str(depth) for depth in found.shape.depths.values())
+        blocks = f"{depths} blocks and " if depths else ""
         used = f"{100 * cost / found.budget:.1f} % of the budget"
-        runs.say(f"found a net of {depths} blocks and {cost:,} {found.unit}, {used}")
+        runs.say(f"found a net of {blocks}{cost:,} {found.unit}, {used}")
         return found
 
     def notes(self) -> list[str]:

@@ -25,12 +25,15 @@ from ..errors import InputError
 from ..jobs import Trained, evaluate
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
+from ..seeds import check_seed
 from ..shape import Shape
 from ..training import ProbeOptions, RunDir, SearchOptions, TrainOptions, TrialOptions
 from . import ending
 
 __all__ = [
     "Run",
+    "asked_input",
+    "below_unpruned",
     "chosen_augment",
     "chosen_recipe",
     "chosen_seed",
@@ -66,6 +69,7 @@ class Run:
         A seed of -1 is drawn, or is the one with which the run was begun.
         """
         training.accelerator(options.device, options.precision or "auto")  # or an error, now
+        chosen_augment(options)  # likewise
         name = Path(str(options.data)).name
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = processes.agreed(Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}"))
@@ -73,8 +77,8 @@ class Run:
         recorded = processes.by_first(lambda: RunDir.recorded(path))
         if options.seed == -1 and recorded and isinstance(recorded.get("seed"), int):
             config["seed"] = recorded["seed"]
-        if "budget" in config:  # a number in a config file, text on the command line
-            config["budget"] = str(config["budget"])
+        if "budget" in config:
+            config["budget"] = _as_text(config["budget"])
         config = {"verb": verb, **config, "seed": processes.agreed(chosen_seed(config["seed"]))}
         directory = RunDir.open(path, config)
         finished = processes.agreed(directory.finished)
@@ -134,7 +138,10 @@ class Run:
         if not processes.is_first():
             return
         result = self.directory.result
-        print_rows(result["rows"])
+        try:
+            print_rows(result["rows"])
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self.directory.damaged(error) from None
         report = html(self.directory.path)
         print(f"report: {report}")
 
@@ -178,11 +185,10 @@ def load_data(options: Any) -> Data:
 
 def chosen_seed(seed: int) -> int:
     """The seed, or for -1 one that is drawn and printed."""
-    if seed < -1:
-        raise InputError(f"--seed {seed}: give 0 or more, or -1 to draw one")
     if seed == -1:
         seed = random.SystemRandom().randrange(100_000)
         say(f"seed {seed}")
+    check_seed(seed)
     return seed
 
 
@@ -209,6 +215,8 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
             if "batch_size" in search:  # else the batches differ as they did before
                 search["lr"] *= base.student.batch_size / base.search.batch_size
         if options.search_epochs is not None:
+            if options.search_epochs < 1:
+                raise InputError(f"--search-epochs {options.search_epochs}: must be at least 1")
             search["epochs"] = options.search_epochs
     return replace(
         base,
@@ -222,7 +230,8 @@ def _check_method(options: Any, search: SearchOptions | ProbeOptions | TrialOpti
     """An option of a search that this one does not use is a mistake, not to be passed over."""
     names = {kind: {f.name for f in fields(kind)} for kind in _SEARCHES}
     used = names[type(search)]
-    if hasattr(options, "search_epochs"):  # the trainings that come with it take these
+    whole_run = hasattr(options, "search_epochs")
+    if whole_run:  # the trainings that come with it take these
         used |= {f.name for f in fields(TrainOptions)}
     for name in sorted(set().union(*names.values()) - used):
         if getattr(options, name, None) is None:
@@ -236,13 +245,33 @@ def _check_method(options: Any, search: SearchOptions | ProbeOptions | TrialOpti
                 f"choose --preset {' or '.join(presets)}",
             )
         elif isinstance(search, TrialOptions):
-            this, advice = "from trained weights, by trials", "give --trials"
+            this = "from trained weights, by trials"
+            advice = "give --inherit false" if whole_run else "leave out --weights as well"
         else:
-            this, advice = "from fresh weights, by probes", "give trained --weights"
+            this = "from fresh weights, by probes"
+            advice = "leave out --inherit false as well" if whole_run else "give trained --weights"
         raise InputError(
             f"--{name.replace('_', '-')} is no option of the search {this}: "
             f"leave it out, or {advice}"
         )
+
+
+def asked_input(options: Any) -> tuple[int, int, int] | None:
+    """``--input``, checked as ``--classes`` is; None where it was not given."""
+    given = options.input
+    if given is not None and (len(given) != 3 or min(given) < 1):
+        raise InputError(f"--input {given}: give [channels, height, width], e.g. [3, 32, 32]")
+    if options.classes is not None and options.classes < 1:
+        raise InputError(f"--classes {options.classes}: give 1 or more")
+    return None if given is None else (given[0], given[1], given[2])
+
+
+def _as_text(budget: str | float) -> str:
+    """A budget as it is recorded: 0.50 is 0.5, and a number in a config file is that of a text."""
+    try:
+        return str(float(budget))
+    except ValueError:  # such as 22.4M
+        return str(budget)
 
 
 def _given(options: Any, target: TrainOptions | SearchOptions) -> dict[str, Any]:
@@ -270,7 +299,7 @@ def tested(net: nn.Module, data: Data, options: Any) -> dict[str, float]:
     return evaluate(
         net,
         data,
-        batch_size=options.batch_size or 256,
+        batch_size=256 if options.batch_size is None else options.batch_size,
         device=options.device,
         precision=options.precision or "auto",
         workers=options.workers,
@@ -288,6 +317,13 @@ def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any
             "seconds": trained.history.seconds,
         }
     return {"name": name, **figures, **more}
+
+
+def below_unpruned(net: dict[str, Any], full: Shape) -> list[dict[str, Any]]:
+    """The row of a net, below that of its unpruned net where it is a smaller one."""
+    if net["macs"] == full.macs and net["params"] == full.params:
+        return [net]
+    return [row("unpruned", macs=full.macs, params=full.params), net]
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:

@@ -1,5 +1,7 @@
 """``tas search``: the shape within a budget, and the weights that its net inherits."""
 
+import shlex
+
 from .. import nets, training
 from ..data import batches
 from ..errors import InputError
@@ -27,7 +29,8 @@ def main(options: SearchVerbOptions) -> None:
     with run.interruptible():
         found = plan.search(run)
         notes = plan.notes()
-        training_on = f"--data {options.data} --shape {run.directory.shape}"
+        command = ["tas", "train", "--data", options.data, *_how(options)]
+        command += ["--shape", str(run.directory.shape)]
         if found.supernet is not None or options.weights:
             small = found.derive(inherit=True)
             # The norms saw other mixtures of channels; these are taken on its own.
@@ -48,7 +51,7 @@ def main(options: SearchVerbOptions) -> None:
             training.recompute_norm_statistics(small, pictures, device=options.device)
             run.directory.save_model(small)
             notes.append(NOTE)
-            training_on += f" --weights {run.directory.model}"
+            command += ["--weights", str(run.directory.model)]
         rows = [
             runs.row("unpruned", macs=plan.full.macs, params=plan.full.params),
             runs.row(
@@ -60,4 +63,15 @@ def main(options: SearchVerbOptions) -> None:
         ]
         run.finish({**plan.facts(), "rows": rows, "notes": notes})
         run.show()
-        runs.say(f"train it: tas train {training_on}")
+        runs.say(f"train it: {shlex.join(command)}")
+
+
+def _how(options: SearchVerbOptions) -> list[str]:
+    """What else of the command says which pictures these are, and how nets are trained."""
+    given = []
+    for name in ("data_dir", "image_size", "in_memory", "preset"):
+        value = getattr(options, name)
+        if value != getattr(SearchVerbOptions(), name):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            given += [f"--{name.replace('_', '-')}", text]
+    return given

@@ -4,7 +4,7 @@ from torch import nn
 
 from .. import nets
 from ..errors import InputError
-from ..jobs import train
+from ..jobs import check_net, train
 from ..shape import Shape
 from . import runs
 from .options import TrainVerbOptions
@@ -40,6 +40,15 @@ def main(options: TrainVerbOptions) -> None:
     if options.weights:
         start = nets.load(shape, options.weights, data.classes, data.input)
 
+    # Now, and not when there is a directory.
+    if teacher is not None:
+        check_net(teacher, data, "teacher")
+    if not options.inherit:
+        built = (
+            start if isinstance(start, nn.Module) else nets.build(name, data.classes, data.input)
+        )
+        check_net(built, data, "net")
+
     run = runs.Run.open("train", options, name)
     if run.finished:
         run.show()
@@ -58,13 +67,13 @@ def main(options: TrainVerbOptions) -> None:
         as_trained = shape.replace(classes=data.classes, input=data.input)
         run.directory.save_shape(nets.measured(as_trained))
         how = "distilled" if teacher and recipe.student.distils else "trained"
-        full = nets.full_shape(shape.net, data.classes, data.input)
+        full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
         run.finish(
             {
                 "net": name,
                 "data": data.name,
-                "rows": [runs.row(f"{name}, {how}", trained)],
-                "full_shape": nets.measured(full).to_dict(),
+                "rows": runs.below_unpruned(runs.row(f"{name}, {how}", trained), full),
+                "full_shape": full.to_dict(),
                 "notes": [*data.notes, "Accuracy: percent of the test pictures, last epoch."],
             }
         )

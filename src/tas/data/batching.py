@@ -5,7 +5,7 @@ import torch
 from .disk import FileBatches
 from .memory import ImageBatches
 from .parts import Data, Images, Part
-from .pictures import cpus
+from .pictures import check_workers, cpus
 from .schedule import Augment, Batches, Schedule
 
 
@@ -33,8 +33,10 @@ def batches(
     epoch may be smaller, and empty on some processes where it has fewer pictures than those.
     ``workers`` processes decode what is on disk (default: one per CPU core, 16 at most).
 
-    Raises ``InputError`` where the batch size does not fit the part or the processes.
+    Raises ``InputError`` where the batch size does not fit the part or the processes, and where the
+    seed is not from 0 to 2**32 - 1 or ``workers`` is below 0.
     """
+    check_workers(workers)
     schedule = Schedule(len(part), batch_size, shuffle, drop_last, seed, rank, world)
     if isinstance(part, Images):
         return ImageBatches(data, part, schedule, augment, torch.device(device))

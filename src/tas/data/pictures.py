@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, InputError
 from ..processes import on_this_machine
 
 Image.init()
@@ -36,6 +36,12 @@ def cpus() -> int:
     else:
         cores = os.cpu_count() or 1
     return max(1, cores // on_this_machine())
+
+
+def check_workers(workers: int | None) -> None:
+    """Raise ``InputError`` where there are to be less than no workers."""
+    if workers is not None and workers < 0:
+        raise InputError(f"--workers {workers}: give 0 or more, or leave it out: one per CPU core")
 
 
 def probe(path: str) -> tuple[bool, tuple[int, int]]:

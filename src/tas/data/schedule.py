@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..seeds import check_seed
 from .parts import Data
 
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
@@ -27,12 +28,20 @@ class Augment:
     height, 4 at 32 pixels), cropped back at random, and mirrored half of the time. Pictures on
     disk are cut out at a random place and size (``crop``), mirrored, and their brightness, contrast
     and saturation changed by up to the ratio ``jitter``.
+
+    Raises ``InputError`` where ``padding`` or ``jitter`` is below 0.
     """
 
     padding: int | None = None
     flip: bool | None = None  # default: what the data set says
     crop: bool = True
     jitter: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.padding is not None and not self.padding >= 0:
+            raise InputError(f"--padding {self.padding}: give 0 pixels or more")
+        if not self.jitter >= 0:  # a NaN is refused too
+            raise InputError(f"--jitter {self.jitter}: give 0 or more, e.g. 0.4")
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Schedule:
     world: int = 1
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         # To measure, shares may differ; gradients are means over shares of equal size.
         if self.batch_size < 1 or (self.drop_last and self.batch_size % self.world):
             raise InputError(

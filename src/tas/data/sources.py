@@ -13,7 +13,7 @@ from ..errors import DataError, one_of
 from . import cifar, digits, fashion, folder
 from .official import default_folder, find, not_found
 from .parts import NAMES, Data, Images, Part
-from .pictures import cpus
+from .pictures import check_workers, cpus
 
 _IMAGENET_LAYOUTS = ("", "imagenet", "ILSVRC2012")
 _IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -43,9 +43,11 @@ def load(
     chooses the test part of a set that has none: leave it alone between runs that are compared.
     Nothing is ever written beside the data.
 
-    Raises ``DataError`` where the data are missing, damaged or not what their name says.
+    Raises ``DataError`` where the data are missing, damaged or not what their name says, and
+    ``InputError`` where ``workers`` is below 0.
     """
     name = str(name)
+    check_workers(workers)
     if image_size is not None and image_size < 1:
         raise DataError(f"image size {image_size}: it is in pixels, e.g. 32 or 224")
     load_folder = partial(

@@ -14,7 +14,8 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, first_line
+from ..seeds import check_seed
 from .parts import NAMES, Data
 
 FORMAT = "tas-split/1"
@@ -37,8 +38,10 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 
     Returns the sorted int64 indices of the first (``fraction`` of all) and of the second side,
     each at least as large as the number of classes. Raises ``DataError`` where a class has a
-    single picture, and where ``fraction`` is not between 0 and 1.
+    single picture, and where ``fraction`` is not between 0 and 1; ``InputError`` where the seed is
+    not from 0 to 2**32 - 1.
     """
+    check_seed(seed)
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: a split needs a number between 0 and 1, e.g. 0.5")
     counts = labels.bincount()
@@ -107,14 +110,15 @@ def read_split(path: str | Path, data: Data) -> Split:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read the split '{path}': {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"'{path}' is not a split file (no JSON: {error})") from error
+    except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
+        reason = first_line(error)
+        raise DataError(f"'{path}' is not a split file (no JSON: {reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"'{path}' is not a split file: `tas split` writes one ({FORMAT})")
     split = Split(
         data=_field(path, content, "data", str),
         seed=_field(path, content, "seed", int),
-        fraction=float(_field(path, content, "fraction", (int, float))),
+        fraction=_field(path, content, "fraction", (int, float)),
         count=_field(path, content, "count", int),
         weights=_indices(path, content, "weights"),
         logits=_indices(path, content, "logits"),

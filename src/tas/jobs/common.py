@@ -2,16 +2,26 @@
 
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .. import data as data_room
 from .. import training
 from ..data import Augment, Data
 from ..errors import InputError
+from ..macs import answer, evaluating
+from ..nets import ResNet
 from ..shape import Shape
 from ..training import Classification, Distillation, SearchOptions, TrainOptions
 
-__all__ = ["check_fits", "given_data", "learning", "training_batches", "unvaried_batches"]
+__all__ = [
+    "check_fits",
+    "check_net",
+    "given_data",
+    "learning",
+    "training_batches",
+    "unvaried_batches",
+]
 
 
 def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
@@ -33,6 +43,24 @@ def check_fits(shape: Shape, data: Data, name: str) -> None:
         raise InputError(
             f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
             f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
+        )
+
+
+def check_net(net: nn.Module, data: Data, name: str) -> None:
+    """Raise ``InputError`` where a net does not take the pictures or gives no scores of their
+    classes; one of ours is asked for its shape, any other is run on one picture."""
+    if isinstance(net, ResNet):
+        check_fits(net.shape, data, name)
+        return
+    first = next(net.parameters(), torch.empty(0))
+    picture = torch.zeros(1, *data.input, device=first.device, dtype=first.dtype)
+    with evaluating(net), torch.no_grad():
+        scores = answer(net, picture)
+    if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
+        got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise InputError(
+            f"the {name} gives {got} for one picture, but '{data.name}' has {data.classes} "
+            f"classes: give one that returns scores of [1, {data.classes}]"
         )
 
 

@@ -12,7 +12,9 @@ from .. import data as data_room
 from .. import nets, processes, training
 from ..data import Data
 from ..derive import derive
+from ..errors import InputError
 from ..importance import channel_ranking
+from ..nets import ResNet
 from ..reconstruction import Reader, Reading, cut_by, readings, selection
 from ..shape import Shape
 from ..space import Space
@@ -39,9 +41,21 @@ def ranked(space: Space, batches: data_room.Batches, device: str) -> Space:
 def inherited(
     shape: Shape, teacher: nn.Module, data: Data, batches: data_room.Batches, device: str
 ) -> nn.Module:
-    """The net of a shape, with the weights of the unpruned one that matter most."""
+    """The net of a shape, with the weights of the unpruned one that matter most.
+
+    Raises:
+        InputError: the teacher is not the unpruned net.
+    """
     shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
     if not nets.is_named(shape.net):
+        full = nets.full_shape(shape.net, data.classes, data.input)
+        own = teacher.shape if isinstance(teacher, ResNet) else None
+        if own is None or (own.net, own.widths, own.depths) != (full.net, full.widths, full.depths):
+            pruned = "a pruned " if own and own.net == full.net else ""
+            raise InputError(
+                f"the teacher is {pruned}{own.net if own else type(teacher).__name__}: a shape of "
+                f"{shape.net} inherits from the whole {shape.net}"
+            )
         return derive(shape, *_sorted(teacher, data.input, batches, device))
     structure = _structure(teacher, data.input)
     return cut_by(teacher, structure, shape, *_learnt(teacher, structure, batches, device))

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from .. import training
 from ..response import design, fit_logits
 from ..sampling import states_near
+from ..seeds import SEEDS
 from ..shape import Shape
 from ..space import Space
 from ..training import History, ProbeOptions
@@ -47,7 +48,7 @@ def side_by_side(name: str, shapes: Sequence[Shape], train: Training, seed: int)
         seed: of what comes before the first.
     """
     jobs = [
-        partial(train, f"{name}-{i:02d}-of-{len(shapes):02d}", shape, seed + i)
+        partial(train, f"{name}-{i:02d}-of-{len(shapes):02d}", shape, (seed + i) % SEEDS)
         for i, shape in enumerate(shapes, start=1)
     ]
     return training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])

@@ -16,6 +16,7 @@ from ..data import Augment, Batches, Data, Part
 from ..errors import InputError
 from ..masked import MaskedSupernet
 from ..recipes import quick
+from ..seeds import SEEDS, check_seed
 from ..shape import Shape
 from ..space import Space
 from ..spaces import ResNetSpace, TracedSpace
@@ -147,13 +148,14 @@ def search(
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
         ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
-        seed: of weights, draws and split.
+        seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
         out: a run directory to log, to keep checkpoints in, and to continue from.
 
     Raises:
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
+    check_seed(seed)
     data = given_data(data, device, workers, progress)
     if options is None:
         fresh = isinstance(net, str) or (isinstance(net, Space) and net.original is None)
@@ -173,7 +175,8 @@ def search(
     limit = space.budget(budget, unit)
     if not space.widths and not space.depths:
         raise InputError("there is nothing to search: every choice has one candidate")
-    fraction = fraction or (0.5 if isinstance(options, SearchOptions) else 0.8)
+    if fraction is None:
+        fraction = 0.5 if isinstance(options, SearchOptions) else 0.8
     split = split or data_room.search_split(data, fraction, seed, subset)
     job = _Job(
         space,
@@ -226,9 +229,8 @@ class _Job:
         task = training.Search(supernet, options, float(self.limit))
         weights, logits = self.sides
         if options.bilevel:
-            halves = training.Paired(
-                self.batches(weights, self.seed), self.batches(logits, self.seed + 1)
-            )
+            other = (self.seed + 1) % SEEDS
+            halves = training.Paired(self.batches(weights, self.seed), self.batches(logits, other))
             history = self.fit(task, halves, seed=self.seed)
         else:
             history = self.fit(task, self.batches(self.data.train, self.seed), seed=self.seed)

@@ -43,6 +43,10 @@ def search_space(
     """
     if isinstance(net, Space):
         return net
+    if not isinstance(net, (str, nn.Module)):
+        raise InputError(
+            f"the net is {net!r}: give a torch.nn.Module, a name such as 'resnet20', or a Space"
+        )
     paper = isinstance(options, SearchOptions)
     inheriting = inheriting or isinstance(net, ResNet)
     if widths_per is None:
@@ -55,27 +59,38 @@ def search_space(
             raise InputError(
                 "--ignore, --only and --round-to are for nets that are traced, not for our own"
             )
+        if ratios is None:
+            ratios = RATIOS if paper else FINE_RATIOS if inheriting else WIDE_RATIOS
         space = resnet_space(
             _unpruned(net, data),
             what=what,
             residual=residual or ("free" if paper else "tied"),
-            ratios=ratios or (RATIOS if paper else FINE_RATIOS if inheriting else WIDE_RATIOS),
+            ratios=ratios,
         )
         if isinstance(net, ResNet) and not paper:
             space = space.starting_from(net)
     else:
         if residual not in (None, "tied"):
             raise InputError(f"--residual {residual}: the space of a traced net is always tied")
+        if ratios is None:
+            ratios = RATIOS if paper else FINE_RATIOS
         model = _fresh(net, data) if isinstance(net, str) else net
+        first = next(model.parameters(), None)
+        name = name or (net if isinstance(net, str) else "")
+        if first is None:
+            raise InputError(
+                f"the net '{name or type(model).__name__}' has no parameters to train: "
+                "give one that has, such as torchvision:mobilenet_v2"
+            )
         space = trace(
             model,
-            torch.zeros(1, *data.input, device=next(model.parameters()).device),
+            torch.zeros(1, *data.input, device=first.device),
             ignore=ignore,
             only=only,
             round_to=round_to,
-            ratios=ratios or (RATIOS if paper else FINE_RATIOS),
+            ratios=ratios,
             what=what,
-            name=name or (net if isinstance(net, str) else ""),
+            name=name,
         )
         check_fits(space.unpruned, data, "net")
     return space if widths_per == "layer" else space.grouped(kinds=widths_per == "kind")

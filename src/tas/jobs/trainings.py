@@ -10,11 +10,10 @@ from .. import nets, training
 from ..data import Augment, Data
 from ..errors import InputError
 from ..macs import count
-from ..nets import ResNet
 from ..recipes import quick
 from ..shape import Shape
 from ..training import History, RunDir, TrainOptions
-from .common import check_fits, given_data, learning, training_batches, unvaried_batches
+from .common import check_net, given_data, learning, training_batches, unvaried_batches
 from .inherit import inherited
 
 __all__ = ["Trained", "evaluate", "train"]
@@ -84,9 +83,11 @@ def train(
             raise InputError("--inherit: there is no net to inherit from: give its --teacher")
         else:
             net = inherited(nets.read_shape(net), teacher, data, batches, device)
-    for module, name in ((net, "net"), (teacher, "teacher")):
-        if isinstance(module, ResNet):
-            check_fits(module.shape, data, name)
+    check_net(net, data, "net")
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError("the net has no parameter to train: all are frozen, or there are none")
+    if teacher is not None:
+        check_net(teacher, data, "teacher")
     history = training.fit(
         learning(net, teacher, options),
         batches,
@@ -113,8 +114,7 @@ def evaluate(
 ) -> dict[str, float]:
     """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
     data = given_data(data, device, workers, progress)
-    if isinstance(net, ResNet):
-        check_fits(net.shape, data, "net")
+    check_net(net, data, "net")
     options = TrainOptions(batch_size=batch_size, precision=precision)
     batches = unvaried_batches(data, data.test, options, device, workers)
     return training.evaluate(net, batches, device=device, precision=precision)

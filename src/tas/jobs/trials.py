@@ -79,7 +79,11 @@ class _Search:
         self.answers = self.asked(space.unpruned)
         self.count = len(generations(options.trials))
         known = processes.by_first(lambda: out.log_lines if out else [])
-        self.known = [line for line in known if line["phase"] == PHASE]
+        known = [line for line in known if line.get("phase") == PHASE]
+        # A line may be damaged and missing: what stands behind the gap is asked again.
+        self.known = [line for n, line in enumerate(known, start=1) if line.get("epoch") == n]
+        if out:
+            out.keep_log(PHASE, self.known)
         self.lines: list[dict[str, Any]] = []
         self.bar = PhaseProgress(
             PHASE,

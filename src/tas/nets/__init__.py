@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import InputError, one_of
+from ..errors import InputError, first_line, one_of
 from ..macs import count
 from ..shape import Shape
 from ..tracing import analyse, cut_to
@@ -49,15 +49,20 @@ def build(
         input: channels, height, width of one image; default: likewise.
 
     Raises:
-        InputError: no net has this name, or (``ShapeError``) the shape does not fit its net.
+        InputError: no net has this name, it does not fit in memory, or (``ShapeError``) the shape,
+            the classes or the input cannot be its own.
     """
-    whole = isinstance(net, str) and (net in ARCHITECTURES or is_named(net))
-    shape = full_shape(str(net), classes, input) if whole else read_shape(net)
-    changed = (classes or shape.classes, input or shape.input)
-    if changed != (shape.classes, shape.input):
-        shape = shape.replace(classes=changed[0], input=changed[1], macs=None, params=None)
+    shape = read_shape(net)
+    given = {"classes": classes, "input": input}
+    changed = {k: v for k, v in given.items() if v is not None and v != getattr(shape, k)}
+    cost = {"macs": None, "params": None} if changed else {}  # was counted for others
+    fields = shape.to_dict() | changed | cost
+    shape = Shape.from_dict(fields, source=f"the net {shape.net}")
     if not is_named(shape.net):
-        return ResNet(architecture(shape.net), shape)
+        try:
+            return ResNet(architecture(shape.net), shape)
+        except RuntimeError as error:  # so many channels that memory is too small
+            raise InputError(f"the net {shape.net} cannot be built: {first_line(error)}") from error
     unpruned = named.build_named(shape.net, shape.classes, shape.input)
     if not shape.widths and not shape.depths:
         return unpruned
@@ -95,7 +100,9 @@ def full_shape(
 ) -> Shape:
     """The shape of an unpruned net; that of another library's names no widths: all are its own."""
     if is_named(name):
-        return Shape(name, classes or 1000, input or named.default_input(name), "tied", {}, {})
+        classes = 1000 if classes is None else classes
+        input = named.default_input(name) if input is None else input
+        return Shape(name, classes, input, "tied", {}, {})
     return architecture(name).full(classes, input)
 
 

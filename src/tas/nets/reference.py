@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import ShapeError, one_of
+from ..errors import ShapeError, first_line, one_of
 from ..shape import Shape
 from .blocks import Architecture
 
@@ -35,13 +35,17 @@ def read_config(path: str | Path, architectures: dict[str, Architecture]) -> Sha
         config = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ShapeError(f"cannot read the config file '{path}': {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ShapeError(f"'{path}' is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:  # not text, not JSON, or absurdly long or deep
+        raise ShapeError(f"'{path}' is not JSON: {first_line(error)}") from None
     return parse_config(config, architectures, source=str(path))
 
 
 def parse_config(config: Any, architectures: dict[str, Architecture], source: str) -> Shape:
-    """Turn the parsed JSON of a config into a shape; ``source`` is named in errors."""
+    """Turn the parsed JSON of a config into a shape; ``source`` is named in errors.
+
+    Raises:
+        ShapeError: it is not such a config, or what it lists is no shape of its net.
+    """
     try:
         values = {k: _value(*entry) for k, entry in config.items()}
         imagenet = values["dataset"].startswith("imagenet")
@@ -49,7 +53,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
         convs = 3 if block.endswith(("Bottleneck", "bottleneck")) else 2
         layers = 2 + convs * sum(values["layers"]) if imagenet else values["depth"]
         name, classes = f"resnet{layers}", values["class_num"]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ShapeError(
             f"'{source}' is not a config of the TAS release: {type(error).__name__} {error}"
         ) from None
@@ -57,24 +61,31 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
         raise ShapeError(f"'{source}': {one_of('net', name, architectures)}")
     a = architectures[name]
     keys = a.convolutions()
-    full = a.full(classes)
+    full = a.full()
     channels = values.get("xchannels", [full.input[0], *full.widths.values()])
     blocks = values.get("xblocks", list(a.blocks))
+    if not isinstance(channels, list) or not isinstance(blocks, list):
+        raise ShapeError(f"'{source}': 'xchannels' and 'xblocks' must be lists")
     if len(channels) != len(keys) + 1 or len(blocks) != len(a.blocks):
         raise ShapeError(
             f"'{source}' lists {len(channels)} channels and {len(blocks)} stages, but {name} has "
             f"{len(keys) + 1} and {len(a.blocks)}"
         )
-    depths = {f"stages.{s}": n for s, n in enumerate(blocks)}
-    widths = dict(zip(keys, channels[1:], strict=True))
-    shape = full.replace(
-        input=(channels[0], *full.input[1:]),
-        residual="free",
-        widths={k: widths[k] for k in a.convolutions(depths)},
-        depths=depths,
-        origin=f"TAS release, {Path(source).name}",
+    found = {
+        "classes": classes,
+        "input": [channels[0], *full.input[1:]],
+        "residual": "free",
+        "widths": dict(zip(keys, channels[1:], strict=True)),
+        "depths": {f"stages.{s}": n for s, n in enumerate(blocks)},
+        "origin": f"TAS release, {Path(source).name}",
+    }
+    shape = Shape.from_dict(full.to_dict() | found, source=f"'{source}'")
+    for (stage, depth), most in zip(shape.depths.items(), a.blocks, strict=True):
+        if depth > most:
+            raise ShapeError(f"'{source}' keeps {depth} blocks of '{stage}', but {name} has {most}")
+    return shape.replace(
+        widths={key: shape.widths[key] for key in a.convolutions(dict(shape.depths))}
     )
-    return shape
 
 
 def _value(kind: str, text: Any) -> Any:

@@ -54,7 +54,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("net", lambda row: row["name"]),
         ("MACs", lambda row: quantity(row["macs"])),
-        ("MACs (%)", lambda row: f"{100 * row['macs'] / rows[0]['macs']:.1f}"),
+        ("MACs (%)", lambda row: f"{100 * row['macs'] / (rows[0]['macs'] or 1):.1f}"),
         ("params", lambda row: quantity(row["params"])),
     ]
     if any(row.get("accuracy") is not None for row in rows):

@@ -5,6 +5,7 @@ widths differ gets a projection, whose cost is part of the space. *tied*: convol
 outputs are added to one another share one width, and no projection is ever added.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -110,8 +111,8 @@ def resnet_space(
         raise InputError(one_of("value of what to search", what, WHAT))
     if residual not in ("free", "tied"):
         raise InputError(one_of("residual", residual, ("free", "tied")))
-    if not ratios or min(ratios) <= 0:
-        raise InputError(f"the width ratios {list(ratios)} are not all above 0")
+    if not ratios or not all(0 < ratio < math.inf for ratio in ratios):  # a NaN is refused too
+        raise InputError(f"the width ratios {list(ratios)} are not all finite and above 0")
     if isinstance(net, ResNet):
         net = net.shape
     unpruned = measured(net if isinstance(net, Shape) else architecture(net).full())
@@ -252,7 +253,7 @@ def _output_areas(shape: Shape) -> dict[str, int]:
     """Output height times width of every convolution, read off the net itself, without memory."""
     areas: dict[str, int] = {}
     with torch.device("meta"):
-        net = build_net(shape)
+        net = build_net(shape).eval()  # in training a norm refuses one value per channel
         for name, module in net.named_modules():
             if isinstance(module, ConvNorm):
                 module.register_forward_hook(_note_area(areas, name))

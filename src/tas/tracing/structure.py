@@ -16,8 +16,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from ..errors import InputError, first_line
-from ..macs import evaluating, naming
+from ..errors import InputError
+from ..macs import answer, evaluating, naming
 from ..shape import Side, Sum
 from .blocks import Run, Visit, find_runs, visiting
 from .labels import Notes, Place, Plane, Tracer
@@ -123,14 +123,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         naming(net, tracer.path),
         tracer,
     ):
-        try:
-            scores = net(example)
-        except Exception as error:  # whatever the user's code may raise
-            where = f" in {tracer.path[-1]}" if tracer.path[-1:] > [""] else ""
-            size = list(example.shape[1:])
-            raise InputError(
-                f"the net does not run on images of {size}{where}: {first_line(error)}"
-            ) from error
+        scores = answer(net, example)
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(

@@ -5,6 +5,8 @@ with ``dataclasses.replace``.
 """
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from ..errors import InputError, one_of
 
@@ -82,7 +84,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         _check_common(self)
-        _at_least("accumulate", self.accumulate, 1)
+        _whole("accumulate", self.accumulate, 1)
         if not 0 <= self.ema < 1:
             raise InputError(f"--ema {self.ema}: must be at least 0 and less than 1, e.g. 0.9999")
         _at_least("travel", self.travel, 0)
@@ -113,7 +115,7 @@ class ProbeOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least("probes", self.probes, 2)
+        _whole("probes", self.probes, 2)
         _between("low", self.low, 0, 1)
         _at_least("high", self.high, 1)
 
@@ -137,7 +139,7 @@ class TrialOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least("trials", self.trials, 1)
+        _whole("trials", self.trials, 1)
 
 
 @dataclass(frozen=True)
@@ -197,13 +199,13 @@ class SearchOptions:
 
 
 def _check_common(options: TrainOptions | SearchOptions) -> None:
-    _at_least("epochs", options.epochs, 1)
-    _at_least("warmup_epochs", options.warmup_epochs, 0)
+    _whole("epochs", options.epochs, 1)
+    _whole("warmup_epochs", options.warmup_epochs, 0)
     if options.warmup_epochs >= options.epochs:
         raise InputError(
             f"--warmup-epochs {options.warmup_epochs}: must be less than --epochs {options.epochs}"
         )
-    _at_least("batch_size", options.batch_size, 1)
+    _whole("batch_size", options.batch_size, 1)
     _above_zero("lr", options.lr)
     _between("momentum", options.momentum, 0, 1)
     if options.nesterov and options.momentum == 0:
@@ -216,6 +218,12 @@ def _check_common(options: TrainOptions | SearchOptions) -> None:
 def _at_least(name: str, value: float, lowest: int) -> None:
     if not value >= lowest:  # a NaN is refused too
         raise InputError(f"{_flag(name)} {value}: must be at least {lowest}")
+
+
+def _whole(name: str, value: Any, lowest: int) -> None:
+    if not isinstance(value, Integral):
+        raise InputError(f"{_flag(name)} {value}: must be a whole number")
+    _at_least(name, int(value), lowest)
 
 
 def _above_zero(name: str, value: float) -> None:

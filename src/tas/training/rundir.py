@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import processes
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..shape import Shape
 from ..weights import save_weights
 
@@ -122,9 +122,25 @@ class RunDir:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What ``finish`` wrote."""
-        content: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+        """What ``finish`` wrote.
+
+        Raises:
+            InputError: ``result.json`` is damaged.
+        """
+        try:
+            content = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.damaged(error) from None
+        if not isinstance(content, dict):
+            raise self.damaged(TypeError("it is not a JSON object"))
         return content
+
+    def damaged(self, error: Exception) -> InputError:
+        """What to say of a result that somebody or a full disk has spoilt."""
+        return InputError(
+            f"'{self.path / 'result.json'}' is damaged ({first_line(error)}): remove it, and the "
+            "same command writes it again from the checkpoints"
+        )
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``, the last act of a run.
@@ -145,10 +161,14 @@ class RunDir:
 
     @property
     def log_lines(self) -> list[dict[str, Any]]:
-        """The lines of ``log.jsonl``; a line that was cut off is left out."""
+        """The lines of ``log.jsonl``; one that was cut off or is damaged is left out."""
         file = self.path / "log.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        lines = []
+        for line in text.splitlines():
+            with suppress(ValueError, RecursionError):
+                lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict)]
 
     def keep_log(self, phase: str, lines: list[dict[str, Any]]) -> None:
         """Make these the lines of a phase, behind those of all others."""
