@@ -1,6 +1,7 @@
-"""A process of a run dies: the others say so and end, and the run can go on."""
+"""A process of a run dies, or the disk is full: the run says so and ends, and can go on."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -81,6 +82,19 @@ def test_only_what_another_process_leaves_behind_counts_as_its_end(
     monkeypatch.setattr("tas.processes.count", lambda: 2)
     assert ending.lost(gone)
     assert not ending.lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_a_full_disk_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    command = [sys.executable, "-m", "tas", "train", "--net", "resnet20", "--epochs", "1"]
+    command += ["--batch-size", "512", "--out", out]
+    full = subprocess.run(  # no file of more than half a megabyte
+        ["bash", "-c", f"ulimit -f 500; exec {shlex.join(command)}"], capture_output=True, text=True
+    )
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr
+    assert f"'{out}' cannot be written" in full.stderr
+    assert subprocess.run(command, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -52,6 +52,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --config none.yaml", "File does not exist: '.*none.yaml'"),
         ("run --net resnet2O", "unknown net 'resnet2O': did you mean 'resnet20'"),
         ("run --data cifr10", "unknown data set 'cifr10': did you mean 'cifar10'"),
+        ("run --data=", "--data is empty"),
         ("run --data ./none", "'./none' does not exist"),
         ("run --budget 0", "budget '0' is not above 0.*22.4M"),
         ("run --budget -1", "budget '-1' is not above 0"),
@@ -202,3 +203,5 @@ def test_out_directories(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     RunDir.open(tmp_path, {"verb": "run"} | asdict(RunOptions(budget="0.5")))
     error = mistake(capsys, "run", "--out", str(tmp_path))
     assert "holds a run with --budget 0.5, not 0.55" in error
+    error = mistake(capsys, "run", "--budget", "0.50", "--lr", "0.1", "--out", str(tmp_path))
+    assert "holds a run without --lr, not with 0.1" in error

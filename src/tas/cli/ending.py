@@ -1,5 +1,7 @@
-"""How a run ends before its time: a batch system's SIGTERM, or another process that is gone."""
+"""How a run ends before its time: a batch system's SIGTERM, another process that is gone, a full
+disk."""
 
+import errno
 import os
 import signal
 import sys
@@ -8,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from safetensors import SafetensorError
+
 from .. import processes
 
-__all__ = ["at_once", "lost", "on_sigterm"]
+__all__ = ["at_once", "lost", "on_sigterm", "unwritable"]
 
 # What the libraries that connect processes say when one of them is gone.
 SIGNS = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
@@ -19,6 +23,14 @@ SIGNS = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL"
 def lost(error: Exception) -> bool:
     """Whether this is the trace that the end of another process leaves in this one."""
     return processes.count() > 1 and any(sign in str(error) for sign in SIGNS)
+
+
+def unwritable(error: Exception) -> bool:
+    """Whether a file could not be written, for want of space, say."""
+    if isinstance(error, SafetensorError):
+        return "I/O error" in str(error)
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+    return isinstance(error, OSError) and error.errno in full
 
 
 def at_once(status: int) -> NoReturn:

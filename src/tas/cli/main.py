@@ -126,7 +126,8 @@ class Parser(ArgumentParser):
             return f"{name} '{given}': {hint}choose from {', '.join(choices)}"
         kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
         if "list[" in message or "List[" in message or "'list'" in message:
-            return f"{name} '{given}': give a list such as [0.5, 1.0]"
+            example = {"ratios": "[0.5, 1.0]", "input": "[3, 32, 32]"}.get(key, "[stem, head]")
+            return f"{name} '{given}': give a list such as {example}"
         wanted = [kinds[k] for k in re.findall(r"<class '(\w+)'>", message) if k in kinds]
         return f"{name} '{given}': give {wanted[0] if wanted else 'another value'}"
 

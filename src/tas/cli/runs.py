@@ -21,7 +21,7 @@ from torch import nn
 from .. import __version__, processes, training
 from .. import data as data_room
 from ..data import Augment, Data
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..jobs import Trained, evaluate
 from ..recipes import Recipe, recipe
 from ..report import html, quantity, table
@@ -98,9 +98,9 @@ class Run:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and the end of another process say how to go on.
+        """Ctrl-C, SIGTERM, the end of another process and a full disk say how to go on.
 
-        The exit status is 130, 143 and 1.
+        The exit status is 130, 143, 1 and 1.
         """
         try:
             with ending.on_sigterm(lambda: self._last_words("told to stop (SIGTERM)")):
@@ -110,9 +110,14 @@ class Run:
                 self._last_words("interrupted")
             sys.exit(130)
         except Exception as error:
-            if not ending.lost(error):
+            if ending.lost(error):
+                self._last_words("another process of this run has ended")
+            elif ending.unwritable(error):
+                self._last_words(
+                    f"'{self.directory.path}' cannot be written ({first_line(error)}): make room"
+                )
+            else:
                 raise
-            self._last_words("another process of this run has ended")
             ending.at_once(1)
 
     def _last_words(self, what: str) -> None:
@@ -168,6 +173,8 @@ class Run:
 
 def load_data(options: Any) -> Data:
     """The data set of the options; what its reader must know is printed."""
+    if not options.data:
+        raise InputError("--data is empty: give the name of a data set or a folder of pictures")
     if hasattr(options, "device"):
         training.accelerator(options.device)  # connects the processes, which are to load the same
     data = data_room.load(

@@ -6,6 +6,7 @@ number of processes, so that a training may go on with another: gradients are av
 global batch, and all that is random follows from the seed and the epoch.
 """
 
+import errno
 import json
 import re
 import shutil
@@ -50,12 +51,21 @@ def save(
     history: list[dict[str, Any]],
     parts: Mapping[str, Stateful],
 ) -> None:
-    """Write the checkpoint of the last epoch of ``history``; called by all processes."""
+    """Write the checkpoint of the last epoch of ``history``; called by all processes.
+
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
     if accelerator.is_main_process:
         partial = folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        torch.save({name: part.state_dict() for name, part in parts.items()}, partial / STATES)
+        states = {name: part.state_dict() for name, part in parts.items()}
+        try:
+            torch.save(states, partial / STATES)
+        except RuntimeError as error:  # so PyTorch says that the disk is full
+            reason = "PyTorch could not write all of it"
+            raise OSError(errno.EIO, reason, str(partial / STATES)) from error
         manifest = {"format": FORMAT, **vars(plan), "history": history}
         (partial / MANIFEST).write_text(json.dumps(manifest))
         before = _numbered(folder)

@@ -206,9 +206,9 @@ def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) ->
         if name in old and name in new and old[name] == new[name]:
             continue
         flag = "--" + name.replace("_", "-")
-        if name not in old:
+        if old.get(name) is None:  # not there, or not given
             differs = f"without {flag}, not with {new[name]}"
-        elif name not in new:
+        elif new.get(name) is None:
             differs = f"with {flag} {old[name]}, not without it"
         else:
             differs = f"with {flag} {old[name]}, not {new[name]}"
