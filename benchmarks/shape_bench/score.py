@@ -46,6 +46,7 @@ METHODS: dict[str, SearchOptions | ProbeOptions] = {
 ENOUGH = (
     32  # shapes to choose among: in so coarse a space 1 % below the budget there are one or two
 )
+NAMES = ("search", "equal", "random", "dearest")  # what is held against the best
 TRUTHS = {"true": True, "false": False}  # bool("false") is true
 Truth = Mapping[bench.Key, float]
 Seeds = Mapping[bench.Key, Mapping[int, float]]
@@ -72,7 +73,8 @@ def main() -> None:
     result: dict[str, Any] = {"noise": noise(table, space), "budgets": {}}
     for budget in options.budgets:
         result["budgets"][budget] = baselines(space, truth, budget)
-        result["budgets"][budget] |= attainable(space, table, budget)
+        if known := attainable(space, table, budget):
+            result["budgets"][budget]["attainable"] = known
     if options.data:
         result["method"], result["set"] = options.method, options.set
         how = METHODS[options.method]
@@ -88,7 +90,7 @@ def main() -> None:
                 name: statistics.mean(
                     of[yardstick]["accuracy"] - of[name]["accuracy"] for of in budgets
                 )
-                for name in ("search", "equal", "random", "dearest")
+                for name in NAMES
                 if all(name in of for of in budgets)
             }
     print(json.dumps(result)) if options.json else show(result)
@@ -129,14 +131,14 @@ def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
     }
 
 
-def attainable(space: Space, table: Seeds, budget: float) -> dict[str, dict[str, float]]:
+def attainable(space: Space, table: Seeds, budget: float) -> dict[str, float] | None:
     """What the best shape by all seeds but one is worth with that one; mean and standard error over
     the seeds. Of the shapes with the most seeds; nothing where that is one."""
     limit = int(budget * space.full_cost())
     rows = [table.get(bench.key(s), {}) for s in bench.shapes(space) if (s.macs or 0) <= limit]
     seeds = max(rows, key=len).keys()
     if len(seeds) < 2:
-        return {}
+        return None
     contenders = [row for row in rows if row.keys() == seeds]
 
     def by_others(seed: int) -> float:
@@ -145,7 +147,7 @@ def attainable(space: Space, table: Seeds, budget: float) -> dict[str, dict[str,
 
     worth = [by_others(seed) for seed in seeds]
     error = statistics.stdev(worth) / len(worth) ** 0.5
-    return {"attainable": {"accuracy": statistics.mean(worth), "standard_error": error}}
+    return {"accuracy": statistics.mean(worth), "standard_error": error}
 
 
 def search_all(
@@ -216,14 +218,13 @@ def changed(how: SearchOptions | ProbeOptions, settings: list[str]) -> Any:
 
 def show(result: dict[str, Any]) -> None:
     console = Console()
-    names = ("search", "equal", "random", "dearest")
-    table = Table("", "best", *names, "tau", "attainable", box=SIMPLE_HEAD)
+    table = Table("", "best", *NAMES, "tau", "attainable", box=SIMPLE_HEAD)
 
     def cells(regrets: Mapping[str, float]) -> list[str]:
-        return [f"{regrets[name]:.2f}" if name in regrets else "" for name in names]
+        return [f"{regrets[name]:.2f}" if name in regrets else "" for name in NAMES]
 
     for budget, of in result["budgets"].items():
-        regrets = cells({name: of[name]["regret"] for name in names if name in of})
+        regrets = cells({name: of[name]["regret"] for name in NAMES if name in of})
         tau = f"{of['search']['kendall_tau']:.2f}" if "search" in of else ""
         known = f"{of['attainable']['accuracy']:.2f}" if "attainable" in of else ""
         table.add_row(str(budget), f"{of['best']['accuracy']:.2f}", *regrets, tau, known)

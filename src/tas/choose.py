@@ -55,11 +55,9 @@ def choose(
     if prod(problem.sizes) <= EXHAUSTIVE:
         states = torch.cartesian_prod(*map(torch.arange, problem.sizes))
         states = states.reshape(-1, len(problem.sizes))
-        if enough:
-            problem.widen(states, enough)
     else:
-        states = torch.stack(problem.walks())
-    problem.reach(states)
+        states, enough = torch.stack(problem.walks()), 0
+    problem.reach(states, enough)
     best = states[problem.best(states)]
     found, n_widths = best.tolist(), len(space.widths)
     shape = space.shape(found[:n_widths], found[n_widths:], origin)
@@ -92,18 +90,15 @@ class _Problem:
         """Costs [B] of states [B, choices]."""
         return self.model.of_states(states)
 
-    def widen(self, states: Tensor, enough: int) -> None:
-        """Lower the window's floor until ``enough`` of all states lie in it, or all that fit."""
+    def reach(self, states: Tensor, enough: int) -> None:
+        """Lower the window's floor to where it has to be: just below the most expensive state that
+        fits, and so far that ``enough`` of the states lie in the window, or all that fit."""
         costs = self.costs(states)
         fitting = costs[costs <= self.budget].sort(descending=True).values
-        self.floor = min(self.floor, float(fitting[:enough][-1]))
-
-    def reach(self, states: Tensor) -> None:
-        """Lower the window's floor to just below the most expensive state that fits, if need be."""
-        costs = self.costs(states)
-        dearest = float(costs[costs <= self.budget].max())
-        if dearest < self.floor:
-            self.floor = dearest * (1 - WINDOW)
+        if float(fitting[0]) < self.floor:
+            self.floor = float(fitting[0]) * (1 - WINDOW)
+        if enough:
+            self.floor = min(self.floor, float(fitting[:enough][-1]))
 
     def scores(self, states: Tensor) -> Tensor:
         """Sums of log-probabilities [B] of states [B, choices]."""

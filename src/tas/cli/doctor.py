@@ -12,8 +12,7 @@ from rich.table import Table
 from .. import nets
 from ..macs import readable
 from ..spaces import FINE_RATIOS, TracedSpace, trace
-from . import runs
-from .options import DoctorOptions
+from .options import DoctorOptions, asked_input
 
 __all__ = ["main"]
 
@@ -22,7 +21,7 @@ FEW = 4  # candidates, or modules, that are printed; of more, the first and the 
 
 
 def main(options: DoctorOptions) -> None:
-    image = runs.asked_input(options)
+    image = asked_input(options)
     started = time.perf_counter()
     shape = nets.full_shape(options.net, options.classes, image)
     net = nets.build(shape)

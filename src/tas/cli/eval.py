@@ -28,13 +28,12 @@ def main(options: EvalOptions) -> None:
     net = nets.load(shape, options.weights, data.classes, data.input)
     tested = runs.tested(net, data, options)
     counted = count(net, data.input)
+    cost: dict[str, Any] = {"macs": counted.macs, "params": counted.params}
     if options.json:
-        figures = {"macs": counted.macs, "params": counted.params, "pictures": len(data.test)}
-        print(json.dumps({**tested, **figures}))
+        print(json.dumps({**tested, **cost, "pictures": len(data.test)}))
         return
-    row: dict[str, Any] = {"macs": counted.macs, "params": counted.params}
     full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
-    row = runs.row(str(name), **row, accuracy=tested["accuracy"])
+    row = runs.row(str(name), **cost, accuracy=tested["accuracy"])
     runs.print_rows(runs.below_unpruned(row, full))
     print(f"loss {tested['loss']:.4f} on {len(data.test):,} test pictures of {data.name}")
 
@@ -49,12 +48,12 @@ def _of_run(options: EvalOptions) -> EvalOptions:
     if config is None:
         raise InputError(f"'{path}' holds no run: it has no config.yaml")
     shape, weights = path / "shape.json", path / "model.safetensors"
-    if not weights.is_file() and (path / "result.json").is_file():
-        raise InputError(
-            f"the search in '{path}' was from fresh weights and left no trained net: train its "
-            f"shape by `tas train --shape {shape}`"
-        )
     if not weights.is_file():
+        if config["verb"] == "search" and (path / "result.json").is_file():
+            raise InputError(
+                f"the search in '{path}' was from fresh weights and left no trained net: train its "
+                f"shape by `tas train --shape {shape}`"
+            )
         raise InputError(f"the run in '{path}' is not finished: it has no model.safetensors")
     defaults = EvalOptions()
     taken = {

@@ -5,13 +5,13 @@ import json
 from .. import nets
 from ..macs import count
 from . import runs
-from .options import MacsOptions
+from .options import MacsOptions, asked_input
 
 __all__ = ["main"]
 
 
 def main(options: MacsOptions) -> None:
-    image = runs.asked_input(options)
+    image = asked_input(options)
     shape = nets.read_shape(options.what)
     shape = shape.replace(classes=options.classes or shape.classes, input=image or shape.input)
     counted = count(nets.build(shape), shape.input)

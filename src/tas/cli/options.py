@@ -6,6 +6,8 @@ A field's metadata hold its help. ``None`` means: as the preset, the data or the
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..errors import InputError
+
 __all__ = [
     "DoctorOptions",
     "EvalOptions",
@@ -16,6 +18,7 @@ __all__ = [
     "ShapesOptions",
     "SplitOptions",
     "TrainVerbOptions",
+    "asked_input",
 ]
 
 
@@ -289,7 +292,7 @@ class DoctorOptions(_Tracing):
         None, "[channels, height, width] of an image (default: what the net was made for)"
     )
     ratios: list[float] | None = option(
-        None, "candidate widths, as ratios of the unpruned ones (default: 0.3 to 1)"
+        None, "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1)"
     )
     json: bool = option(False, "print a JSON object")
 
@@ -316,3 +319,13 @@ class ReportOptions:
     """Draw the figures and the report of a run directory again."""
 
     run: str = positional("the run directory")
+
+
+def asked_input(options: MacsOptions | DoctorOptions) -> tuple[int, int, int] | None:
+    """``--input``, checked as ``--classes`` is; None where it was not given."""
+    given = options.input
+    if given is not None and (len(given) != 3 or min(given) < 1):
+        raise InputError(f"--input {given}: give [channels, height, width], e.g. [3, 32, 32]")
+    if options.classes is not None and options.classes < 1:
+        raise InputError(f"--classes {options.classes}: give 1 or more")
+    return None if given is None else (given[0], given[1], given[2])

@@ -32,7 +32,6 @@ from . import ending
 
 __all__ = [
     "Run",
-    "asked_input",
     "below_unpruned",
     "chosen_augment",
     "chosen_recipe",
@@ -261,16 +260,6 @@ def _check_method(options: Any, search: SearchOptions | ProbeOptions | TrialOpti
             f"--{name.replace('_', '-')} is no option of the search {this}: "
             f"leave it out, or {advice}"
         )
-
-
-def asked_input(options: Any) -> tuple[int, int, int] | None:
-    """``--input``, checked as ``--classes`` is; None where it was not given."""
-    given = options.input
-    if given is not None and (len(given) != 3 or min(given) < 1):
-        raise InputError(f"--input {given}: give [channels, height, width], e.g. [3, 32, 32]")
-    if options.classes is not None and options.classes < 1:
-        raise InputError(f"--classes {options.classes}: give 1 or more")
-    return None if given is None else (given[0], given[1], given[2])
 
 
 def _as_text(budget: str | float) -> str:

@@ -40,12 +40,12 @@ def main(options: TrainVerbOptions) -> None:
     if options.weights:
         start = nets.load(shape, options.weights, data.classes, data.input)
 
-    # Now, and not when there is a directory.
+    # Another library's net may not fit, and that is to be said before there is a directory.
     if teacher is not None:
         check_net(teacher, data, "teacher")
-    if not options.inherit:
+    if nets.is_named(shape.net) and not options.inherit:
         built = (
-            start if isinstance(start, nn.Module) else nets.build(name, data.classes, data.input)
+            start if isinstance(start, nn.Module) else nets.build(start, data.classes, data.input)
         )
         check_net(built, data, "net")
 
