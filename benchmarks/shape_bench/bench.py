@@ -43,10 +43,12 @@ BUDGETS = (0.35, 0.5, 0.65)
 OPTIONS = TrainOptions(epochs=8, warmup_epochs=1, batch_size=64, lr=0.1, precision="bf16")
 
 TEACHER_EPOCHS = 24
-INHERITING = replace(OPTIONS, epochs=4, clip_norm=1.0)  # what starts from trained weights
+# What starts from trained weights: the preset quick, as far as so short a training goes.
+INHERITING = replace(OPTIONS, epochs=4, clip_norm=1.0, kd_alpha=0.5)
 
 TABLE = Path(__file__).with_name("table.csv")  # of nets trained from scratch on labels
 INHERITED = Path(__file__).with_name("table_inherited.csv")  # of nets that inherit, and distil
+TEACHER = Path(__file__).with_name("teacher.pt")  # of which they inherit; not in the repository
 Key = tuple[int, ...]  # widths of the three stages, blocks of the three stages
 
 
@@ -131,15 +133,19 @@ def train(
     torch.manual_seed(seed)
     if teacher is None:
         return _accuracy(nets.build(shape), of, seed, OPTIONS)
-    net = inherited(shape, teacher, of.data, _batches(of, 0, 256), "cpu")
+    net = inherited(shape, teacher, of.data, batches(of, 0, 256), "cpu")
     return _accuracy(net, of, seed, INHERITING, teacher)
 
 
 def trained_teacher(of: Pictures) -> nn.Module:
-    """The unpruned net, trained."""
+    """The unpruned net, trained: once, so that a table and what is held against it share it."""
     torch.manual_seed(0)
     net = nets.build(space().unpruned)
+    if TEACHER.exists():
+        net.load_state_dict(torch.load(TEACHER, weights_only=True))
+        return net.eval()
     _accuracy(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
+    torch.save(net.state_dict(), TEACHER)
     return net
 
 
@@ -155,7 +161,7 @@ def _accuracy(
         training.Distillation(net, teacher, options)
         if teacher
         else training.Classification(net, options),
-        _batches(of, seed, options.batch_size),
+        batches(of, seed, options.batch_size),
         evaluate_on=test,
         evaluate_every=0,
         device="cpu",
@@ -165,7 +171,7 @@ def _accuracy(
     return float(history.last["test_accuracy"])
 
 
-def _batches(of: Pictures, seed: int, size: int) -> Batches:
+def batches(of: Pictures, seed: int, size: int) -> Batches:
     return data_room.batches(
         of.data,
         of.data.train,

@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 import bench
+import truth
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,7 @@ from scipy.stats import kendalltau
 
 import tas
 from tas.choose import choose
-from tas.jobs import Found, equal_widths
+from tas.jobs import Found
 from tas.space import Space
 from tas.spaces import ResNetSpace
 from tas.training import ProbeOptions, SearchOptions
@@ -48,8 +49,6 @@ ENOUGH = (
 )
 NAMES = ("search", "equal", "random", "dearest")  # what is held against the best
 TRUTHS = {"true": True, "false": False}  # bool("false") is true
-Truth = Mapping[bench.Key, float]
-Seeds = Mapping[bench.Key, Mapping[int, float]]
 
 
 def main() -> None:
@@ -69,17 +68,17 @@ def main() -> None:
 
     space = bench.space()
     table = bench.read_table(bench.INHERITED if options.inherit else bench.TABLE)
-    truth = {key: statistics.mean(seeds.values()) for key, seeds in table.items()}
-    result: dict[str, Any] = {"noise": noise(table, space), "budgets": {}}
+    accuracies = truth.means(table)
+    result: dict[str, Any] = {"noise": truth.noise(table, space), "budgets": {}}
     for budget in options.budgets:
-        result["budgets"][budget] = baselines(space, truth, budget)
-        if known := attainable(space, table, budget):
+        result["budgets"][budget] = truth.baselines(space, accuracies, budget)
+        if known := truth.attainable(space, table, budget):
             result["budgets"][budget]["attainable"] = known
     if options.data:
         result["method"], result["set"] = options.method, options.set
         how = METHODS[options.method]
         how = changed(how, options.set)
-        searches = search_all(space, truth, how, options)
+        searches = search_all(space, accuracies, how, options)
         for budget, found in searches.items():
             result["budgets"][budget]["search"] = summary(found)
             result["budgets"][budget]["searches"] = found
@@ -96,63 +95,9 @@ def main() -> None:
     print(json.dumps(result)) if options.json else show(result)
 
 
-def noise(table: Seeds, space: Space) -> dict[str, float]:
-    """How far the table can be trusted, from the shapes of the space with two seeds or more."""
-    grid = {bench.key(s) for s in bench.shapes(space)}
-    pairs = [(s[0], s[1]) for k, s in table.items() if k in grid and 0 in s and 1 in s]
-    if not pairs:  # a table of one seed
-        return {"shapes": 0}
-    differences = [a - b for a, b in pairs]
-    return {
-        "shapes": len(pairs),
-        "seed_sd": statistics.pstdev(differences) / 2**0.5,
-        "kendall_tau_between_seeds": float(kendalltau(*zip(*pairs, strict=True))[0]),
-    }
-
-
-def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
-    """The best shape within a budget, and what needs no search."""
-    limit = int(budget * space.full_cost())
-    known = [(s, truth[bench.key(s)]) for s in bench.shapes(space) if bench.key(s) in truth]
-    fitting = [(s, accuracy) for s, accuracy in known if (s.macs or 0) <= limit]
-    shape, best = max(fitting, key=lambda pair: pair[1])
-    equal = equal_widths(space, limit)
-
-    def worth(accuracy: float, **more: Any) -> dict[str, Any]:
-        return {"accuracy": accuracy, "regret": best - accuracy, **more}
-
-    dearest = max(fitting, key=lambda pair: pair[0].macs or 0)
-    return {
-        "shapes": len(fitting),
-        "best": worth(best, shape=bench.key(shape)),
-        "equal": worth(truth[bench.key(equal)], shape=bench.key(equal)),
-        "random": worth(statistics.mean(accuracy for _, accuracy in fitting)),
-        "dearest": worth(dearest[1], shape=bench.key(dearest[0])),
-    }
-
-
-def attainable(space: Space, table: Seeds, budget: float) -> dict[str, float] | None:
-    """What the best shape by all seeds but one is worth with that one; mean and standard error over
-    the seeds. Of the shapes with the most seeds; nothing where that is one."""
-    limit = int(budget * space.full_cost())
-    rows = [table.get(bench.key(s), {}) for s in bench.shapes(space) if (s.macs or 0) <= limit]
-    seeds = max(rows, key=len).keys()
-    if len(seeds) < 2:
-        return None
-    contenders = [row for row in rows if row.keys() == seeds]
-
-    def by_others(seed: int) -> float:
-        best = max(contenders, key=lambda row: sum(row.values()) - row[seed])
-        return best[seed]
-
-    worth = [by_others(seed) for seed in seeds]
-    error = statistics.stdev(worth) / len(worth) ** 0.5
-    return {"accuracy": statistics.mean(worth), "standard_error": error}
-
-
 def search_all(
     space: ResNetSpace,
-    truth: Truth,
+    accuracies: truth.Truth,
     how: SearchOptions | ProbeOptions,
     options: argparse.Namespace,
 ) -> dict[float, list[dict[str, Any]]]:
@@ -166,34 +111,37 @@ def search_all(
                 space, data, budget, options=how, split=split, seed=seed, progress=False
             )
             seconds = time.perf_counter() - started
-            line = judged(result, space, truth, budget) | {"seed": seed, "seconds": seconds}
+            line = judged(result, space, accuracies, budget) | {"seed": seed, "seconds": seconds}
             print(f"{budget}: {line}", file=sys.stderr, flush=True)
             found.setdefault(budget, []).append(line)
     return found
 
 
-def judged(result: Found, space: Space, truth: Truth, budget: float) -> dict[str, Any]:
+def judged(result: Found, space: Space, accuracies: truth.Truth, budget: float) -> dict[str, Any]:
     """What a found shape is worth, and how what the search believes agrees with the truth."""
     shape_found = choose(space, *result.probabilities, result.budget, enough=ENOUGH)
     key = bench.key(shape_found)
-    best = baselines(space, truth, budget)["best"]["accuracy"]
+    best = truth.baselines(space, accuracies, budget)["best"]["accuracy"]
     logs = [p.clamp_min(1e-30).log() for p in result.probabilities]
     near, believed = [], []
     for shape in bench.shapes(space):
-        if bench.key(shape) in truth and 0.7 * result.budget <= (shape.macs or 0) <= result.budget:
+        if (
+            bench.key(shape) in accuracies
+            and 0.7 * result.budget <= (shape.macs or 0) <= result.budget
+        ):
             widths, depths = space.indices(shape)
             rows = [
                 p[i]
                 for part, at in ((logs[0], widths), (logs[1], depths))
                 for p, i in zip(part, at, strict=True)
             ]
-            near.append(truth[bench.key(shape)])
+            near.append(accuracies[bench.key(shape)])
             believed.append(float(sum(rows)))
     return {
         "shape": key,
         "ratio": (shape_found.macs or 0) / space.full_cost(),
-        "accuracy": truth[key],
-        "regret": best - truth[key],
+        "accuracy": accuracies[key],
+        "regret": best - accuracies[key],
         "kendall_tau": float(kendalltau(believed, near)[0]),
     }
 

@@ -1,6 +1,7 @@
-"""A process of a run dies, or the disk is full: the run says so and ends, and can go on."""
+"""A process of a run dies, the disk is full, memory too small: the run says so and ends."""
 
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -95,6 +96,19 @@ def test_a_full_disk_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> No
     assert "Traceback" not in full.stderr
     assert f"'{out}' cannot be written" in full.stderr
     assert subprocess.run(command, capture_output=True).returncode == 0
+
+
+def test_too_little_memory_is_one_line_and_anything_else_is_not(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = ["train", "--net", "resnet20", "--data", "digits", "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as caught:
+        main.main([*command, "--image-size", "4000000"])  # more than 47 bits of addresses reach
+    assert caught.value.code == 2
+    assert re.search(r"out of memory \(for another [\d,]+\.\d\d GiB\)", capsys.readouterr().err)
+    cuda = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has")
+    assert "(for another 20.00 MiB): give it less" in (ending.out_of_memory(cuda) or "")
+    assert ending.out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -1,8 +1,9 @@
 """How a run ends before its time: a batch system's SIGTERM, another process that is gone, a full
-disk."""
+disk, too little memory."""
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 
 from .. import processes
 
-__all__ = ["at_once", "lost", "on_sigterm", "unwritable"]
+__all__ = ["at_once", "lost", "on_sigterm", "out_of_memory", "unwritable"]
 
 # What the libraries that connect processes say when one of them is gone.
 SIGNS = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
@@ -31,6 +32,25 @@ def unwritable(error: Exception) -> bool:
         return "I/O error" in str(error)
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
     return isinstance(error, OSError) and error.errno in full
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """What a user is told where a GPU's or the host's memory was too small; None: it was not.
+
+    PyTorch has no class for the host's.
+    """
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not (known or "DefaultCPUAllocator" in str(error)):
+        return None
+    wanted = re.search(r"tried to allocate ([\d.]+ \w+)", str(error), re.IGNORECASE)
+    size = wanted.group(1) if wanted else ""
+    if size.endswith(" bytes"):
+        size = f"{int(size.split()[0]) / 2**30:,.2f} GiB"
+    return (
+        f"out of memory{f' (for another {size})' if size else ''}: give it less at a time, by a "
+        "smaller --batch-size or --image-size; a data set that does not fit stays on the disk with "
+        "--in-memory false"
+    )
 
 
 def at_once(status: int) -> NoReturn:

@@ -19,6 +19,7 @@ from jsonargparse import ArgumentParser
 
 from .. import __version__, processes
 from ..errors import TasError, first_line, nearest, one_of
+from . import ending
 from . import options as verb_options
 
 __all__ = ["main"]
@@ -162,6 +163,10 @@ def _main(given: Sequence[str]) -> None:
     except BrokenPipeError:  # the reader of our output left, as `tas shapes | head` does
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        if message := ending.out_of_memory(error):
+            fail(message)
+        raise
 
 
 def fail(message: str) -> NoReturn:

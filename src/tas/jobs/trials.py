@@ -24,7 +24,7 @@ from ..shape import Shape
 from ..space import Space
 from ..training import History, PhaseProgress, RunDir, TrialOptions
 
-__all__ = ["PICTURES", "by_trials"]
+__all__ = ["PICTURES", "Trials", "by_trials"]
 
 PICTURES = 256  # of a batch, by which the norms measure
 BATCHES = 2
@@ -50,14 +50,20 @@ def by_trials(
         space: its ``original`` is the trained net.
         pictures: batches of the training.
     """
-    search = _Search(space, options, pictures, device, out, progress)
+    search = Trials(space, options, pictures, device, out, progress)
     with search.bar:
         best = evolve(space, limit, unit, options.trials, Generator().manual_seed(seed), search)
     return search.shape(best), History(PHASE, tuple(search.lines))
 
 
-class _Search:
-    """Asks one generation after another, and says and writes down how it goes."""
+class Trials:
+    """Asks one generation after another, and says and writes down how it goes.
+
+    Args:
+        space: its ``original`` is the trained net, its channels in the order of their importance.
+        pictures: batches of the training.
+        out: where lines of earlier generations are read back from, and new ones go.
+    """
 
     def __init__(
         self,
@@ -65,8 +71,8 @@ class _Search:
         options: TrialOptions,
         pictures: Batches,
         device: str,
-        out: RunDir | None,
-        progress: bool,
+        out: RunDir | None = None,
+        progress: bool = False,
     ) -> None:
         self.space = space
         self.out = out
