@@ -7,10 +7,10 @@ regret is what it lies below the best shape within the budget, in points of accu
 the mean over all shapes within the budget (what a random one is worth), the most expensive one that
 fits, and equal widths. Nothing that measures is seen by a search.
 
-The best of many noisy figures is too good, so that all regrets are too large. Beside it stands what
-is attainable: the accuracy that the table's own choice has with a seed by which it was not chosen.
-That is too low, for the table does not always choose the best: the truth lies between the two, and
-``mean_regret`` and ``mean_below_attainable`` hold the searches against either.
+The best of many noisy figures is too good. So the mean over the budgets is printed a second time,
+by what all shapes may really be worth, given the table and its noise (``truth.drawn``), with the
+standard deviation that is left, and with the probability of the target: at most half of what equal
+widths lack, and a third of what a random shape lacks.
 
 With ``--inherit`` the truth is that of nets which inherit trained weights and are distilled. What
 searches from such weights is another's affair (``from_trained.py``): no table holds its shapes.
@@ -72,8 +72,6 @@ def main() -> None:
     result: dict[str, Any] = {"noise": truth.noise(table, space), "budgets": {}}
     for budget in options.budgets:
         result["budgets"][budget] = truth.baselines(space, accuracies, budget)
-        if known := truth.attainable(space, table, budget):
-            result["budgets"][budget]["attainable"] = known
     if options.data:
         result["method"], result["set"] = options.method, options.set
         how = METHODS[options.method]
@@ -83,16 +81,38 @@ def main() -> None:
             result["budgets"][budget]["search"] = summary(found)
             result["budgets"][budget]["searches"] = found
     budgets = result["budgets"].values()
-    for yardstick, label in (("best", "mean_regret"), ("attainable", "mean_below_attainable")):
-        if all(yardstick in of for of in budgets):
-            result[label] = {
-                name: statistics.mean(
-                    of[yardstick]["accuracy"] - of[name]["accuracy"] for of in budgets
-                )
-                for name in NAMES
-                if all(name in of for of in budgets)
-            }
+    result["mean_regret"] = {
+        name: statistics.mean(of[name]["regret"] for of in budgets)
+        for name in NAMES
+        if all(name in of for of in budgets)
+    }
+    if draws := truth.drawn(table):
+        result |= estimated(space, draws, result["budgets"])
     print(json.dumps(result)) if options.json else show(result)
+
+
+def estimated(
+    space: Space, draws: Mapping[bench.Key, truth.Draws], budgets: Mapping[float, Any]
+) -> dict[str, Any]:
+    """Regrets by what the shapes may really be worth, and how surely the target is met."""
+    each = []
+    for budget, of in budgets.items():
+        found = [line["shape"] for line in of.get("searches", [])]
+        each.append(truth.regrets(space, draws, budget, found))
+    mean = {name: sum(of[name] for of in each) / len(each) for name in each[0]}
+    result: dict[str, Any] = {
+        "estimated_regret": {
+            name: {"mean": float(mean[name].mean()), "sd": float(mean[name].std())}
+            for name in NAMES
+            if name in mean
+        }
+    }
+    if "search" in mean:
+        result["probability"] = {
+            f"{part} of {name}": float((mean["search"] <= share * mean[name]).mean())
+            for part, share, name in (("half", 1 / 2, "equal"), ("a third", 1 / 3, "random"))
+        }
+    return result
 
 
 def search_all(
@@ -166,24 +186,24 @@ def changed(how: SearchOptions | ProbeOptions, settings: list[str]) -> Any:
 
 def show(result: dict[str, Any]) -> None:
     console = Console()
-    table = Table("", "best", *NAMES, "tau", "attainable", box=SIMPLE_HEAD)
-
-    def cells(regrets: Mapping[str, float]) -> list[str]:
-        return [f"{regrets[name]:.2f}" if name in regrets else "" for name in NAMES]
-
+    table = Table("", "best", *NAMES, "tau", box=SIMPLE_HEAD)
     for budget, of in result["budgets"].items():
-        regrets = cells({name: of[name]["regret"] for name in NAMES if name in of})
+        regrets = [f"{of[name]['regret']:.2f}" if name in of else "" for name in NAMES]
         tau = f"{of['search']['kendall_tau']:.2f}" if "search" in of else ""
-        known = f"{of['attainable']['accuracy']:.2f}" if "attainable" in of else ""
-        table.add_row(str(budget), f"{of['best']['accuracy']:.2f}", *regrets, tau, known)
-    table.add_row("mean", "", *cells(result["mean_regret"]), "")
-    if "mean_below_attainable" in result:
-        table.add_row("below what is attainable", "", *cells(result["mean_below_attainable"]), "")
+        table.add_row(str(budget), f"{of['best']['accuracy']:.2f}", *regrets, tau)
+    means = result["mean_regret"]
+    table.add_row("mean", "", *(f"{means[n]:.2f}" if n in means else "" for n in NAMES), "")
+    if estimates := result.get("estimated_regret"):
+        cells = [estimates.get(name) for name in NAMES]
+        spread = [f"{of['mean']:.2f} ± {of['sd']:.2f}" if of else "" for of in cells]
+        table.add_row("estimated", "", *spread, "")
     console.print(table)
     console.print(
-        "best: its accuracy; then how much of it the others lack; attainable: what the table's own "
-        "choice has with a seed that it was not chosen by"
+        "best: the highest accuracy in the table; then how much of it the others lack, in points; "
+        "estimated: of the accuracies that noise leaves likely"
     )
+    for target, probability in result.get("probability", {}).items():
+        console.print(f"the search lacks at most {target}: probability {probability:.2f}")
     console.print(result["noise"])
 
 

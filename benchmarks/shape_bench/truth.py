@@ -1,10 +1,12 @@
 """What the table knows: its noise, the best shape at a budget, and what needs no search."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bench
+import numpy as np
+import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from tas.jobs import equal_widths
@@ -12,6 +14,9 @@ from tas.space import Space
 
 Truth = Mapping[bench.Key, float]
 Seeds = Mapping[bench.Key, Mapping[int, float]]
+Draws = npt.NDArray[np.float64]  # [DRAWS]
+DRAWS = 20_000
+OWN = np.linspace(0, 2, 101)  # standard deviations of what a shape is worth beside the linear model
 
 
 def means(table: Seeds) -> dict[bench.Key, float]:
@@ -54,20 +59,71 @@ def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
     }
 
 
-def attainable(space: Space, table: Seeds, budget: float) -> dict[str, float] | None:
-    """What the best shape by all seeds but one is worth with that one; mean and standard error over
-    the seeds. Of the shapes with the most seeds; nothing where that is one."""
+def drawn(table: Seeds) -> dict[bench.Key, Draws]:
+    """What every shape may really be worth: draws from the posterior of its accuracy, in percent.
+
+    An accuracy is what a linear model in the logarithms of widths and depths says, something of the
+    shape's own, and the noise of its trainings: a mixed model, whose variances the table itself
+    tells (restricted maximum likelihood; Robinson, *That BLUP is a good thing*, 1991). The best of
+    many noisy means is too good; in a draw it is not. Nothing where no shape has two seeds.
+    """
+    keys = list(table)
+    counts = np.array([len(table[k]) for k in keys])
+    means = np.array([statistics.mean(table[k].values()) for k in keys])
+    if counts.max() < 2:
+        return {}
+    within = sum(
+        (v - statistics.mean(of.values())) ** 2 for of in table.values() for v in of.values()
+    )
+    noise = within / (counts - 1).sum() / counts  # variance of each mean
+    x = np.log2(np.array(keys))
+    x = np.c_[np.ones(len(x)), x[:, x.std(0) > 0]]
+
+    def fit(own: float) -> tuple[Any, Any, float]:
+        """Mean and covariance of the coefficients, and the log-likelihood."""
+        weights = 1 / (own**2 + noise)
+        information = x.T @ (weights[:, None] * x)
+        covariance = np.linalg.inv(information)
+        mean = covariance @ (x.T @ (weights * means))
+        left = means - x @ mean
+        determinant = np.linalg.slogdet(information)[1]
+        return mean, covariance, (np.log(weights).sum() - determinant - weights @ left**2) / 2
+
+    likelihood = np.array([fit(own)[2] for own in OWN])
+    weights = np.exp(likelihood - likelihood.max())
+    generator = np.random.default_rng(0)
+    found = []
+    for own, count in zip(OWN, generator.multinomial(DRAWS, weights / weights.sum()), strict=True):
+        mean, covariance, _ = fit(own)
+        model = generator.multivariate_normal(mean, covariance, count) @ x.T
+        share = own**2 / (own**2 + noise)  # of what a mean lies off the model, the shape's own
+        spread = own * np.sqrt(1 - share)
+        found.append(
+            model + share * (means - model) + spread * generator.standard_normal(model.shape)
+        )
+    return dict(zip(keys, np.concatenate(found).T, strict=True))
+
+
+def regrets(
+    space: Space, draws: Mapping[bench.Key, Draws], budget: float, found: Sequence[bench.Key]
+) -> dict[str, Draws]:
+    """What lies how far below the best shape within a budget, of every draw.
+
+    Args:
+        found: by the seeds of a search: a sample, whose noise counts as well.
+    """
     limit = int(budget * space.full_cost())
-    rows = [table.get(bench.key(s), {}) for s in bench.shapes(space) if (s.macs or 0) <= limit]
-    seeds = max(rows, key=len).keys()
-    if len(seeds) < 2:
-        return None
-    contenders = [row for row in rows if row.keys() == seeds]
-
-    def by_others(seed: int) -> float:
-        best = max(contenders, key=lambda row: sum(row.values()) - row[seed])
-        return best[seed]
-
-    worth = [by_others(seed) for seed in seeds]
-    error = statistics.stdev(worth) / len(worth) ** 0.5
-    return {"accuracy": statistics.mean(worth), "standard_error": error}
+    fitting = [s for s in bench.shapes(space) if (s.macs or 0) <= limit and bench.key(s) in draws]
+    all_of = np.stack([draws[bench.key(s)] for s in fitting])
+    best = all_of.max(0)
+    dearest = max(fitting, key=lambda s: s.macs or 0)
+    below = {
+        "equal": best - draws[bench.key(equal_widths(space, limit))],
+        "random": best - all_of.mean(0),
+        "dearest": best - draws[bench.key(dearest)],
+    }
+    if found:
+        of_search = np.stack([draws[key] for key in found])
+        picked = np.random.default_rng(0).integers(len(found), size=(len(found), best.size))
+        below["search"] = best - np.take_along_axis(of_search, picked, 0).mean(0)
+    return below
