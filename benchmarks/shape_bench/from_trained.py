@@ -143,7 +143,8 @@ def show(result: dict[float, dict[str, Any]]) -> None:
             regret = f"{statistics.mean(regrets[name][-1]):.2f}"
             table.add_row(str(budget), name, with_error(each), regret, took)
     for name, of in regrets.items():
-        table.add_row("mean", name, "", f"{statistics.mean(map(statistics.mean, of)):.2f}", "")
+        each = [statistics.mean(of_seed) for of_seed in zip(*of, strict=True)]
+        table.add_row("mean", name, "", with_error(each), "")
     console = Console()
     console.print(table)
     console.print("± is the standard error")
