@@ -1,7 +1,7 @@
 """What the table knows: its noise, the best shape at a budget, and what needs no search."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import bench
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from tas.jobs import equal_widths
+from tas.shape import Shape
 from tas.space import Space
 
 Truth = Mapping[bench.Key, float]
@@ -41,8 +42,7 @@ def noise(table: Seeds, space: Space) -> dict[str, float]:
 def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
     """The best shape within a budget, and what needs no search."""
     limit = int(budget * space.full_cost())
-    known = [(s, truth[bench.key(s)]) for s in bench.shapes(space) if bench.key(s) in truth]
-    fitting = [(s, accuracy) for s, accuracy in known if (s.macs or 0) <= limit]
+    fitting = [(s, truth[bench.key(s)]) for s in _within(space, truth, limit)]
     shape, best = max(fitting, key=lambda pair: pair[1])
     equal = equal_widths(space, limit)
 
@@ -59,6 +59,10 @@ def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
     }
 
 
+def _within(space: Space, known: Container[bench.Key], limit: int) -> list[Shape]:
+    return [s for s in bench.shapes(space) if (s.macs or 0) <= limit and bench.key(s) in known]
+
+
 def drawn(table: Seeds) -> dict[bench.Key, Draws]:
     """What every shape may really be worth: draws from the posterior of its accuracy, in percent.
 
@@ -69,23 +73,22 @@ def drawn(table: Seeds) -> dict[bench.Key, Draws]:
     """
     keys = list(table)
     counts = np.array([len(table[k]) for k in keys])
-    means = np.array([statistics.mean(table[k].values()) for k in keys])
+    accuracies = means(table)
+    measured = np.array([accuracies[k] for k in keys])
     if counts.max() < 2:
         return {}
-    within = sum(
-        (v - statistics.mean(of.values())) ** 2 for of in table.values() for v in of.values()
-    )
-    noise = within / (counts - 1).sum() / counts  # variance of each mean
+    squares = sum((v - accuracies[k]) ** 2 for k, of in table.items() for v in of.values())
+    variance = squares / (counts - 1).sum() / counts  # of each mean
     x = np.log2(np.array(keys))
     x = np.c_[np.ones(len(x)), x[:, x.std(0) > 0]]
 
     def fit(own: float) -> tuple[Any, Any, float]:
         """Mean and covariance of the coefficients, and the log-likelihood."""
-        weights = 1 / (own**2 + noise)
+        weights = 1 / (own**2 + variance)
         information = x.T @ (weights[:, None] * x)
         covariance = np.linalg.inv(information)
-        mean = covariance @ (x.T @ (weights * means))
-        left = means - x @ mean
+        mean = covariance @ (x.T @ (weights * measured))
+        left = measured - x @ mean
         determinant = np.linalg.slogdet(information)[1]
         return mean, covariance, (np.log(weights).sum() - determinant - weights @ left**2) / 2
 
@@ -96,10 +99,10 @@ def drawn(table: Seeds) -> dict[bench.Key, Draws]:
     for own, count in zip(OWN, generator.multinomial(DRAWS, weights / weights.sum()), strict=True):
         mean, covariance, _ = fit(own)
         model = generator.multivariate_normal(mean, covariance, count) @ x.T
-        share = own**2 / (own**2 + noise)  # of what a mean lies off the model, the shape's own
+        share = own**2 / (own**2 + variance)  # of what a mean lies off the model, the shape's own
         spread = own * np.sqrt(1 - share)
         found.append(
-            model + share * (means - model) + spread * generator.standard_normal(model.shape)
+            model + share * (measured - model) + spread * generator.standard_normal(model.shape)
         )
     return dict(zip(keys, np.concatenate(found).T, strict=True))
 
@@ -113,7 +116,7 @@ def regrets(
         found: by the seeds of a search: a sample, whose noise counts as well.
     """
     limit = int(budget * space.full_cost())
-    fitting = [s for s in bench.shapes(space) if (s.macs or 0) <= limit and bench.key(s) in draws]
+    fitting = _within(space, draws, limit)
     all_of = np.stack([draws[bench.key(s)] for s in fitting])
     best = all_of.max(0)
     dearest = max(fitting, key=lambda s: s.macs or 0)
