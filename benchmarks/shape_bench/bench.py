@@ -141,11 +141,10 @@ def trained_teacher(of: Pictures) -> nn.Module:
     """The unpruned net, trained: once, so that a table and what is held against it share it."""
     torch.manual_seed(0)
     net = nets.build(space().unpruned)
-    if TEACHER.exists():
-        net.load_state_dict(torch.load(TEACHER, weights_only=True))
-        return net.eval()
-    _accuracy(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
-    torch.save(net.state_dict(), TEACHER)
+    if not TEACHER.exists():
+        _accuracy(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
+        torch.save(net.state_dict(), TEACHER)
+    net.load_state_dict(torch.load(TEACHER, weights_only=True))
     return net
 
 
@@ -172,6 +171,7 @@ def _accuracy(
 
 
 def batches(of: Pictures, seed: int, size: int) -> Batches:
+    """Shuffled and varied batches of what trains."""
     return data_room.batches(
         of.data,
         of.data.train,
