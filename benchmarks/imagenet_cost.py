@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tas import nets, recipes
+from tas.api import POOL, search_space
+from tas.costs.expected import ExpectedCost
 from tas.data import Data, Images
-from tas.evolution import generations
-from tas.jobs import POOL, search_space
-from tas.jobs.trials import BATCHES
-from tas.jobs.trials import PICTURES as PICTURES_ASKED
-from tas.response import design
-from tas.sampling import states_near
-from tas.space import ExpectedCost
-from tas.training import TrialOptions, dealt_out
+from tas.methods.probes.response import design
+from tas.methods.sampling import states_near
+from tas.methods.trials.ask import BATCHES
+from tas.methods.trials.ask import PICTURES as PICTURES_ASKED
+from tas.methods.trials.evolution import generations
+from tas.methods.trials.options import TrialOptions
+from tas.training import dealt_out
 
 PICTURES = 1_281_167
 GPUS = (1, 8, 64)

@@ -120,10 +120,11 @@ def checks(name: str) -> dict[str, Any]:
     """The laws of one net."""
     import torch
 
-    from tas import nets, paper
-    from tas.macs import count
-    from tas.masked import MaskedSupernet
-    from tas.sampling import states_near
+    from tas import nets
+    from tas.costs.count import count
+    from tas.methods.paper import algorithm as paper
+    from tas.methods.paper.masked import MaskedSupernet
+    from tas.methods.sampling import states_near
     from tas.spaces import trace
 
     torch.manual_seed(0)
@@ -203,7 +204,7 @@ def rival(name: str) -> dict[str, Any]:
     from torch import nn
 
     from tas import nets
-    from tas.macs import count
+    from tas.costs.count import count
 
     torch.manual_seed(0)
     net = nets.build(name, input=INPUT).eval()

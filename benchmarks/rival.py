@@ -20,9 +20,9 @@ import torch_pruning
 from torch import nn
 
 import tas
-from tas.macs import count
+from tas.costs.count import count
 from tas.recipes import INHERITED, quick
-from tas.training import RunDir
+from tas.runs import RunDir
 from tas.weights import load_weights
 
 STEPS = 400  # of the pruning; that project's own number

@@ -38,17 +38,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tas import nets
+from tas.methods.paper.options import PaperOptions
+from tas.methods.paper.supernet import Supernet
+from tas.methods.paper.task import Search
 from tas.spaces import resnet_space
-from tas.supernet import Supernet
-from tas.training import (
-    Classification,
-    Distillation,
-    Search,
-    SearchOptions,
-    TrainOptions,
-    accelerator,
-    place,
-)
+from tas.training import Classification, Distillation, TrainOptions, accelerator, place
 from tas.training.hardware import compiled, place_module
 
 FLOOR = 5 / 3
@@ -171,7 +165,7 @@ def step_of(
         space = resnet_space(net, residual=residual, what=what)
         how: dict[str, Any] = SEARCHES[kind]
         supernet = Supernet(space, mixing=how["mixing"])
-        task = Search(supernet, SearchOptions(**common, **how), space.budget(0.55))
+        task = Search(supernet, PaperOptions(**common, **how), space.budget(0.55))
     task.start(where, 1000, 0)
     task.module.train()
     paired = isinstance(task, Search) and task.options.bilevel

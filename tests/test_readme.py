@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tas import nets, recipes
+from tas.api import search as searches
+from tas.api import train as trainings
 from tas.cli.main import main
-from tas.jobs import searches, trainings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from torch import nn
 from tas import data as data_room
 from tas import nets, training
 from tas.data import Augment, Batches, Data, Images, Split
-from tas.jobs.inherit import inherited
+from tas.inherit.source import inherited
 from tas.shape import Shape
 from tas.spaces import ResNetSpace, resnet_space
 from tas.training import TrainOptions

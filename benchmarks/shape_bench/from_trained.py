@@ -33,14 +33,14 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 import tas
-from tas.jobs import equal_widths, search_space
-from tas.jobs.inherit import ranked
-from tas.jobs.trials import PICTURES, Trials
+from tas.api import equal_widths, search_space
+from tas.inherit.source import ranked
+from tas.methods.sampling import states_near
+from tas.methods.trials.ask import PICTURES, Trials
+from tas.methods.trials.options import TrialOptions
 from tas.recipes import quick
-from tas.sampling import states_near
 from tas.shape import Shape
 from tas.space import Space
-from tas.training import TrialOptions
 
 FRESH = 100  # the first seed of what is trained here; those of the table are lower
 BEST, EQUAL, RANDOM = "best of the table", "equal widths", "random"

@@ -33,16 +33,17 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 import tas
-from tas.choose import choose
-from tas.jobs import Found
+from tas.api import Found
+from tas.methods.choose import choose
+from tas.methods.paper.options import PaperOptions
+from tas.methods.probes.options import ProbeOptions
 from tas.space import Space
 from tas.spaces import ResNetSpace
-from tas.training import ProbeOptions, SearchOptions
 
-METHODS: dict[str, SearchOptions | ProbeOptions] = {
+METHODS: dict[str, PaperOptions | ProbeOptions] = {
     "probes": ProbeOptions(probes=16, epochs=4, batch_size=64, lr=0.1),
     # The released settings need hundreds of epochs; these are for a short search.
-    "paper": SearchOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
+    "paper": PaperOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
 }
 ENOUGH = (
     32  # shapes to choose among: in so coarse a space 1 % below the budget there are one or two
@@ -118,7 +119,7 @@ def estimated(
 def search_all(
     space: ResNetSpace,
     accuracies: truth.Truth,
-    how: SearchOptions | ProbeOptions,
+    how: PaperOptions | ProbeOptions,
     options: argparse.Namespace,
 ) -> dict[float, list[dict[str, Any]]]:
     pictures = bench.pictures(options.data)
@@ -174,7 +175,7 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {**mean, "regret_sd": spread, "kendall_tau": statistics.mean(taus)}
 
 
-def changed(how: SearchOptions | ProbeOptions, settings: list[str]) -> Any:
+def changed(how: PaperOptions | ProbeOptions, settings: list[str]) -> Any:
     """The options of a search with some of them set, as in ``epochs=4``."""
     values = {}
     for setting in settings:

@@ -30,7 +30,7 @@ import bench
 import torch
 from torch import nn
 
-from tas.jobs import equal_widths
+from tas.api import equal_widths
 from tas.shape import Shape
 from tas.space import Space
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
-from tas.jobs import equal_widths
+from tas.api import equal_widths
 from tas.shape import Shape
 from tas.space import Space
 

@@ -33,22 +33,22 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import data, nets, recipes, spaces
+    from .api import Found, Trained, evaluate, search, train
     from .errors import TasError
-    from .jobs import Found, Trained, evaluate, search, train
     from .nets import load
     from .shape import Shape
     from .space import Space
 
 _HOMES = {
-    "Found": "jobs",
+    "Found": "api",
     "Shape": "shape",
     "Space": "space",
     "TasError": "errors",
-    "Trained": "jobs",
-    "evaluate": "jobs",
+    "Trained": "api",
+    "evaluate": "api",
     "load": "nets",
-    "search": "jobs",
-    "train": "jobs",
+    "search": "api",
+    "train": "api",
 }
 
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field, fields, replace
 
 from .data import Augment
 from .errors import InputError, one_of
-from .training import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
+from .methods.paper.options import PaperOptions
+from .methods.probes.options import ProbeOptions
+from .methods.trials.options import TrialOptions
+from .training import TrainOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
@@ -32,7 +35,7 @@ class Recipe:
     """
 
     teacher: TrainOptions
-    search: SearchOptions | ProbeOptions | TrialOptions
+    search: PaperOptions | ProbeOptions | TrialOptions
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
@@ -73,12 +76,12 @@ def imagenet() -> Recipe:
 
 def paper() -> Recipe:
     """The paper's search, the released code's settings for CIFAR: 600 epochs, training 5 + 300."""
-    return Recipe(_cifar(), SearchOptions(epochs=600, batch_size=256), _cifar())
+    return Recipe(_cifar(), PaperOptions(epochs=600, batch_size=256), _cifar())
 
 
 def paper_imagenet() -> Recipe:
     """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120."""
-    search = SearchOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
+    search = PaperOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
     return Recipe(_imagenet(), search, _imagenet())
 
 

@@ -12,10 +12,10 @@ import yaml
 from PIL import Image
 
 from tas import nets
+from tas.api.session import Run
 from tas.cli.main import VERBS, main
-from tas.cli.runs import Run
+from tas.costs.count import count
 from tas.data import load
-from tas.macs import count
 from tas.shape import Shape
 from tas.weights import load_weights
 
@@ -211,7 +211,7 @@ def test_a_diverged_run_says_what_to_lower(
 
 
 def test_a_seed_is_drawn_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tas.cli.options import TrainVerbOptions
+    from tas.api.options import TrainVerbOptions
 
     options = TrainVerbOptions(net="resnet20", seed=-1, out=str(tmp_path / "r"))
     first = Run.open("train", options, "resnet20")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tas.cli import ending, main, runs
+from tas.api import session as runs
+from tas.cli import ending, main
 from tas.training import checkpoint
 from tas.training.checkpoint import STATES
 

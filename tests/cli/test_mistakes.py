@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tas.api.options import RunOptions
+from tas.api.session import NOT_OF_THE_RUN
 from tas.cli.main import main
-from tas.cli.options import RunOptions
-from tas.cli.runs import NOT_OF_THE_RUN
 from tas.nets import build, full_shape
-from tas.training import RunDir
+from tas.runs import RunDir
 from tas.weights import save_weights
 
 

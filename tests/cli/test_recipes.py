@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tas.cli.options import RunOptions, SearchVerbOptions
-from tas.cli.runs import chosen_recipe
+from tas.api.options import RunOptions, SearchVerbOptions
+from tas.api.session import chosen_recipe
 from tas.recipes import INHERITED
 
 

@@ -7,15 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tas.data import (
-    Data,
-    Images,
-    load,
-    read_split,
-    search_split,
-    stratified_split,
-    write_split,
-)
+from tas.data import Data, Images, load, read_split, search_split, stratified_split, write_split
 from tas.errors import DataError, InputError
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tas import nets
+from tas.costs.count import count
 from tas.errors import InputError, ShapeError
-from tas.macs import count
 from tas.nets.reference import parse_config, read_config
 
 # Recomputed from the released configurations: multiply-adds and parameters.

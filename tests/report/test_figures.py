@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from tas.errors import InputError, ShapeError
-from tas.report import Row, history_figure, shape_figure, shapes, tradeoff_figure
+from tas.report import Row, history_figure, shape_figure, tradeoff_figure
+from tas.report import shape as shapes
 
 BLUE, SKY, PALE = (0, 114, 178), (86, 180, 233), (214, 214, 214)
 BUDGET = {"unit": "macs", "value": 6e6, "ratio": 0.6}

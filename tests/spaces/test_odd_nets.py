@@ -8,9 +8,9 @@ from torch import nn
 
 from helpers import random_shape, randomise_norms
 from odd_nets import ODD, REFUSED, Base, Functions, Hooked, Uncopyable
+from tas.costs.count import count
 from tas.errors import InputError
-from tas.macs import count
-from tas.masked import MaskedSupernet
+from tas.methods.paper.masked import MaskedSupernet
 from tas.spaces import trace
 from traced_nets import example
 

@@ -5,10 +5,12 @@ import torch
 
 from helpers import random_shape
 from tas import nets
-from tas.derive import derive
+from tas.costs.budget import parse_budget
+from tas.costs.count import count
+from tas.costs.expected import ExpectedCost
 from tas.errors import InfeasibleBudgetError, InputError
-from tas.macs import count
-from tas.space import ExpectedCost, Space, parse_budget
+from tas.inherit.derive import derive
+from tas.space import Space
 from tas.spaces import depth_candidates, resnet_space, width_candidates
 
 SPACES = [

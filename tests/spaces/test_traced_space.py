@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from helpers import random_shape, randomise_norms
-from tas.choose import choose
+from tas.costs.count import count
+from tas.costs.expected import ExpectedCost
 from tas.errors import InputError
-from tas.importance import channel_ranking
-from tas.macs import count
-from tas.masked import MaskedSupernet
-from tas.space import ExpectedCost
+from tas.graph import reordered
+from tas.inherit.importance import channel_ranking
+from tas.methods.choose import choose
+from tas.methods.paper.masked import MaskedSupernet
 from tas.spaces import TracedSpace, trace
-from tas.tracing import reordered
 from traced_nets import NETS, Attention, Mixed, Plain, Shuffled, example
 
 
@@ -85,7 +85,7 @@ def test_a_one_hot_supernet_is_the_derived_net(kind: type[nn.Module]) -> None:
 
 
 def test_a_search_step_moves_weights_and_logits() -> None:
-    from tas import paper
+    from tas.methods.paper import algorithm as paper
 
     supernet = MaskedSupernet(space_of(Mixed)).train()
     weights = torch.optim.SGD(supernet.weight_parameters(), 0.01)

@@ -13,8 +13,10 @@ from functools import partial
 import torch
 from tas.nets import ARCHITECTURES, full_shape
 from tas.spaces import resnet_space
-from tas.supernet import Supernet
-from tas.training import Classification, Distillation, Paired, Search, SearchOptions, fit
+from tas.methods.paper.supernet import Supernet
+from tas.methods.paper.options import PaperOptions
+from tas.methods.paper.task import Paired, Search
+from tas.training import Classification, Distillation, fit
 from tiny_training import CLASSES, TinyBatches, state_of, tiny_net, tiny_options
 from torch import nn
 
@@ -26,7 +28,7 @@ space = resnet_space(full_shape("small", CLASSES, (3, 8, 8)))
 def search(compile, **changes):
     torch.manual_seed(0)
     mixing = changes.pop("mixing")
-    options = SearchOptions(epochs=1, lr=0.01, precision="fp32", compile=compile, **changes)
+    options = PaperOptions(epochs=1, lr=0.01, precision="fp32", compile=compile, **changes)
     task = Search(Supernet(space, mixing=mixing), options, space.full_cost() / 2)
     return task, TinyBatches() if not options.bilevel else Paired(TinyBatches(), TinyBatches())
 

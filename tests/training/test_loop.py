@@ -10,18 +10,13 @@ import pytest
 import torch
 
 from tas.errors import DivergedError, InputError
+from tas.methods.paper.options import PaperOptions
+from tas.methods.paper.supernet import Supernet
+from tas.methods.paper.task import Paired, Search
 from tas.nets import build
+from tas.runs import RunDir
 from tas.spaces.resnet import resnet_space
-from tas.supernet import Supernet
-from tas.training import (
-    Classification,
-    Distillation,
-    Paired,
-    RunDir,
-    Search,
-    SearchOptions,
-    fit,
-)
+from tas.training import Classification, Distillation, fit
 from tiny_training import (
     TinyBatches,
     assert_same_bits,
@@ -71,7 +66,7 @@ def space():
 
 def search(space, seed: int = 0) -> Search:
     torch.manual_seed(seed)
-    options = SearchOptions(epochs=2, batch_size=8, precision="fp32")
+    options = PaperOptions(epochs=2, batch_size=8, precision="fp32")
     return Search(Supernet(space), options, budget=1e5)
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tas.errors import InputError
-from tas.training import SearchOptions, TrainOptions
+from tas.methods.paper.options import PaperOptions
+from tas.training import TrainOptions
 
 
 @pytest.mark.parametrize(
@@ -21,10 +22,10 @@ from tas.training import SearchOptions, TrainOptions
         (TrainOptions, {"kd_alpha": -0.1}, "--kd-alpha -0.1: must lie between 0 and 1"),
         (TrainOptions, {"precision": "bf61"}, "did you mean 'bf16'"),
         (TrainOptions, {"momentum": 0.0}, "--nesterov"),
-        (SearchOptions, {"tau_end": 0.0}, "--tau-end 0.0: must be above 0"),
-        (SearchOptions, {"logit_betas": (0.5, 2.0)}, "--logit-betas 2.0"),
-        (SearchOptions, {"mixing": "masks"}, "did you mean 'mask'"),
-        (SearchOptions, {"tolerance": 2.0}, "--tolerance 2.0"),
+        (PaperOptions, {"tau_end": 0.0}, "--tau-end 0.0: must be above 0"),
+        (PaperOptions, {"logit_betas": (0.5, 2.0)}, "--logit-betas 2.0"),
+        (PaperOptions, {"mixing": "masks"}, "did you mean 'mask'"),
+        (PaperOptions, {"tolerance": 2.0}, "--tolerance 2.0"),
     ],
 )
 def test_what_cannot_be_is_refused(options, given, message):
@@ -34,6 +35,6 @@ def test_what_cannot_be_is_refused(options, given, message):
 
 
 def test_the_defaults_are_those_of_the_paper():
-    assert (TrainOptions().epochs, SearchOptions().epochs) == (300, 600)
+    assert (TrainOptions().epochs, PaperOptions().epochs) == (300, 600)
     assert TrainOptions().kd_temperature == 4.0
-    assert (SearchOptions().tau_start, SearchOptions().tau_end) == (5.0, 0.1)
+    assert (PaperOptions().tau_start, PaperOptions().tau_end) == (5.0, 0.1)

@@ -18,11 +18,14 @@ from torch import Tensor, nn
 import tas
 from tas import processes, recipes
 from tas.errors import InputError
-from tas.masked import MaskedSupernet
+from tas.methods.paper.masked import MaskedSupernet
+from tas.methods.paper.options import PaperOptions
+from tas.methods.paper.supernet import Draw, Supernet
+from tas.methods.paper.task import Paired, Search
 from tas.nets import build
+from tas.runs import RunDir
 from tas.spaces import resnet_space, trace
-from tas.supernet import Draw, Supernet
-from tas.training import Classification, Paired, RunDir, Search, SearchOptions, accelerator, fit
+from tas.training import Classification, accelerator, fit
 from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
 from traced_nets import Mixed
 
@@ -85,7 +88,7 @@ def search_traced(path: Path, share: Share) -> dict[str, Tensor]:
 
 
 def searched(supernet: Watched | WatchedMasks, path: Path, share: Share) -> dict[str, Tensor]:
-    options = SearchOptions(epochs=2, lr=0.01, precision="fp32", sync_norms=True)
+    options = PaperOptions(epochs=2, lr=0.01, precision="fp32", sync_norms=True)
     pairs = Paired(TinyBatches(**share), TinyBatches(seed=1, **share))
     fit(
         Search(supernet, options, budget=1e5),

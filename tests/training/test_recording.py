@@ -7,18 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tas.methods.paper.options import PaperOptions
+from tas.methods.paper.supernet import Supernet
+from tas.methods.paper.task import Paired, Search
 from tas.nets import ARCHITECTURES, full_shape
 from tas.spaces import resnet_space
-from tas.supernet import Supernet
-from tas.training import (
-    Classification,
-    Distillation,
-    Paired,
-    Search,
-    SearchOptions,
-    Task,
-    fit,
-)
+from tas.training import Classification, Distillation, Task, fit
 from tas.training.recording import WARM, Recorder
 from tiny_training import (
     CLASSES,
@@ -44,7 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def search(graphs: bool, mixing: str, bilevel: bool) -> tuple[Task, object]:
     torch.manual_seed(0)
     space = resnet_space(full_shape("small", CLASSES, (3, 8, 8)))
-    options = SearchOptions(
+    options = PaperOptions(
         epochs=EPOCHS, lr=0.01, precision="fp32", bilevel=bilevel, cuda_graphs=graphs
     )
     task = Search(Supernet(space, mixing=mixing), options, space.full_cost() / 2)

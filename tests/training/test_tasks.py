@@ -8,21 +8,15 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tas.errors import InputError
+from tas.methods.paper.options import PaperOptions
+from tas.methods.paper.supernet import Supernet
+from tas.methods.paper.task import Paired, Search
 from tas.nets import build
+from tas.runs import RunDir
 from tas.spaces.resnet import resnet_space
-from tas.supernet import Supernet
-from tas.training import (
-    Classification,
-    Distillation,
-    Paired,
-    RunDir,
-    Search,
-    SearchOptions,
-    evaluate,
-    fit,
-)
+from tas.training import Classification, Distillation, evaluate, fit
 from tas.training.hardware import accelerator
-from tas.training.schedule import learning_rate
+from tas.training.rate import learning_rate
 from tiny_training import TinyBatches, assert_same_bits, state_of, tiny_net, tiny_options
 
 
@@ -222,7 +216,7 @@ class Reads(TorchDispatchMode):
 
 def small_search(bilevel: bool = True) -> Search:
     space = resnet_space(build("resnet20", classes=4, input=(3, 8, 8)))
-    options = SearchOptions(epochs=1, batch_size=8, bilevel=bilevel)
+    options = PaperOptions(epochs=1, batch_size=8, bilevel=bilevel)
     return Search(Supernet(space), options, budget=1e5)
 
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
-from ..macs import readable
+from ..api.options import DoctorOptions, asked_input
+from ..costs.budget import readable
 from ..spaces import FINE_RATIOS, TracedSpace, trace
-from .options import DoctorOptions, asked_input
 
 __all__ = ["main"]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import nets
+from ..api import session as runs
+from ..api.options import EvalOptions
+from ..costs.count import count
 from ..errors import InputError
-from ..macs import count
-from ..training import RunDir
-from . import runs
-from .options import EvalOptions
+from ..runs import RunDir
 
 __all__ = ["main"]
 

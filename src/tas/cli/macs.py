@@ -3,9 +3,9 @@
 import json
 
 from .. import nets
-from ..macs import count
-from . import runs
-from .options import MacsOptions, asked_input
+from ..api import session as runs
+from ..api.options import MacsOptions, asked_input
+from ..costs.count import count
 
 __all__ = ["main"]
 

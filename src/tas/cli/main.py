@@ -18,9 +18,9 @@ from typing import Any, NoReturn, get_args, get_type_hints
 from jsonargparse import ArgumentParser
 
 from .. import __version__, processes
+from ..api import options as verb_options
+from ..cli import ending
 from ..errors import TasError, first_line, nearest, one_of
-from . import ending
-from . import options as verb_options
 
 __all__ = ["main"]
 

@@ -1,7 +1,7 @@
 """``tas report``: the figures and the page of a run, drawn again."""
 
+from ..api.options import ReportOptions
 from ..report import html
-from .options import ReportOptions
 
 __all__ = ["main"]
 

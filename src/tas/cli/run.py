@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from .. import nets
+from ..api import Trained, equal_widths, train
+from ..api import session as runs
+from ..api.options import RunOptions
+from ..api.plan import Plan
 from ..errors import InputError
-from ..jobs import Trained, equal_widths, train
 from ..shape import Shape
-from . import runs
-from .options import RunOptions
-from .plan import Plan
 
 __all__ = ["main"]
 

@@ -3,11 +3,11 @@
 import shlex
 
 from .. import nets, training
+from ..api import session as runs
+from ..api.options import SearchVerbOptions
+from ..api.plan import Plan
 from ..data import batches
 from ..errors import InputError
-from . import runs
-from .options import SearchVerbOptions
-from .plan import Plan
 
 __all__ = ["main"]
 

@@ -3,9 +3,9 @@
 import json
 
 from .. import nets
+from ..api import session as runs
+from ..api.options import ShapesOptions
 from ..errors import InputError, one_of
-from . import runs
-from .options import ShapesOptions
 
 __all__ = ["main"]
 

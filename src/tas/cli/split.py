@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from .. import processes
+from ..api import session as runs
+from ..api.options import SplitOptions
 from ..data import read_split, search_split, write_split
 from ..errors import InputError
-from . import runs
-from .options import SplitOptions
 
 __all__ = ["main"]
 

@@ -3,11 +3,11 @@
 from torch import nn
 
 from .. import nets
+from ..api import check_net, train
+from ..api import session as runs
+from ..api.options import TrainVerbOptions
 from ..errors import InputError
-from ..jobs import check_net, train
 from ..shape import Shape
-from . import runs
-from .options import TrainVerbOptions
 
 __all__ = ["main"]
 

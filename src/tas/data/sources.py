@@ -9,8 +9,8 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from .. import processes
+from ..data import cifar, digits, fashion, folder
 from ..errors import DataError, one_of
-from . import cifar, digits, fashion, folder
 from .official import default_folder, find, not_found
 from .parts import NAMES, Data, Images, Part
 from .pictures import check_workers, cpus

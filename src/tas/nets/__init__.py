@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..costs.count import count
 from ..errors import InputError, first_line, one_of
-from ..macs import count
+from ..graph import analyse, cut_to
+from ..nets import named, reference, resnet_cifar, resnet_imagenet
 from ..shape import Shape
-from ..tracing import analyse, cut_to
 from ..weights import load_weights
-from . import named, reference, resnet_cifar, resnet_imagenet
-from .blocks import Architecture, Block, ConvNorm, ResNet
 from .named import is_named
+from .resnet import Architecture, Block, ConvNorm, ResNet
 
 __all__ = [
     "ARCHITECTURES",

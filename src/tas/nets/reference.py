@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ShapeError, first_line, one_of
 from ..shape import Shape
-from .blocks import Architecture
+from .resnet import Architecture
 
 __all__ = ["parse_config", "read_config"]
 

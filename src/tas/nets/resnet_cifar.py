@@ -4,7 +4,7 @@ He et al., *Deep Residual Learning for Image Recognition*, 2015, section 4.2, wi
 the TAS release: where a stage begins, a 2x2 average pool and a 1x1 convolution without norm.
 """
 
-from .blocks import Architecture
+from .resnet import Architecture
 
 __all__ = ["ARCHITECTURES"]
 

@@ -4,7 +4,7 @@ He et al. 2015, table 1, with the stride of a bottleneck in its 3x3 convolution 
 it) and the shortcuts of the TAS release: a 2x2 average pool, a 1x1 convolution and a norm.
 """
 
-from .blocks import Architecture
+from .resnet import Architecture
 
 __all__ = ["ARCHITECTURES"]
 

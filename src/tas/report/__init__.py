@@ -6,7 +6,7 @@ self-contained HTML page. Nothing here knows a network or a tensor.
 
 from .history import history_figure
 from .page import html
-from .shapes import shape_figure
+from .shape import shape_figure
 from .tables import Row, duration, markdown, quantity, table
 from .tradeoff import tradeoff_figure
 

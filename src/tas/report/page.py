@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from ..errors import InputError
 from .history import history_figure
-from .shapes import shape_figure
+from .shape import shape_figure
 from .tables import cells, duration, quantity
 from .tradeoff import tradeoff_figure
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from ..derive import derive
 from ..errors import InputError, one_of
+from ..graph import Structure
+from ..inherit.derive import derive
+from ..inherit.reconstruction import Readings
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
-from ..reconstruction import Readings
 from ..shape import Shape, Side
 from ..space import DepthChoice, Space, Term, WidthChoice
-from ..tracing import Structure
 
 __all__ = [
     "FINE_RATIOS",
@@ -45,7 +45,7 @@ class ResNetSpace(Space):
     Attributes:
         source: the unpruned net whose weights derived nets inherit; None: they start afresh.
         structure, given: of ``source``, what its layers are given, so that the channels that are
-            kept make up for the others; see ``tas.reconstruction``.
+            kept make up for the others; see ``tas.inherit``.
     """
 
     source: nn.Module | None = None

@@ -16,14 +16,14 @@ from math import lcm, prod
 import torch
 from torch import Tensor, nn
 
+from ..costs.count import count
 from ..errors import InputError, nearest, one_of
-from ..macs import count
-from ..reconstruction import Readings, cut_by
+from ..graph import Locked, Run, Structure, Width, analyse
+from ..graph.verify import trial
+from ..inherit.reconstruction import Readings, cut_by
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Space, Term, WidthChoice
-from ..tracing import Locked, Run, Structure, Width, analyse
 from .resnet import RATIOS, WHAT
-from .trial import trial
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -40,7 +40,7 @@ class TracedSpace(Space):
         locked: layers whose output channels must stay, with the reason.
         ranking: by a width's name, its atoms, those to keep first.
         given: what the layers are given, so that the channels that are kept make up for the others;
-            see ``tas.reconstruction``.
+            see ``tas.inherit``.
         fine: of a grouped space, the one with a width for every layer.
     """
 

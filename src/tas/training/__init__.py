@@ -3,26 +3,18 @@
 from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import accelerator, alone, pick_precision, place, place_module
 from .loop import History, fit
-from .options import ProbeOptions, SearchOptions, TrainOptions, TrialOptions
+from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
-from .progress import PhaseProgress
-from .rundir import RunDir
-from .tasks import Batches, Classification, Distillation, Paired, Search, Task
+from .tasks import Batches, Classification, Distillation, Task
 
 __all__ = [
     "Batches",
     "Classification",
     "Distillation",
     "History",
-    "Paired",
-    "PhaseProgress",
-    "ProbeOptions",
-    "RunDir",
-    "Search",
-    "SearchOptions",
+    "StepOptions",
     "Task",
     "TrainOptions",
-    "TrialOptions",
     "accelerator",
     "alone",
     "dealt_out",

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from .. import processes
 from ..errors import DivergedError, InputError
-from . import checkpoint
+from ..runs.progress import PhaseProgress
+from ..runs.rundir import RunDir
+from ..training import checkpoint
 from .hardware import accelerator as open_accelerator
 from .hardware import compiling
-from .progress import PhaseProgress
-from .rundir import RunDir
 from .tasks import Batches, Task
 
 __all__ = ["History", "fit"]

@@ -7,7 +7,7 @@ the device within a step.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +17,26 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .. import paper
 from ..errors import InputError
-from ..supernet import Supernet
 from .checkpoint import Stateful
 from .evaluation import measure
 from .hardware import average, compiled, place, place_module, prepare, release
+from .losses import distill_loss
 from .norms import separate, synchronise
-from .options import SearchOptions, TrainOptions
+from .options import StepOptions, TrainOptions
+from .rate import learning_rate
 from .recording import Recorder
-from .schedule import learning_rate
 
-__all__ = ["Batches", "Classification", "Distillation", "Paired", "Search", "Task"]
+__all__ = [
+    "Batches",
+    "Classification",
+    "Distillation",
+    "Learner",
+    "Rate",
+    "Task",
+    "learning",
+    "sgd",
+]
 
 LEAST = 0.25  # of the learning rate, to which a limited travel may lower it
 
@@ -55,10 +63,10 @@ class Task(Protocol):
     """
 
     name: str
-    rate: "_Rate"
+    rate: "Rate"
 
     @property
-    def options(self) -> TrainOptions | SearchOptions: ...
+    def options(self) -> StepOptions: ...
     @property
     def module(self) -> nn.Module: ...
 
@@ -87,13 +95,13 @@ class Task(Protocol):
         ...
 
 
-class _Learner:
+class Learner:
     """What all tasks share: where they compute, the learning rate, evaluation."""
 
     module: nn.Module
-    options: TrainOptions | SearchOptions
+    options: StepOptions
     accelerator: Accelerator
-    rate: "_Rate"
+    rate: "Rate"
     take: Recorder
     own_norms: dict[nn.Module, type[nn.Module]]
 
@@ -138,7 +146,7 @@ class _Learner:
         return place(images, device), labels.to(device, non_blocking=True)
 
 
-class Classification(_Learner):
+class Classification(Learner):
     """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped."""
 
     name = "train"
@@ -150,14 +158,14 @@ class Classification(_Learner):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         self.start_together(accelerator, self.options.sync_norms)
-        self.rate = _Rate(self.options, steps, self.options.travel)
+        self.rate = Rate(self.options, steps, self.options.travel)
         self.mean: AveragedModel | None = None
         if self.options.ema:
             decay = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
             self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
             place_module(self.mean.module, accelerator.device)  # its count of steps stays here
         self.model = self.ready(prepare(accelerator, self.module))
-        self.optimizer = _sgd(self.module.parameters(), self.options)
+        self.optimizer = sgd(self.module.parameters(), self.options)
         self.take = self.recorder()
 
     def parts(self) -> Mapping[str, Stateful]:
@@ -240,7 +248,7 @@ class Distillation(Classification):
                 f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
                 "give a teacher that was trained on the same classes"
             )
-        return paper.distill_loss(
+        return distill_loss(
             logits,
             answers.to(torch.float32, copy=True),  # autograd refuses tensors of inference mode
             labels,
@@ -250,125 +258,17 @@ class Distillation(Classification):
         )
 
 
-class Search(_Learner):
-    """A supernet's weights by SGD on the first batch of a pair, its logits by Adam on the second;
-    where ``options.bilevel`` is false, both on one and the same batch.
-
-    Args:
-        budget: what the derived net may cost, in the supernet's unit.
-    """
-
-    name = "search"
-    module: Supernet
-    options: SearchOptions
-
-    def __init__(self, supernet: Supernet, options: SearchOptions, budget: float) -> None:
-        self.module = supernet
-        self.options = options
-        self.budget = budget
-
-    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
-        options, supernet = self.options, self.module
-        self.start_together(accelerator, options.sync_norms)
-        self.steps = steps
-        self.seed = seed
-        self.rate = _Rate(options, steps)
-        # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
-        # processes average the gradients that an optimizer is about to use instead.
-        self.model: Any = self.ready(prepare(accelerator, supernet, wrap=False))
-        self.weight_optimizer = _sgd(supernet.weight_parameters(), options)
-        self.logit_optimizer = torch.optim.Adam(
-            supernet.logit_parameters(),
-            lr=options.logit_lr,
-            betas=options.logit_betas,
-            weight_decay=options.logit_decay,
-        )
-        for optimizer in (self.weight_optimizer, self.logit_optimizer):
-            if accelerator.num_processes > 1:
-                optimizer.register_step_pre_hook(self._average_gradients)
-        self.generator = torch.Generator(accelerator.device)
-        self.take = self.recorder(self.generator)
-
-    def parts(self) -> Mapping[str, Stateful]:
-        return {
-            "module": self.module,
-            "weight_optimizer": self.weight_optimizer,
-            "logit_optimizer": self.logit_optimizer,
-        }
-
-    def step(self, batch: Any, step: int) -> tuple[int, dict[str, Tensor]]:
-        """On a pair of batches, or on one where ``options.bilevel`` is false."""
-        # Seeded by the step: a resumed search draws what it would have drawn, and so does every
-        # process.
-        self.generator.manual_seed((self.seed * 1_000_003 + step) % 2**63)
-        self.rate.set(self.weight_optimizer, step)
-        self.tau = paper.temperature(
-            step / self.steps, self.options.tau_start, self.options.tau_end
-        )
-        settings: dict[str, Any] = {
-            "tau": self.tau,
-            "budget": self.budget,
-            "cost_weight": self.options.cost_weight,
-            "tolerance": self.options.tolerance,
-            "generator": self.generator,
-            "backward": self.accelerator.backward,
-            "take": self.take,
-        }
-        optimizers = self.weight_optimizer, self.logit_optimizer
-        if self.options.bilevel:
-            first, second = (self._placed(half) for half in batch)
-            figures = paper.search_step(self.model, first, second, *optimizers, **settings)
-        else:
-            first = self._placed(batch)
-            figures = paper.one_pass_step(self.model, first, *optimizers, **settings)
-        pictures = len(first[1])
-        accuracy = figures["correct"] * (100 / pictures)
-        others = {name: value for name, value in figures.items() if name != "correct"}
-        return pictures, {**others, "accuracy": accuracy}
-
-    def end_epoch(self) -> dict[str, float]:
-        """Costs as they are now, tau, and the mean entropy of the choices, in nats."""
-        self.average_buffers()
-        supernet = self.module
-        with torch.no_grad():
-            entropies = [torch.special.entr(p).sum(-1) for p in supernet.probabilities()]
-            return {
-                "lr": self.rate.last,
-                "tau": self.tau,
-                "entropy": float(torch.cat(entropies).mean()),
-                "expected_cost": float(supernet.expected_cost()),
-                "likely_cost": float(supernet.likely_cost()),
-            }
-
-    def _average_gradients(self, optimizer: Optimizer, *_: object) -> None:
-        parameters = (p for group in optimizer.param_groups for p in group["params"])
-        average(self.accelerator, [p.grad for p in parameters if p.grad is not None])
+def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
+    """A net's training: on labels, and with a teacher's answers where there are any that count."""
+    if teacher is None or not options.distils:
+        return Classification(net, options)
+    return Distillation(net, teacher, options)
 
 
-class Paired(Generic[T]):
-    """Two passes side by side, as long as the shorter: what ``Search`` takes a step on."""
-
-    def __init__(self, first: Batches[T], second: Batches[T]) -> None:
-        self.first = first
-        self.second = second
-
-    def __len__(self) -> int:
-        return min(len(self.first), len(self.second))
-
-    def __iter__(self) -> Iterator[tuple[T, T]]:
-        return zip(self.first, self.second, strict=False)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.first.set_epoch(epoch)
-        self.second.set_epoch(epoch)
-
-
-class _Rate:
+class Rate:
     """Sets the learning rate of every step, and remembers it for the log."""
 
-    def __init__(
-        self, options: TrainOptions | SearchOptions, steps: int, travel: float = 0.0
-    ) -> None:
+    def __init__(self, options: StepOptions, steps: int, travel: float = 0.0) -> None:
         self.steps = steps
         self.warmup_steps = steps * options.warmup_epochs // options.epochs
         lowest = LEAST * options.lr if travel else options.lr
@@ -381,9 +281,7 @@ class _Rate:
             group["lr"] = self.last
 
 
-def _sgd(
-    parameters: Iterable[nn.Parameter], options: TrainOptions | SearchOptions
-) -> torch.optim.SGD:
+def sgd(parameters: Iterable[nn.Parameter], options: StepOptions) -> torch.optim.SGD:
     return torch.optim.SGD(
         parameters,
         lr=options.lr,

@@ -1,0 +1,122 @@
+"""Train a net, and test it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import nets, training
+from ..costs.count import count
+from ..data import Augment, Data
+from ..errors import InputError
+from ..inherit.source import inherited
+from ..recipes import quick
+from ..runs import RunDir
+from ..shape import Shape
+from ..training import History, TrainOptions
+from ..training.pictures import check_net, given_data, training_batches, unvaried_batches
+from ..training.tasks import learning
+
+__all__ = ["Trained", "evaluate", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained net and what it is worth.
+
+    Attributes:
+        net: the net, trained in place.
+        macs, params: what it costs, counted on the net itself.
+        accuracy: percent of the test pictures, after the last epoch.
+        history: a line per epoch.
+    """
+
+    net: nn.Module
+    macs: int
+    params: int
+    accuracy: float
+    history: History
+
+
+def train(
+    net: str | Shape | nn.Module,
+    data: str | Path | Data,
+    *,
+    teacher: nn.Module | None = None,
+    inherit: bool = False,
+    options: TrainOptions | None = None,
+    augment: Augment | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    out: RunDir | None = None,
+    phase: str | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Train a net, on labels alone or with a teacher's answers, and test it.
+
+    Args:
+        net: a module, trained in place; or a name or a shape, built with fresh weights.
+        data: a data set, its name, or the path of a folder of images.
+        teacher: a trained net of the same classes; None: labels alone.
+        inherit: start from what was learnt before, and keep it: a shape gets the weights of the
+            teacher, its unpruned net, for the channels that matter most; a module has its own, as
+            one of ``found.derive()`` does.
+        options: how; default: those of ``recipes.quick()``, with ``inherit`` those of its
+            ``inheriting()``, which leave a net what it knows.
+        augment, seed, device, workers, out, progress: as in ``search``.
+        phase: its name in the log.
+
+    Raises:
+        InputError: an argument cannot be used.
+        DivergedError: the loss became NaN or infinite.
+    """
+    data = given_data(data, device, workers, progress)
+    options = options or (quick().inheriting() if inherit else quick()).student
+    batches = training_batches(
+        data, data.train, options, augment or Augment(), device, workers, seed
+    )
+    if not isinstance(net, nn.Module):
+        torch.manual_seed(seed)
+        if not inherit:
+            net = nets.build(net, data.classes, data.input)
+        elif teacher is None:
+            raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+        else:
+            net = inherited(nets.read_shape(net), teacher, data, batches, device)
+    check_net(net, data, "net")
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError("the net has no parameter to train: all are frozen, or there are none")
+    if teacher is not None:
+        check_net(teacher, data, "teacher")
+    history = training.fit(
+        learning(net, teacher, options),
+        batches,
+        phase=phase,
+        out=out,
+        evaluate_on=unvaried_batches(data, data.test, options, device, workers),
+        device=device,
+        seed=seed,
+        progress=progress,
+    )
+    counted = count(net, data.input)
+    return Trained(net, counted.macs, counted.params, history.last["test_accuracy"], history)
+
+
+def evaluate(
+    net: nn.Module,
+    data: str | Path | Data,
+    *,
+    batch_size: int = 256,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, float]:
+    """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
+    data = given_data(data, device, workers, progress)
+    check_net(net, data, "net")
+    options = TrainOptions(batch_size=batch_size, precision=precision)
+    batches = unvaried_batches(data, data.test, options, device, workers)
+    return training.evaluate(net, batches, device=device, precision=precision)

@@ -1,0 +1,13 @@
+"""What nets cost: counted on the net, expected under probabilities, and budgets."""
+
+from .budget import UNITS, parse_budget, readable
+from .count import Count, count, operator_macs
+
+__all__ = [
+    "UNITS",
+    "Count",
+    "count",
+    "operator_macs",
+    "parse_budget",
+    "readable",
+]

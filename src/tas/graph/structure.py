@@ -1,0 +1,324 @@
+"""What a trace comes to: the widths and depths of a net, what each layer costs, what is locked.
+
+Labels that are tied make one *atomic channel*: slices of parameters that live and die together.
+Atomic channels that are alike, one from every layer that they pass, make a ``Width``.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd, prod
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..forward import answer, evaluating, naming
+from ..shape import Side, Sum
+from .labels import Notes, Place, Plane, Tracer
+from .refused import refuse
+from .rules import apply_rule
+from .runs import Run, Visit, find_runs, visiting
+
+__all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
+
+
+@dataclass(frozen=True)
+class Width:
+    """Atomic channels that are alike.
+
+    Attributes:
+        name: path of the first layer that makes them.
+        atoms: how many there are.
+        unit: channels of each, at the named layer.
+        places: for every parameter and dimension, the positions of each atom [atoms, n].
+        layers: paths of all the layers that make them.
+        area: values that a channel has in one image, at the named layer.
+    """
+
+    name: str
+    atoms: int
+    unit: int
+    places: Mapping[Place, Tensor]
+    layers: tuple[str, ...]
+    area: int
+
+    @property
+    def channels(self) -> int:
+        return self.atoms * self.unit
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Output channels of a layer that must stay, and why."""
+
+    layer: str
+    channels: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The multiply-adds of one operator: ``macs`` times the sizes of its sides."""
+
+    path: str
+    macs: int
+    sides: tuple[Side, ...]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The widths and depths of a net, found by running it once.
+
+    Attributes:
+        widths: what may shrink, in the order in which the net runs.
+        runs: blocks that may be left out.
+        locked: layers whose output channels must stay.
+        layers: what each operator costs.
+        sizes: the sides of every parameter.
+        slots: of a parameter's dimension that reads channels, or the channels of a layer norm
+            (its weight, -1): for every index the place of its atom among all atoms of all widths;
+            one more than there are atoms where it stays.
+        multiplied: places whose channels are multiplied with one another (attention).
+        classes: scores that the net gives.
+    """
+
+    widths: tuple[Width, ...]
+    runs: tuple[Run, ...]
+    locked: tuple[Locked, ...]
+    layers: tuple[Layer, ...]
+    sizes: Mapping[str, tuple[Side, ...]]
+    slots: Mapping[Place, Tensor]
+    norms: Mapping[str, Tensor]
+    multiplied: Mapping[Place, Tensor]
+    classes: int
+
+    @property
+    def atoms(self) -> int:
+        return sum(width.atoms for width in self.widths)
+
+
+def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Structure:
+    """Run the net once on the first of some images [N, C, H, W] and see what may shrink.
+
+    The net is left as it was.
+
+    Args:
+        ignore: paths of modules of which nothing may shrink.
+
+    Raises:
+        InputError: the net does not run on the example, or gives no scores [N, classes].
+    """
+    refuse(net)
+    example = example[:1]
+    tracer = Tracer(net, apply_rule)
+    with (
+        evaluating(net),
+        torch.no_grad(),
+        visiting(net, tracer) as visits,
+        naming(net, tracer.path),
+        tracer,
+    ):
+        scores = answer(net, example)
+    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
+        got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise InputError(
+            f"the net gives {got} for one image, not class scores [1, classes]: trace a "
+            "classifier, or wrap it so that it returns them"
+        )
+    for plane in tracer.planes(scores):
+        tracer.notes.locks.append((plane.labels[plane.labels > 0], "they are the net's output"))
+    for (name, _), labels in tracer.places.items():
+        if any(name.startswith(f"{path}.") or not path for path in ignore):
+            tracer.notes.locks.append((labels, "ignored, as asked"))
+    return _Build(net, tracer, visits).structure(scores.shape[1])
+
+
+class _Build:
+    """From ties and locks to widths: connected components, sorted by where they are found."""
+
+    def __init__(self, net: nn.Module, tracer: Tracer, visits: dict[str, Visit]) -> None:
+        self.net = net
+        self.notes: Notes = tracer.notes
+        self.places = tracer.places
+        self.component = _components(self.notes.ties, tracer.count)
+        self.reasons: dict[int, str] = {}
+        for labels, reason in self.notes.locks:
+            for component in np.unique(self.component[labels.numpy()]):
+                self.reasons.setdefault(int(component), reason)
+        self.reasons[int(self.component[0])] = "no channel"
+        # Sizes of activations are places, too: atoms that differ there are not alike.
+        self.inner: dict[Place, Tensor] = {}
+        for number, cost in enumerate(self.notes.costs):
+            for place, side in enumerate(cost.sides):
+                if isinstance(side, Tensor):
+                    self.inner[f"#cost{number}", place] = side
+        for weight, labels in self.notes.norms.items():
+            self.inner[f"#norm{weight}", 0] = labels
+        self.runs = find_runs(self.net, visits, self.same)
+        self.widths = self._widths()
+        self._slot: Any = None  # by component, once the widths are known
+        self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
+
+    def structure(self, classes: int) -> Structure:
+        notes = self.notes
+        multiplied = {int(self.component[v]) for t in notes.multiplied for v in t.tolist()}
+        inner = {
+            place: self.slots(labels)
+            for place, labels in self.places.items()
+            if place not in notes.consumed
+            and multiplied.intersection(self.component[labels.numpy()].tolist())
+        }
+        consumed = {p: self.slots(self.places[p]) for p in sorted(notes.consumed)}
+        norms = {weight: self.slots(labels) for weight, labels in notes.norms.items()}
+        total = self.offsets[-1]
+        layers = [
+            Layer(cost.path, *self._layer(cost.macs, cost.sides, f"#cost{number}"))
+            for number, cost in enumerate(notes.costs)
+        ]
+        sizes = {
+            name: tuple(self.side((name, dim), size) for dim, size in enumerate(tensor.shape))
+            for name, tensor in self.net.named_parameters()
+        }
+        return Structure(
+            widths=tuple(self.widths),
+            runs=tuple(self.runs),
+            locked=tuple(self._locked()),
+            layers=tuple(layers),
+            sizes=sizes,
+            slots={p: s for p, s in consumed.items() if bool((s < total).any())},
+            norms={w: s for w, s in norms.items() if bool((s < total).any())},
+            multiplied={p: s for p, s in inner.items() if bool((s < total).any())},
+            classes=classes,
+        )
+
+    # Widths ------------------------------------------------------------------------------------
+
+    def _widths(self) -> list[Width]:
+        where: dict[int, list[tuple[Place, int]]] = defaultdict(list)
+        for place, labels in [*self.places.items(), *self.inner.items()]:
+            seen, counts = np.unique(self.component[labels.numpy()], return_counts=True)
+            for kind, count in zip(seen.tolist(), counts.tolist(), strict=True):
+                if kind not in self.reasons:
+                    where[kind].append((place, count))
+        alike: dict[tuple[tuple[Place, int], ...], list[int]] = defaultdict(list)
+        for kind, found in where.items():
+            alike[tuple(found)].append(kind)
+        widths: list[Width] = []
+        names: Counter[str] = Counter()
+        order = {place: number for number, place in enumerate(self.notes.produced)}
+        for signature, kinds in alike.items():
+            made = [(place, n) for place, n in signature if place in order]
+            if not made:
+                continue
+            made.sort(key=lambda m: order[m[0]])
+            if len(kinds) == 1:
+                self.reasons[kinds[0]] = "all of its channels live or die together"
+                continue
+            first, unit = self._named_after(made)
+            name = self.notes.produced[first]
+            names[name] += 1
+            if names[name] > 1:
+                name = f"{name}#{names[name]}"
+            widths.append(
+                Width(
+                    name=name,
+                    atoms=len(kinds),
+                    unit=unit,
+                    places=self._positions(signature, kinds),
+                    layers=tuple(dict.fromkeys(self.notes.produced[place] for place, _ in made)),
+                    area=self.notes.areas[first],
+                )
+            )
+        return sorted(widths, key=lambda w: min(order[p] for p in w.places if p in order))
+
+    def _named_after(self, made: list[tuple[Place, int]]) -> tuple[Place, int]:
+        """The layer that a width is named after: one that no depth cuts off, as early as can be."""
+        cut = tuple(f"{block}." for run in self.runs for block in run.blocks[run.least :])
+        staying = [m for m in made if not self.notes.produced[m[0]].startswith(cut)]
+        return (staying or made)[0]
+
+    def _positions(
+        self, signature: tuple[tuple[Place, int], ...], kinds: list[int]
+    ) -> dict[Place, Tensor]:
+        atom = np.full(len(self.component), -1)
+        atom[kinds] = np.arange(len(kinds))
+        found = {}
+        for place, n in signature:
+            if place in self.places:
+                atoms = atom[self.component[self.places[place].numpy()]]
+                rows = np.argsort(atoms, kind="stable")[(atoms < 0).sum() :]
+                found[place] = torch.from_numpy(rows.reshape(len(kinds), n))
+        return found
+
+    def _locked(self) -> list[Locked]:
+        found = []
+        for place, layer in self.notes.produced.items():
+            kinds = self.component[self.places[place].numpy()]
+            reasons = Counter(self.reasons[k] for k in kinds.tolist() if k in self.reasons)
+            found += [Locked(layer, channels, reason) for reason, channels in reasons.items()]
+        return found
+
+    # Sizes -------------------------------------------------------------------------------------
+
+    def slots(self, labels: Tensor) -> Tensor:
+        """For every label the place of its atom among all atoms; their number where it stays."""
+        if self._slot is None:
+            slot = np.full(len(self.component), self.offsets[-1])
+            for width, offset in zip(self.widths, self.offsets, strict=False):
+                place, rows = next(iter(width.places.items()))
+                kinds = self.component[self.places[place].numpy()[rows[:, 0].numpy()]]
+                slot[kinds] = offset + np.arange(width.atoms)
+            self._slot = slot
+        return torch.from_numpy(self._slot[self.component[labels.numpy()]])
+
+    def same(self, a: Sequence[Plane], b: Sequence[Plane]) -> bool:
+        """Whether two tensors have the same channels."""
+        return len(a) == len(b) and all(
+            p.dim == q.dim
+            and np.array_equal(self.component[p.labels.numpy()], self.component[q.labels.numpy()])
+            for p, q in zip(a, b, strict=True)
+        )
+
+    def side(self, place: Place, size: int) -> Side:
+        """The size of a place as a sum of widths."""
+        labels = self.places.get(place, self.inner.get(place))
+        if labels is None:
+            return size
+        slots = self.slots(labels).numpy()
+        number = np.searchsorted(self.offsets, slots, side="right") - 1
+        parts: list[tuple[str, int, int]] = []
+        fixed = int((slots == self.offsets[-1]).sum())
+        for index, count in zip(*np.unique(number, return_counts=True), strict=True):
+            if index < len(self.widths):
+                width = self.widths[index]
+                n = int(count) // width.atoms
+                divisor = gcd(n, width.unit)
+                parts.append((width.name, n // divisor, width.unit // divisor))
+        if not parts:
+            return size
+        if len(parts) == 1 and parts[0][1] == parts[0][2] and fixed == 0:
+            return parts[0][0]
+        return Sum(tuple(parts), fixed)
+
+    def _layer(
+        self, macs: int, sides: tuple[Tensor | int, ...], name: str
+    ) -> tuple[int, tuple[Side, ...]]:
+        sizes = [len(s) if isinstance(s, Tensor) else s for s in sides]
+        each = macs // prod(sizes)
+        assert each * prod(sizes) == macs
+        return each, tuple(self.side((name, i), size) for i, size in enumerate(sizes))
+
+
+def _components(ties: list[tuple[Tensor, Tensor]], count: int) -> Any:
+    """The number of its set for every label."""
+    if not ties:
+        return np.arange(count)
+    a = torch.cat([a for a, _ in ties]).numpy()
+    b = torch.cat([b for _, b in ties]).numpy()
+    graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -1,0 +1,34 @@
+"""What can be set of a search by probes."""
+
+from dataclasses import dataclass
+
+from ...checks import at_least, between, whole
+from ...training import TrainOptions
+
+__all__ = ["ProbeOptions"]
+
+
+@dataclass(frozen=True)
+class ProbeOptions(TrainOptions):
+    """How a space is searched by short trainings of a few of its shapes.
+
+    Attributes:
+        epochs ... cuda_graphs: of the training of each of these shapes, the probes.
+        probes: how many; more than there are doublings and depths to learn of.
+        low, high: what a probe may cost, as ratios of the budget.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    epochs: int = 8
+    warmup_epochs: int = 0
+    probes: int = 16
+    low: float = 0.3
+    high: float = 1.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("probes", self.probes, 2)
+        between("low", self.low, 0, 1)
+        at_least("high", self.high, 1)

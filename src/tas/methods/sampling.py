@@ -1,0 +1,63 @@
+"""Random shapes near a budget: what probes are taken from, and what evolution begins with."""
+
+import torch
+from torch import Generator, Tensor
+
+from ..costs.expected import ExpectedCost
+from ..errors import InfeasibleBudgetError
+from ..space import Space
+
+__all__ = ["states_near"]
+
+ROUNDS, DRAWS = 64, 4096  # at most so many batches of so many draws
+SPREAD = 4.0  # standard deviation of a tilt; at this one, all is e^2 times as likely as half
+
+
+def states_near(
+    space: Space,
+    budget: int,
+    unit: str,
+    low: float,
+    high: float,
+    count: int,
+    generator: Generator,
+) -> Tensor:
+    """Different random states [at most count, choices] that cost low to high times the budget.
+
+    A draw first tilts every choice towards wide or narrow, and then draws its candidate: the
+    corners of the space, which tell most, come out as often as its middle.
+
+    Returns:
+        candidate indices; where no draw falls between low and high, whatever fits the budget.
+
+    Raises:
+        InfeasibleBudgetError: none of the draws fits.
+    """
+    candidates = [c.candidates for c in space.widths] + [c.candidates for c in space.depths]
+    size = torch.full((len(candidates), max(map(len, candidates))), -torch.inf)  # of the largest
+    for row, values in zip(size, candidates, strict=True):
+        row[: len(values)] = torch.tensor(values) / values[-1]
+    model = ExpectedCost(space, unit, torch.float64)
+
+    near, fitting, found = torch.empty(0, len(candidates), dtype=torch.long), [], 0
+    for _ in range(ROUNDS):
+        common = (2 * torch.rand(DRAWS, 1, generator=generator) - 1) * 2 * SPREAD
+        own = SPREAD * torch.randn(DRAWS, len(candidates), generator=generator)
+        tilt = (common + own)[:, :, None]  # [draws, choices, 1]
+        gumbel = -torch.empty(DRAWS, *size.shape).exponential_(generator=generator).log()
+        scores = torch.where(size.isfinite(), tilt * size + gumbel, -torch.inf)
+        states = scores.argmax(-1)
+        costs = model.of_states(states)
+        inside = (costs >= low * budget) & (costs <= high * budget)
+        near = torch.unique(torch.cat([near, states[inside]]), dim=0)
+        fitting.append(states[costs <= budget])
+        if len(near) >= count or (len(near) == found and len(near) > 0):
+            break
+        found = len(near)
+    if len(near) == 0:
+        near = torch.unique(torch.cat(fitting), dim=0)
+    if len(near) == 0:
+        lowest, highest = space.range(unit)
+        raise InfeasibleBudgetError(f"no shape fits {budget} {unit}", lowest, highest)
+    order = torch.randperm(len(near), generator=generator)
+    return near[order[:count]]

@@ -1,0 +1,30 @@
+"""What can be set of a search by trials."""
+
+from dataclasses import dataclass
+
+from ...checks import whole
+from ...training import TrainOptions
+
+__all__ = ["TrialOptions"]
+
+
+@dataclass(frozen=True)
+class TrialOptions(TrainOptions):
+    """How a space is searched by what its shapes answer, cut from a trained net and not trained.
+
+    Attributes:
+        epochs ... cuda_graphs: of two short trainings at the end, of what was found and of equal
+            widths, by which one of them is taken; the whole net is their teacher.
+        trials: shapes that are cut and asked.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    epochs: int = 1
+    warmup_epochs: int = 0
+    trials: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("trials", self.trials, 1)

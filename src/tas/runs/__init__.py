@@ -1,0 +1,6 @@
+"""Runs: the directory of one, and how far it is."""
+
+from .progress import PhaseProgress
+from .rundir import RunDir
+
+__all__ = ["PhaseProgress", "RunDir"]

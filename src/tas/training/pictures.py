@@ -1,0 +1,113 @@
+"""Pictures for trainings: a data set, batches of a part of it, and whether a net fits them."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .. import data as data_room
+from ..data import Augment, Data
+from ..errors import InputError
+from ..forward import answer, evaluating
+from ..nets import ResNet
+from ..shape import Shape
+from .hardware import accelerator
+from .options import StepOptions
+
+__all__ = [
+    "check_fits",
+    "check_net",
+    "given_data",
+    "training_batches",
+    "unvaried_batches",
+]
+
+
+def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
+    """A data set, loaded if it is a name or a folder."""
+    accelerator(device)  # connects the processes, which are to load the same
+    if isinstance(data, Data):
+        return data
+    return data_room.load(data, workers=workers, progress=progress)
+
+
+def check_fits(shape: Shape, data: Data, name: str) -> None:
+    """Raise ``InputError`` where a net of ours does not take the pictures or has other classes."""
+    if shape.classes != data.classes:
+        raise InputError(
+            f"the {name} has {shape.classes} classes, but '{data.name}' has {data.classes}: "
+            f'build it with tas.nets.build("{shape.net}", classes={data.classes})'
+        )
+    if shape.input[0] != data.input[0]:
+        raise InputError(
+            f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
+            f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
+        )
+
+
+def check_net(net: nn.Module, data: Data, name: str) -> None:
+    """Raise ``InputError`` where a net does not take the pictures or gives no scores of their
+    classes; one of ours is asked for its shape, any other is run on one picture."""
+    if isinstance(net, ResNet):
+        check_fits(net.shape, data, name)
+        return
+    first = next(net.parameters(), torch.empty(0))
+    picture = torch.zeros(1, *data.input, device=first.device, dtype=first.dtype)
+    with evaluating(net), torch.no_grad():
+        scores = answer(net, picture)
+    if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
+        got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise InputError(
+            f"the {name} gives {got} for one picture, but '{data.name}' has {data.classes} "
+            f"classes: give one that returns scores of [1, {data.classes}]"
+        )
+
+
+def training_batches(
+    data: Data,
+    part: data_room.Part,
+    options: StepOptions,
+    augment: Augment,
+    device: str,
+    workers: int | None,
+    seed: int,
+) -> data_room.Batches:
+    """Shuffled and varied batches to train on."""
+    where = accelerator(device, options.precision)
+    # A set smaller than a batch is one batch, as far as the processes can share it.
+    most = max(len(part) // where.num_processes, 1) * where.num_processes
+    return data_room.batches(
+        data,
+        part,
+        min(options.batch_size, most),
+        augment=augment,
+        device=where.device,
+        seed=seed,
+        shuffle=True,
+        drop_last=True,
+        workers=workers,
+        rank=where.process_index,
+        world=where.num_processes,
+    )
+
+
+def unvaried_batches(
+    data: Data,
+    part: data_room.Part,
+    options: StepOptions,
+    device: str,
+    workers: int | None,
+) -> data_room.Batches:
+    """Batches to measure on."""
+    where = accelerator(device, options.precision)
+    return data_room.batches(
+        data,
+        part,
+        options.batch_size,
+        augment=None,
+        device=where.device,
+        shuffle=False,
+        workers=workers,
+        rank=where.process_index,
+        world=where.num_processes,
+    )

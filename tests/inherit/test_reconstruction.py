@@ -1,0 +1,130 @@
+"""Channels that are cut are made up for by those that stay."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from helpers import images, randomise_norms
+from tas.graph import analyse, reordered
+from tas.inherit import reconstruction
+from tas.inherit.reconstruction import Readings, _greedy, cut_by, folded, readings, selection
+from tas.nets import build, full_shape
+from tas.spaces import TracedSpace, resnet_space, trace
+
+SIDE = 6
+
+
+class Copies(nn.Module):
+    """Eight channels, of which the last four are the first four again, brighter or darker."""
+
+    def __init__(self, flat: bool) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.second = nn.Conv2d(8, 5, 3, padding=1) if not flat else nn.Identity()
+        self.head = nn.Linear(8 * SIDE * SIDE if flat else 5, 4)
+        self.flat = flat
+        with torch.no_grad():
+            for tensor in (self.first.weight, self.first.bias):
+                tensor[4:] = tensor[:4] * torch.tensor([2.0, 0.5, 3.0, 1.5]).view(
+                    -1, *[1] * (tensor.dim() - 1)
+                )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(torch.relu(self.norm(self.first(x))))
+        return self.head(x.flatten(1) if self.flat else x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def space_of(net: nn.Module) -> TracedSpace:
+    return trace(net.eval(), images(1, 3, SIDE, SIDE), ratios=(0.5, 1.0))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_is_said_twice_can_be_cut(flat: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the channels, and no difference but what the ridge makes; a large one without."""
+    torch.manual_seed(0)
+    net = Copies(flat).eval()
+    space = space_of(net)
+    x = images(64, 3, SIDE, SIDE)
+    given = readings(net, space.structure, [x[:32], x[32:]])
+    order = selection(net, space.structure, given)
+    assert sorted(c % 4 for c in order["first"][:4].tolist()) == [0, 1, 2, 3]
+    shape = space.equal(0.5).replace(widths={**space.unpruned.widths, "first": 4})
+    whole = net(x)
+
+    def error(given: Readings) -> float:
+        small = cut_by(net, space.structure, shape, order, given)
+        assert small.first.out_channels == 4
+        return float((small(x) - whole).abs().mean() / whole.std(0).mean())
+
+    assert error({}) > 0.2
+    assert error(given) < 0.3 * error({})
+    monkeypatch.setattr(reconstruction, "RIDGE", 1e-7)
+    assert error(given) < 1e-4
+    assert torch.equal(net(x), whole)  # it was left as it was
+
+
+def test_the_order_is_that_of_the_least_squares() -> None:
+    """Each step takes the atom that leaves the least unexplained, solved anew."""
+    torch.manual_seed(0)
+    x, w = torch.randn(200, 6).double() @ torch.randn(6, 6).double(), torch.randn(9, 6).double()
+    c, g = x.T @ x / 200, w.T @ w
+
+    def unexplained(atoms: list[int]) -> float:
+        among = c[atoms][:, atoms] + 1e-9 * torch.eye(len(atoms))
+        left = c - c[:, atoms] @ torch.linalg.solve(among, c[atoms])
+        return float((g * left).sum())
+
+    chosen: list[int] = []
+    for atom in _greedy([(c, g)]).tolist()[:4]:
+        others = [a for a in range(6) if a not in chosen]
+        assert atom == min(others, key=lambda a: unexplained([*chosen, a]))
+        chosen.append(atom)
+
+
+@torch.no_grad()
+def test_our_nets_make_up_for_what_is_cut() -> None:
+    """Closer to the net as it was, in every width and at a depth that leaves blocks out."""
+    torch.manual_seed(0)
+    net = build(full_shape("resnet20", 10, (3, 16, 16))).eval()
+    randomise_norms(net)
+    x = images(64, 3, 16, 16)
+    structure = analyse(net, x[:1])
+    given = readings(net, structure, [x])
+    order = selection(net, structure, given)
+    own = {reader: each.sorted_by(order[reader[1]]) for reader, each in given.items()}
+    space = resnet_space(net.shape, residual="tied")
+    bare = space.starting_from(reordered(net, structure, order))
+    full = replace(bare, structure=structure, given=own)
+    for depths in (space.unpruned.depths, {"stages.0": 1, "stages.1": 2, "stages.2": 3}):
+        uncut = bare.derive(space.unpruned.replace(depths=depths)).eval()
+        shape = space.equal(0.7).replace(depths=depths, macs=None, params=None)
+        errors = [(s.derive(shape).eval()(x) - uncut(x)).square().mean() for s in (bare, full)]
+        assert errors[1] < 0.7 * errors[0]
+    assert not full.starting_from(net).given  # that is told of other weights
+
+
+@torch.no_grad()
+def test_what_is_kept_whole_is_as_it_was() -> None:
+    net = Copies(flat=False).eval()
+    space = space_of(net)
+    given = readings(net, space.structure, [images(8, 3, SIDE, SIDE)])
+    kept = {reader: torch.arange(len(each.covariance)) for reader, each in given.items()}
+    same = folded(net, space.structure, given, kept)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, same.state_dict()[name])
+
+
+@torch.no_grad()
+def test_a_layer_that_is_called_in_another_way_is_left_out() -> None:
+    class Named(Copies):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.second(input=torch.relu(self.norm(self.first(x))))
+            return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+    net = Named(flat=False).eval()
+    given = readings(net, space_of(net).structure, [images(8, 3, SIDE, SIDE)])
+    assert set(given) == {("head", "second")}

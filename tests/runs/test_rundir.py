@@ -1,0 +1,181 @@
+"""Laws of a run directory: one run only, which is continued, never overwritten."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from tas.errors import InputError
+from tas.runs import RunDir
+from tas.weights import load_weights
+from tiny_training import assert_same_bits, state_of, tiny_net
+
+CONFIG = {"net": "resnet20", "train": {"lr": 0.1, "label_smoothing": 0.0}, "sizes": (8, 8)}
+
+
+def test_the_same_configuration_continues(tmp_path):
+    path = tmp_path / "runs" / "a"
+    first = RunDir.open(path, CONFIG)
+    first.log({"phase": "teacher", "epoch": 1})
+    again = RunDir.open(str(path), CONFIG)
+    assert again.log_lines == [{"phase": "teacher", "epoch": 1}]
+    assert again.config == first.config == RunDir.recorded(path)
+    assert yaml.safe_load((path / "config.yaml").read_text())["train"]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"net": "resnet32"}, "with --net resnet20, not resnet32: choose another --out"),
+        ({"train": {"lr": 0.05, "label_smoothing": 0.1}}, "with --train.lr 0.1, not 0.05"),
+        (
+            {"train": {"lr": 0.1, "label_smoothing": 0.1}},
+            "with --train.label-smoothing 0.0, not 0.1",
+        ),
+        ({"budget": "0.5"}, "without --budget, not with 0.5"),
+    ],
+)
+def test_another_configuration_is_refused_and_the_option_named(tmp_path, change, message):
+    RunDir.open(tmp_path / "a", CONFIG)
+    with pytest.raises(InputError) as error:
+        RunDir.open(tmp_path / "a", CONFIG | change)
+    assert f"--out {tmp_path / 'a'} holds a run {message}" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert RunDir.recorded(tmp_path / "a")["net"] == "resnet20"
+
+
+def test_an_option_that_is_gone_is_named(tmp_path):
+    RunDir.open(tmp_path, CONFIG | {"budget": "0.5"})
+    with pytest.raises(InputError, match=r"with --budget 0\.5, not without it"):
+        RunDir.open(tmp_path, CONFIG)
+
+
+def test_other_files_are_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"holds other files \('thesis.txt'\)"):
+        RunDir.open(tmp_path, CONFIG)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "a").write_text("")
+    for path in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(InputError, match="is a file: choose a directory"):
+            RunDir.open(path, CONFIG)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_directory_that_cannot_be_written(tmp_path, monkeypatch, exists):
+    if exists:
+        RunDir.open(tmp_path / "a", CONFIG)
+
+    def refuse(*args: object, **kwargs: object) -> None:  # chmod would not stop a root user
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.write_text", refuse)
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
+        RunDir.open(tmp_path / "a", CONFIG)
+
+
+def test_a_configuration_is_data_not_code(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: !!python/object/apply:os.mkdir [gotcha]\n")
+    with pytest.raises(InputError, match="cannot be read"):
+        RunDir.open(tmp_path, CONFIG)
+    (tmp_path / "config.yaml").write_text("just words")
+    with pytest.raises(InputError, match="is not the configuration of a run"):
+        RunDir.open(tmp_path, CONFIG)
+    assert not os.path.exists("gotcha")
+
+
+def test_a_finished_run_is_never_overwritten(tmp_path):
+    out = RunDir.open(tmp_path, CONFIG)
+    assert not out.finished
+    out.finish({"rows": [1]})
+    again = RunDir.open(tmp_path, CONFIG)
+    assert again.finished
+    with pytest.raises(InputError, match="holds a finished run"):
+        again.finish({"rows": [2]})
+    assert again.result == {"rows": [1]}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000, "\x80"], ids=range(5))
+def test_a_damaged_result_is_named(tmp_path, content):
+    out = RunDir.open(tmp_path, CONFIG)
+    (tmp_path / "result.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=r"result.json' is damaged \(.+\): remove it, and"):
+        out.result  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"phase": "sea', '{"phase": {"a": 1}', "5", "\x80}", "[" * 9999]
+)
+def test_a_damaged_line_of_the_log_is_left_out(tmp_path, broken):
+    out = RunDir.open(tmp_path, CONFIG)
+    out.log({"phase": "search", "epoch": 1})
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(broken.encode("latin-1") + b"\n")
+    out.log({"phase": "search", "epoch": 2})
+    assert [line["epoch"] for line in out.log_lines] == [1, 2]
+    out.keep_log("teacher", [])
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_log_of_one_phase_is_replaced(tmp_path):
+    out = RunDir.open(tmp_path, CONFIG)
+    for phase in ("teacher", "search"):
+        for epoch in (1, 2):
+            out.log({"phase": phase, "epoch": epoch})
+    out.keep_log("search", [{"phase": "search", "epoch": 1}])
+    assert [(line["phase"], line["epoch"]) for line in out.log_lines] == [
+        ("teacher", 1),
+        ("teacher", 2),
+        ("search", 1),
+    ]
+
+
+def test_the_model_goes_in_and_comes_out(tmp_path):
+    out, net = RunDir.open(tmp_path, CONFIG), tiny_net()
+    out.save_model(net.to(memory_format=torch.channels_last))
+    other = tiny_net(seed=3)
+    load_weights(other, out.model)
+    assert_same_bits(state_of(net), state_of(other))
+    names = [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")]
+    assert sorted(names) == ["config.yaml", "model.safetensors"]
+
+
+def test_a_directory_in_use_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tas.runs.rundir.LOCK_WAIT_SECONDS", 0.1)
+    RunDir.open(tmp_path, CONFIG)
+    program = (
+        "import filelock, sys, time\n"
+        "with filelock.FileLock(sys.argv[1] + '/.lock', timeout=0):\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(60)"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"  # nobody has it: the run directory is gone
+        with pytest.raises(InputError, match=f"--out {tmp_path} is in use by another process"):
+            RunDir.open(tmp_path, CONFIG)
+        other.kill()
+        other.wait()
+        mine = RunDir.open(tmp_path, CONFIG)
+        assert RunDir.open(tmp_path, CONFIG).config == mine.config  # the same process may
+    refused = subprocess.run(words, capture_output=True, text=True)
+    assert "Timeout" in refused.stderr
+
+
+def test_the_first_of_several_processes_writes_alone(tmp_path, monkeypatch):
+    first = RunDir.open(tmp_path, CONFIG)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    other = RunDir.open(tmp_path, CONFIG)
+    other.log({"phase": "teacher", "epoch": 1})
+    other.keep_log("teacher", [{"phase": "teacher", "epoch": 1}])
+    other.save_model(tiny_net())
+    other.finish({"rows": [1]})
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["config.yaml"]
+    assert not first.finished
