@@ -95,7 +95,8 @@ def main() -> None:
     found = tas.search(space, data, budget=0.5, options=search)
     small = found.derive()  # a Net, with the weights of the channels that matter most
     result = tas.train(small, data, teacher=net, options=replace(gentle.student, **length))
-    print(f"{result.accuracy:.1f} % with {result.macs / found.space.full_cost():.3f} of the MACs")
+    whole = tas.costs.count(net, data.input)
+    print(f"{result.accuracy:.1f} % with {result.macs / whole.macs:.3f} of the MACs")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import tas
 from helpers import random_shape
 from tas import nets, spaces
 from tas.errors import InputError
+from tas.inherit import Source
 from tas.weights import save_weights
 
 PROGRAM = """
 import sys
-for name in ("api", "cli", "data", "inherit", "methods", "recipes", "report", "runs", "space",
+for name in ("api", "cli", "data", "inherit", "methods", "recipes", "report", "runs",
              "spaces", "training"):
     sys.modules[f"tas.{name}"] = None  # importing it is an error
 import torch, tas
@@ -42,7 +43,7 @@ def test_a_net_of_ones_own_without_the_search(tmp_path: Path) -> None:
     name = "traced_nets:Mixed"
     space = spaces.trace(nets.build(name, 5, (3, 8, 8)), torch.zeros(1, 3, 8, 8), name=name)
     shape = random_shape(space, 0)
-    net = space.derive(shape).eval()
+    net = Source.of(space).derive(shape).eval()
     shape.save(tmp_path / "shape.json")
     save_weights(net, tmp_path / "model.safetensors")
     images = torch.randn(2, 3, 8, 8)

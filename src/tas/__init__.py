@@ -10,55 +10,78 @@
 Names are imported when they are first used, so that ``import tas`` does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from .lazy import lazy
+from .version import __version__ as __version__
 
 __all__ = [
+    "DataError",
+    "DivergedError",
     "Found",
+    "InfeasibleBudgetError",
+    "InputError",
+    "Run",
+    "RunDir",
     "Shape",
+    "ShapeError",
     "Space",
     "TasError",
     "Trained",
+    "costs",
     "data",
     "evaluate",
+    "graph",
     "load",
     "nets",
     "recipes",
+    "run",
     "search",
     "spaces",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from . import data, nets, recipes, spaces
-    from .api import Found, Trained, evaluate, search, train
-    from .errors import TasError
+    from . import costs, data, graph, nets, recipes, spaces
+    from .api.evaluate import evaluate
+    from .api.run import run
+    from .api.search import search
+    from .api.session import Run
+    from .api.train import Trained, train
+    from .errors import (
+        DataError,
+        DivergedError,
+        InfeasibleBudgetError,
+        InputError,
+        ShapeError,
+        TasError,
+    )
+    from .methods import Found
     from .nets import load
+    from .runs import RunDir
     from .shape import Shape
     from .space import Space
 
-_HOMES = {
-    "Found": "api",
-    "Shape": "shape",
-    "Space": "space",
-    "TasError": "errors",
-    "Trained": "api",
-    "evaluate": "api",
-    "load": "nets",
-    "search": "api",
-    "train": "api",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'tas' has no attribute '{name}'")
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    return import_module(f".{name}", __name__)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        **dict.fromkeys(("costs", "data", "graph", "nets", "recipes", "spaces"), ""),
+        **dict.fromkeys(("Run", "Trained", "evaluate", "run", "search", "train"), "api"),
+        **dict.fromkeys(
+            (
+                "DataError",
+                "DivergedError",
+                "InfeasibleBudgetError",
+                "InputError",
+                "ShapeError",
+                "TasError",
+            ),
+            "errors",
+        ),
+        "Found": "methods",
+        "RunDir": "runs",
+        "Shape": "shape",
+        "Space": "space",
+        "load": "nets",
+    },
+)

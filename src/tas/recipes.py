@@ -1,13 +1,11 @@
 """Hyper-parameters that belong together, by name; ``dataclasses.replace`` makes variants."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from .data import Augment
 from .errors import InputError, one_of
-from .methods.paper.options import PaperOptions
-from .methods.probes.options import ProbeOptions
-from .methods.trials.options import TrialOptions
+from .methods import PaperOptions, ProbeOptions, TrialOptions
 from .training import TrainOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
@@ -15,8 +13,7 @@ __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", 
 # Of the training of a net that inherits: it is not to go so far that it forgets, and what its
 # teacher knows it has from the start, so that the labels may say more.
 INHERITED = {"travel": 100.0, "kd_alpha": 0.5}
-GENTLY = 0.3  # the part of a search's learning rate that its trainings of nets that inherit have
-CLIPPED = 1.0  # the norm to which their gradients, and all of ``quick``, are shortened
+CLIPPED = 1.0  # the norm to which gradients are shortened: all of ``quick``, those of trials
 
 
 @dataclass(frozen=True)
@@ -25,11 +22,11 @@ class Recipe:
 
     Attributes:
         teacher: training of the unpruned net on labels.
-        search: how the space is searched: by probes, from trained weights by trials, or as in the
-            paper.
+        search: how the space is searched, by the settings of a method.
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
-        fraction: of the training pictures, for the search's weights; the rest is for its logits.
+        fraction: of the training pictures, for the search's weights; the rest is to choose by.
+        trained_search: how the space is searched where there are trained weights; None: as without.
         inherited: options that the student's training has instead where its net inherits trained
             weights.
     """
@@ -39,39 +36,52 @@ class Recipe:
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
+    trained_search: TrialOptions | None = None
     inherited: Mapping[str, float] = field(default_factory=dict)
 
     def inheriting(self) -> "Recipe":
         """This recipe where there are trained weights: shapes are tried by what they answer, not by
         training them; the two trainings at the end are short, and all trainings leave the nets what
-        they know (``docs/search.md``)."""
-        if not isinstance(self.search, ProbeOptions):
-            return self
-        own = {f.name: getattr(self.search, f.name) for f in fields(TrainOptions)}
-        own["epochs"] = max(1, self.search.epochs // 4)
-        own["lr"] = GENTLY * self.search.lr
-        own["clip_norm"] = CLIPPED
+        they know (``docs/research``)."""
         student: TrainOptions = replace(self.student, **self.inherited)  # type: ignore[arg-type]
-        own["kd_alpha"] = student.kd_alpha
-        return replace(self, search=TrialOptions(**own), student=student)
+        return replace(self, search=self.trained_search or self.search, student=student)
 
 
 def quick() -> Recipe:
     """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=CLIPPED)
-    search = ProbeOptions(epochs=4, batch_size=64, lr=0.1)
-    return Recipe(plain, search, plain, fraction=0.8, inherited=INHERITED)
+    return Recipe(
+        plain,
+        ProbeOptions(epochs=4, batch_size=64, lr=0.1),
+        plain,
+        fraction=0.8,
+        trained_search=TrialOptions(
+            batch_size=64, lr=0.03, clip_norm=CLIPPED, kd_alpha=INHERITED["kd_alpha"]
+        ),
+        inherited=INHERITED,
+    )
 
 
 def cifar() -> Recipe:
     """Full-length training on CIFAR, as released; a search of a fifth of that."""
-    return Recipe(_cifar(), ProbeOptions(epochs=12, batch_size=256, lr=0.1), _cifar(), fraction=0.8)
+    return Recipe(
+        _cifar(),
+        ProbeOptions(epochs=12, batch_size=256, lr=0.1),
+        _cifar(),
+        fraction=0.8,
+        trained_search=TrialOptions(epochs=3, lr=0.03, clip_norm=CLIPPED),
+    )
 
 
 def imagenet() -> Recipe:
     """Full-length training on ImageNet, as released; a search of a fifth of that."""
-    search = ProbeOptions(epochs=4, batch_size=256, lr=0.1, weight_decay=1e-4)
-    return Recipe(_imagenet(), search, _imagenet(), fraction=0.9)
+    return Recipe(
+        _imagenet(),
+        ProbeOptions(epochs=4, batch_size=256, lr=0.1, weight_decay=1e-4),
+        _imagenet(),
+        fraction=0.9,
+        trained_search=TrialOptions(lr=0.03, weight_decay=1e-4, clip_norm=CLIPPED),
+    )
 
 
 def paper() -> Recipe:

@@ -1,18 +1,17 @@
-"""The choices of a net and what they cost.
+"""The choices of a net and what they cost: data, without any weights.
 
 A ``Space`` lists the width and depth choices of a net and one cost term per convolution or linear
-layer. The same terms give the exact cost of a shape and, differentiably, the expected cost under
-independent probabilities of the candidates.
+layer. The same terms give the exact cost of a shape (here) and, differentiably, the expected cost
+under independent probabilities of the candidates (``costs/expected.py``).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .costs.budget import UNITS, parse_budget, readable
-from .errors import InfeasibleBudgetError, InputError, one_of
+from .errors import InputError
 from .shape import Shape, Side, Sum
 
 __all__ = ["DepthChoice", "Space", "Term", "WidthChoice"]
@@ -84,6 +83,10 @@ class Term:
     when: tuple[str, frozenset[int]] | None = None
     unequal: bool = False
 
+    def factors(self, count: str) -> tuple[int, int]:
+        """What it adds to ``"macs"`` or ``"params"``: per pair of channels, per output channel."""
+        return (self.macs, 0) if count == "macs" else (self.params, self.params_out)
+
 
 @dataclass(frozen=True)
 class Space:
@@ -94,6 +97,8 @@ class Space:
         widest: the largest shape; the supernet is its net.
         widths, depths: the choices.
         terms: the costs.
+        units: by a key of a shape's ``widths``, the number of channels by which it can be cut,
+            where that is more than one.
     """
 
     unpruned: Shape
@@ -101,6 +106,7 @@ class Space:
     widths: tuple[WidthChoice, ...]
     depths: tuple[DepthChoice, ...]
     terms: tuple[Term, ...]
+    units: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def choices(self) -> tuple["WidthChoice | DepthChoice", ...]:
@@ -115,23 +121,32 @@ class Space:
             columns.append((values / values[-1]).log2()[indices])
         return torch.stack(columns, 1)
 
-    @property
-    def original(self) -> nn.Module | None:
-        """The unpruned net whose weights derived nets inherit; None: they start afresh."""
-        return None
-
-    def derive(self, shape: Shape) -> nn.Module:
-        """The plain net of a shape of this space: with the weights that the space starts from, or
-        with fresh ones."""
-        raise NotImplementedError
-
-    def starting_from(self, net: nn.Module) -> "Space":
-        """This space, whose nets inherit the weights of ``net``, the unpruned one."""
-        raise NotImplementedError
-
     def equal(self, ratio: float) -> Shape:
-        """The shape whose every width is one and the same ratio of the unpruned one."""
-        raise NotImplementedError
+        """The shape whose every width is one and the same ratio of the unpruned one.
+
+        Widths are rounded to whole channels, or to what a layer can be cut by (``units``). It need
+        not be made of this space's candidates; the depths stay.
+        """
+        widths = {}
+        for key, width in self.unpruned.widths.items():
+            unit = self.units.get(key, 1)
+            widths[key] = max(1, round(ratio * width / unit)) * unit
+        shape = self.unpruned.replace(
+            residual=self.widest.residual,
+            widths=widths,
+            origin=f"equal widths, {ratio:.3f} of each",
+        )
+        return shape.replace(macs=self.cost(shape, "macs"), params=self.cost(shape, "params"))
+
+    def share(self, name: str) -> float:
+        """The part of the multiply-adds that would vanish with a width, or with a run's blocks."""
+        full = self.unpruned
+        if name in full.depths:
+            least = next(d.candidates[0] for d in self.depths if d.name == name)
+            without = full.replace(depths={**full.depths, name: least})
+        else:
+            without = full.replace(widths={**full.widths, name: 0})
+        return 1 - self.cost(without) / self.cost(full)
 
     def refined(self, width_probs: Tensor) -> tuple["Space", Tensor]:
         """The space in which the shape is chosen at the end, and its widths' probabilities, from
@@ -160,8 +175,8 @@ class Space:
         ]
         return replace(self, widths=tuple(widths), depths=tuple(depths))
 
-    def cost(self, shape: Shape, unit: str = "macs") -> int:
-        """Exact multiply-adds or parameters of a shape of this space."""
+    def cost(self, shape: Shape, count: str = "macs") -> int:
+        """Exact multiply-adds (``"macs"``) or parameters (``"params"``) of a shape."""
         alike = {c.name: c.keys for c in self.widths if not c.each}  # whose keys are all one width
 
         def width(side: Side) -> int:
@@ -177,8 +192,8 @@ class Space:
             if term.when is None or shape.depths[term.when[0]] in term.when[1]:
                 a, b = width(term.source), width(term.target)
                 if not (term.unequal and a == b):
-                    linear = term.params_out * b if unit == "params" else 0
-                    total += getattr(term, unit) * a * b + linear
+                    pair, single = term.factors(count)
+                    total += pair * a * b + single * b
         return total
 
     def shape(self, widths: Sequence[int], depths: Sequence[int], origin: str = "") -> Shape:
@@ -246,46 +261,6 @@ class Space:
             replace(t, source=renamed(t.source), target=renamed(t.target)) for t in self.terms
         )
         return replace(self, widths=widths, depths=depths, terms=terms)
-
-    def full_cost(self, unit: str = "macs") -> int:
-        """Cost of the unpruned net."""
-        cost = {"macs": self.unpruned.macs, "params": self.unpruned.params}.get(unit)
-        if cost is None:
-            raise InputError(one_of("unit of the budget", unit, UNITS))
-        return cost
-
-    def range(self, unit: str = "macs") -> tuple[int, int]:
-        """Smallest and largest cost: all candidates at their smallest, and at their largest."""
-        zeros = [0] * len(self.widths), [0] * len(self.depths)
-        return self.cost(self.shape(*zeros), unit), self.cost(self.widest, unit)
-
-    def budget(self, given: str | float, unit: str = "macs") -> int:
-        """A budget as an absolute number of ``unit``.
-
-        Args:
-            given: a ratio of the unpruned net (``0.55``), or an absolute number (``"22.4M"``).
-
-        Raises:
-            InputError: it is not a budget.
-            InfeasibleBudgetError: no shape, or every shape, of this space is below it.
-        """
-        budget = parse_budget(given, self.full_cost(unit), unit)
-        self.check_feasible(budget, unit, given)
-        return budget
-
-    def check_feasible(self, budget: int, unit: str = "macs", given: str | float = "") -> None:
-        """Raise ``InfeasibleBudgetError`` where no shape, or every shape, is below the budget."""
-        lowest, highest = self.range(unit)
-        if not lowest <= budget <= highest:
-            full = self.full_cost(unit)
-            quoted = f"'{given}' ({readable(budget)} {unit})" if given else f"{budget} {unit}"
-            raise InfeasibleBudgetError(
-                f"the budget {quoted} cannot be met with these choices: {self.unpruned.net} can "
-                f"have {readable(lowest)} to {readable(highest)} {unit}, a ratio of "
-                f"{lowest / full:.3f} to {highest / full:.3f}",
-                lowest,
-                highest,
-            )
 
 
 def _joined(of: list[WidthChoice]) -> WidthChoice:

@@ -211,9 +211,9 @@ def test_a_diverged_run_says_what_to_lower(
 
 
 def test_a_seed_is_drawn_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tas.api.options import TrainVerbOptions
+    from tas.options import TrainRunOptions
 
-    options = TrainVerbOptions(net="resnet20", seed=-1, out=str(tmp_path / "r"))
+    options = TrainRunOptions(net="resnet20", seed=-1, out=str(tmp_path / "r"))
     first = Run.open("train", options, "resnet20")
     assert f"seed {first.seed}" in capsys.readouterr().err
     assert Run.open("train", options, "resnet20").seed == first.seed

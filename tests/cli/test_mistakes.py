@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tas.api.options import RunOptions
 from tas.api.session import NOT_OF_THE_RUN
 from tas.cli.main import main
 from tas.nets import build, full_shape
+from tas.options import RunOptions
 from tas.runs import RunDir
 from tas.weights import save_weights
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tas.api.options import RunOptions, SearchVerbOptions
-from tas.api.session import chosen_recipe
+from tas.api.settings import chosen_recipe
+from tas.options import RunOptions, SearchRunOptions
 from tas.recipes import INHERITED
 
 
@@ -31,7 +31,7 @@ def test_a_runs_learning_rate_is_that_of_its_trainings(
 
 
 def test_the_learning_rate_of_a_search_is_its_own() -> None:
-    options = SearchVerbOptions(data="digits", lr=0.05)
+    options = SearchRunOptions(data="digits", lr=0.05)
     assert chosen_recipe(options, inheriting=True).search.lr == 0.05
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from helpers import images, randomise_norms
 from tas.graph import analyse, reordered
-from tas.inherit import reconstruction
-from tas.inherit.reconstruction import Readings, _greedy, cut_by, folded, readings, selection
+from tas.inherit import Source, reconstruction
+from tas.inherit.reconstruction import Readings, _greedy, folded, readings, selection
 from tas.nets import build, full_shape
 from tas.spaces import TracedSpace, resnet_space, trace
 
@@ -56,7 +56,9 @@ def test_what_is_said_twice_can_be_cut(flat: bool, monkeypatch: pytest.MonkeyPat
     whole = net(x)
 
     def error(given: Readings) -> float:
-        small = cut_by(net, space.structure, shape, order, given)
+        own = {reader: each.sorted_by(order[reader[1]]) for reader, each in given.items()}
+        sorted_net = reordered(net, space.structure, order)
+        small = Source(sorted_net, space.structure, cut=True, readings=own).derive(shape)
         assert small.first.out_channels == 4
         return float((small(x) - whole).abs().mean() / whole.std(0).mean())
 
@@ -97,14 +99,14 @@ def test_our_nets_make_up_for_what_is_cut() -> None:
     order = selection(net, structure, given)
     own = {reader: each.sorted_by(order[reader[1]]) for reader, each in given.items()}
     space = resnet_space(net.shape, residual="tied")
-    bare = space.starting_from(reordered(net, structure, order))
-    full = replace(bare, structure=structure, given=own)
+    bare = Source(reordered(net, structure, order), structure)
+    full = replace(bare, readings=own)
     for depths in (space.unpruned.depths, {"stages.0": 1, "stages.1": 2, "stages.2": 3}):
         uncut = bare.derive(space.unpruned.replace(depths=depths)).eval()
         shape = space.equal(0.7).replace(depths=depths, macs=None, params=None)
         errors = [(s.derive(shape).eval()(x) - uncut(x)).square().mean() for s in (bare, full)]
         assert errors[1] < 0.7 * errors[0]
-    assert not full.starting_from(net).given  # that is told of other weights
+    assert not full.starting_from(net).readings  # that is told of other weights
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tas import nets
+from tas.costs import Budget
 from tas.errors import InfeasibleBudgetError
 from tas.methods import choose as choose_module
 from tas.methods.choose import choose
@@ -40,28 +41,29 @@ def test_the_budget_is_met_within_one_percent(
 ) -> None:
     space = resnet_space(nets.full_shape(net), residual=residual)
     probs = random_probs(space, 0, sharpness)
-    absolute = space.budget(budget)
+    absolute = Budget.of(space, budget)
     shape = choose(space, *probs, absolute)
     assert shape.macs is not None
-    assert 0.99 * absolute <= shape.macs <= absolute
+    assert 0.99 * absolute.limit <= shape.macs <= absolute.limit
     assert space.cost(shape) == shape.macs
 
 
 def test_params_can_be_the_budget() -> None:
     space = resnet_space("resnet20")
-    shape = choose(space, *random_probs(space, 0, 1.0), space.budget(0.4, "params"), "params")
+    shape = choose(space, *random_probs(space, 0, 1.0), Budget.of(space, 0.4, "params"))
     assert shape.params is not None
     assert 0.99 * 0.4 * 272_282 <= shape.params <= 0.4 * 272_282
 
 
 def test_small_spaces_are_solved_exactly() -> None:
     space = resnet_space("resnet20", residual="tied", what="depth")
-    budget = space.budget(0.6)
+    budget = Budget.of(space, 0.6)
+    limit = budget.limit
     for seed in range(5):
         probs = random_probs(space, seed, 2.0)
         shapes = [space.shape([], list(d)) for d in itertools.product(range(3), repeat=3)]
-        fitting = [s for s in shapes if space.cost(s) <= budget]
-        window = [s for s in fitting if space.cost(s) >= 0.99 * budget]
+        fitting = [s for s in shapes if space.cost(s) <= limit]
+        window = [s for s in fitting if space.cost(s) >= 0.99 * limit]
         # Where the choices are too coarse for that: just below the most expensive that fits.
         dearest = max(map(space.cost, fitting))
         nearest = [s for s in fitting if space.cost(s) >= 0.99 * dearest]
@@ -71,11 +73,12 @@ def test_small_spaces_are_solved_exactly() -> None:
 
 def test_where_the_choices_are_coarse_more_of_them_can_be_asked_for() -> None:
     space = resnet_space("resnet20", residual="tied", what="depth")
-    budget = space.budget(0.6)
+    budget = Budget.of(space, 0.6)
+    limit = budget.limit
     for seed in range(5):
         probs = random_probs(space, seed, 2.0)
         shapes = [space.shape([], list(d)) for d in itertools.product(range(3), repeat=3)]
-        fitting = sorted((s for s in shapes if space.cost(s) <= budget), key=space.cost)
+        fitting = sorted((s for s in shapes if space.cost(s) <= limit), key=space.cost)
         floor = space.cost(fitting[-4])  # those that cost the same are in or out together
         best = max(score(space, s, probs) for s in fitting if space.cost(s) >= floor)
         found = choose(space, *probs, budget, enough=4)
@@ -84,7 +87,8 @@ def test_where_the_choices_are_coarse_more_of_them_can_be_asked_for() -> None:
 
 def test_large_spaces_come_close_to_the_exact_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     space = resnet_space("resnet20", residual="tied", ratios=(0.5, 1.0), what="width")
-    budget = space.budget(0.6)
+    budget = Budget.of(space, 0.6)
+    limit = budget.limit
     gaps = []
     for seed in range(8):
         probs = random_probs(space, seed, 1.0)
@@ -92,7 +96,7 @@ def test_large_spaces_come_close_to_the_exact_answer(monkeypatch: pytest.MonkeyP
         exact = choose(space, *probs, budget)
         monkeypatch.setattr(choose_module, "EXHAUSTIVE", 0)
         local = choose(space, *probs, budget)
-        if space.cost(local) >= 0.99 * budget:  # else it missed one of very few such shapes
+        if space.cost(local) >= 0.99 * limit:  # else it missed one of very few such shapes
             gaps.append(score(space, exact, probs) - score(space, local, probs))
     assert len(gaps) >= 6
     assert min(gaps) > -1e-6
@@ -104,14 +108,14 @@ def test_an_affordable_most_likely_shape_is_kept() -> None:
     space = resnet_space("resnet20")
     probs = random_probs(space, 3, 5.0)
     likely = space.shape(*(t.argmax(1).tolist() for t in probs))
-    assert choose(space, *probs, space.cost(likely)) == likely
+    assert choose(space, *probs, Budget(space.cost(likely))) == likely
 
 
 def test_the_ends_of_the_range() -> None:
     space = resnet_space("resnet20")
     probs = random_probs(space, 0, 1.0)
-    lowest, highest = space.range()
-    assert choose(space, *probs, highest).macs >= 0.99 * highest
-    assert choose(space, *probs, lowest).macs == lowest
+    lowest, highest = Budget(0).range(space)
+    assert choose(space, *probs, Budget(highest)).macs >= 0.99 * highest
+    assert choose(space, *probs, Budget(lowest)).macs == lowest
     with pytest.raises(InfeasibleBudgetError, match="can have"):
-        choose(space, *probs, lowest - 1)
+        choose(space, *probs, Budget(lowest - 1))

@@ -9,6 +9,7 @@ import tas
 from helpers import random_shape
 from tas import nets
 from tas.errors import InputError, ShapeError
+from tas.inherit import Source
 from tas.spaces import trace
 from tas.weights import save_weights
 
@@ -32,7 +33,7 @@ def test_names() -> None:
 def test_a_derived_net_is_built_again_from_its_shape_and_weights(tmp_path: Path) -> None:
     space = trace(nets.build(NAME, 5, INPUT), torch.zeros(1, *INPUT), name=NAME)
     shape = random_shape(space, 1)
-    small = space.derive(shape).eval()
+    small = Source.of(space).derive(shape).eval()
     shape.save(tmp_path / "shape.json")
     save_weights(small, tmp_path / "model.safetensors")
     again = tas.load(tmp_path / "shape.json", tmp_path / "model.safetensors").eval()

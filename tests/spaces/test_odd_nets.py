@@ -10,6 +10,7 @@ from helpers import random_shape, randomise_norms
 from odd_nets import ODD, REFUSED, Base, Functions, Hooked, Uncopyable
 from tas.costs.count import count
 from tas.errors import InputError
+from tas.inherit import Source
 from tas.methods.paper.masked import MaskedSupernet
 from tas.spaces import trace
 from traced_nets import example
@@ -37,7 +38,7 @@ def test_it_is_exact_trainable_and_left_as_it_was(kind: type[nn.Module]) -> None
     supernet = MaskedSupernet(space).eval()
     for seed in range(3):
         shape = random_shape(space, seed)
-        small = space.derive(shape).eval()
+        small = Source.of(space).derive(shape).eval()
         counted = count(small, images)
         assert (shape.macs, shape.params) == (counted.macs, counted.params)
         with torch.no_grad():
@@ -64,7 +65,9 @@ def test_half_precision() -> None:
     supernet = MaskedSupernet(space)
     shape = random_shape(space, 1)
     scores = supernet(example().bfloat16(), supernet.one_hot(shape))
-    assert scores.dtype == space.derive(shape)(example().bfloat16()).dtype == torch.bfloat16
+    assert (
+        scores.dtype == Source.of(space).derive(shape)(example().bfloat16()).dtype == torch.bfloat16
+    )
 
 
 def test_a_net_that_has_been_trained_holds_results_that_are_no_parameters() -> None:
@@ -99,4 +102,4 @@ def test_a_net_that_cannot_be_copied_is_refused_where_it_is_cut() -> None:
     space = trace(Base(), example())
     space.model.lock = Uncopyable().lock
     with pytest.raises(InputError, match="cannot be copied"):
-        space.derive(space.unpruned)
+        Source.of(space).derive(space.unpruned)

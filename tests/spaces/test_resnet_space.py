@@ -5,11 +5,10 @@ import torch
 
 from helpers import random_shape
 from tas import nets
-from tas.costs.budget import parse_budget
+from tas.costs import Budget, parse_budget
 from tas.costs.count import count
 from tas.costs.expected import ExpectedCost
 from tas.errors import InfeasibleBudgetError, InputError
-from tas.inherit.derive import derive
 from tas.space import Space
 from tas.spaces import depth_candidates, resnet_space, width_candidates
 
@@ -38,7 +37,7 @@ def test_cost_equals_the_derived_net(net: str, residual: str, what: str) -> None
     for seed in range(3):
         shape = random_shape(space, seed)
         with torch.device("meta"):
-            counted = count(derive(shape), torch.empty(1, *shape.input))
+            counted = count(nets.build(shape), torch.empty(1, *shape.input))
         assert (shape.macs, shape.params) == (counted.macs, counted.params)
         assert space.cost(shape, "macs") == counted.macs
 
@@ -81,7 +80,7 @@ def test_expected_cost_is_the_mean_over_samples(
 
 def test_pictures_so_small_that_a_pixel_is_left() -> None:
     shape = nets.full_shape("resnet18", 10, (3, 32, 32))
-    assert resnet_space(shape).full_cost() == nets.measured(shape).macs
+    assert resnet_space(shape).unpruned.macs == nets.measured(shape).macs
 
 
 def test_a_choice_on_both_sides_counts_its_square() -> None:
@@ -127,9 +126,9 @@ def test_what_is_searched() -> None:
     assert "stages.1.0.shortcut" in {s for c in tied.widths for s in c.sites}
     wider = resnet_space("resnet20", ratios=(0.5, 1.0, 1.5))
     assert wider.widest.widths["stem"] == 24
-    assert wider.full_cost() == wider.cost(wider.unpruned) == 40_813_184
+    assert wider.unpruned.macs == wider.cost(wider.unpruned) == 40_813_184
     # In free shapes of bottlenecks no projection has a norm, but the unpruned net has one.
-    assert resnet_space("resnet164").full_cost("params") == 1_703_386
+    assert resnet_space("resnet164").unpruned.params == 1_703_386
 
 
 @pytest.mark.parametrize(
@@ -149,14 +148,14 @@ def test_what_is_no_budget_is_quoted(given: str) -> None:
 def test_an_infeasible_budget_names_the_range() -> None:
     space = space_of("resnet20", "free", "both")
     with pytest.raises(InfeasibleBudgetError) as caught:
-        space.budget(0.01)
+        Budget.of(space, 0.01)
     lowest, highest = caught.value.lowest, caught.value.highest
-    assert (lowest, highest) == space.range()
+    assert (lowest, highest) == Budget(0).range(space)
     assert "'0.01'" in str(caught.value)
     assert "40.8M" in str(caught.value)
-    assert space.budget(str(lowest)) == lowest
+    assert Budget.of(space, str(lowest)).limit == lowest
     with pytest.raises(InfeasibleBudgetError):
-        space.budget("1G")
+        Budget.of(space, "1G")
 
 
 @pytest.mark.parametrize(

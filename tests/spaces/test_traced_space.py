@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from helpers import random_shape, randomise_norms
+from tas.costs import Budget
 from tas.costs.count import count
 from tas.costs.expected import ExpectedCost
 from tas.errors import InputError
 from tas.graph import reordered
+from tas.inherit import Source
 from tas.inherit.importance import channel_ranking
 from tas.methods.choose import choose
 from tas.methods.paper.masked import MaskedSupernet
@@ -34,7 +36,7 @@ def test_cost_is_that_of_the_derived_net_and_expected_cost_of_one_shape_is_its_c
     for seed in range(4):
         for searched in (space, space.grouped()):
             shape = random_shape(searched, seed)
-            counted = count(space.derive(shape), (3, 8, 8))
+            counted = count(Source.of(space).derive(shape), (3, 8, 8))
             assert (shape.macs, shape.params) == (counted.macs, counted.params)
         widths, depths = space.indices(random_shape(space, seed))
         states = torch.tensor([[*widths, *depths]])
@@ -63,24 +65,26 @@ def test_expected_cost_is_the_mean_over_samples(grouped: bool) -> None:
     assert abs(float(model(*tables)) - float(costs.mean())) < 4 * error
 
 
-def ranked(space: TracedSpace, batches: Any = None) -> TracedSpace:
-    return replace(space, ranking=channel_ranking(space.model, space.structure, batches))
+def ranked(space: TracedSpace, batches: Any = None) -> Source:
+    """The source of a space's nets, the channels of its net in order of their importance."""
+    order = channel_ranking(space.model, space.structure, batches)
+    return replace(Source.of(space), net=reordered(space.model, space.structure, order))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", NETS)
 def test_a_one_hot_supernet_is_the_derived_net(kind: type[nn.Module]) -> None:
     batches = [(example(s), torch.arange(2)) for s in range(2)]
-    space = ranked(space_of(kind), batches)  # not the first channels but the important ones
-    sorted_net = reordered(space.model, space.structure, space.ranking)
-    torch.testing.assert_close(sorted_net.eval()(example()), space.model.eval()(example()))
+    space = space_of(kind)
+    source = ranked(space, batches)  # not the first channels but the important ones
+    torch.testing.assert_close(source.net.eval()(example()), space.model.eval()(example()))
     for searched in (space, space.grouped()):
-        supernet = MaskedSupernet(searched).eval()
+        supernet = MaskedSupernet(searched, source).eval()
         for seed in range(3):
             shape = random_shape(searched, seed)
             whole = supernet(example(), supernet.one_hot(shape))
             assert whole.std() > 1e-3
-            torch.testing.assert_close(space.derive(shape).eval()(example()), whole)
+            torch.testing.assert_close(source.derive(shape).eval()(example()), whole)
     torch.testing.assert_close(supernet(example()), space.model.eval()(example()))
 
 
@@ -103,7 +107,7 @@ def test_a_search_step_moves_weights_and_logits() -> None:
 def test_the_derived_net_is_the_users_class_with_its_attributes() -> None:
     space = space_of(Mixed)
     shape = space.shape([0] * len(space.widths), [0])
-    small = space.derive(shape)
+    small = Source.of(space).derive(shape)
     assert type(small) is Mixed
     assert len(small.blocks) == 1
     block = small.blocks[0]
@@ -193,7 +197,7 @@ def test_what_matters_most_is_kept_first() -> None:
     space = trace(net, example())
     pictures = torch.randn(64, 3, 8, 8), torch.arange(64) % 5
     for by in (None, [pictures]):
-        order = ranked(space, by).ranking["hidden"]
+        order = channel_ranking(space.model, space.structure, by)["hidden"]
         assert set(order[-3:].tolist()) == {0, 1, 2}
         kept = ranked(space, by).derive(space.unpruned.replace(widths={"hidden": 9}))
         torch.testing.assert_close(kept.eval()(example()), net.eval()(example()))
@@ -203,7 +207,7 @@ def test_a_choice_among_groups_becomes_one_among_layers() -> None:
     """Layers share their group's preferences, and the budget is met as coarse choices cannot."""
     space = space_of(Mixed)
     coarse = space.grouped()
-    budget = space.budget(0.5)
+    budget = Budget.of(space, 0.5)
     probs = torch.rand(len(coarse.widths), max(len(c.candidates) for c in coarse.widths))
     for row, choice in zip(probs, coarse.widths, strict=True):
         row[len(choice.candidates) :] = 0
@@ -213,7 +217,7 @@ def test_a_choice_among_groups_becomes_one_among_layers() -> None:
     assert torch.allclose(fine.sum(1), torch.ones(len(space.widths)))
     depths = torch.tensor([[0.1, 0.1, 0.8]])
     shape = choose(space, fine, depths, budget)
-    assert 0.99 * budget <= (shape.macs or 0) <= budget
+    assert 0.99 * budget.limit <= (shape.macs or 0) <= budget.limit
     near = coarse.within(0.5, 0.8, 0)
     assert near.fine is not None
     for choice in (*near.widths, *near.fine.widths):

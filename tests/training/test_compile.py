@@ -29,7 +29,7 @@ def search(compile, **changes):
     torch.manual_seed(0)
     mixing = changes.pop("mixing")
     options = PaperOptions(epochs=1, lr=0.01, precision="fp32", compile=compile, **changes)
-    task = Search(Supernet(space, mixing=mixing), options, space.full_cost() / 2)
+    task = Search(Supernet(space, mixing=mixing), options, space.unpruned.macs / 2)
     return task, TinyBatches() if not options.bilevel else Paired(TinyBatches(), TinyBatches())
 
 def small_net():

@@ -41,7 +41,7 @@ def search(graphs: bool, mixing: str, bilevel: bool) -> tuple[Task, object]:
     options = PaperOptions(
         epochs=EPOCHS, lr=0.01, precision="fp32", bilevel=bilevel, cuda_graphs=graphs
     )
-    task = Search(Supernet(space, mixing=mixing), options, space.full_cost() / 2)
+    task = Search(Supernet(space, mixing=mixing), options, space.unpruned.macs / 2)
     return task, Paired(TinyBatches(), TinyBatches()) if bilevel else TinyBatches()
 
 

@@ -1,20 +1,29 @@
-"""The jobs of the library: search, train, evaluate. The command line is made of these."""
+"""All that a user can ask for, in Python; the command parses, calls this and prints.
 
-from ..methods.baseline import equal_widths
-from ..methods.probes.train import POOL
-from ..training.pictures import check_net
-from .search import Found, search
+``run``, ``search``, ``train`` and ``evaluate`` are at the top of the package as well. Those that
+end in ``_run`` work in a run directory, as the command's verbs do, by options of the same names.
+"""
+
+from .evaluate import Tested, eval_run, evaluate
+from .run import run
+from .search import search
+from .search_run import search_run
+from .session import Run, load_data
 from .spaces import search_space
-from .train import Trained, evaluate, train
+from .train import Trained, train
+from .train_run import train_run
 
 __all__ = [
-    "POOL",
-    "Found",
+    "Run",
+    "Tested",
     "Trained",
-    "check_net",
-    "equal_widths",
+    "eval_run",
     "evaluate",
+    "load_data",
+    "run",
     "search",
+    "search_run",
     "search_space",
     "train",
+    "train_run",
 ]

@@ -1,6 +1,7 @@
-"""The space of a net: which widths and depths a search of it chooses from."""
+"""Which widths and depths a search of a net chooses from, and whose weights its nets inherit."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,16 +9,15 @@ from torch import nn
 from .. import nets
 from ..data import Data
 from ..errors import InputError, one_of
-from ..methods.paper.options import PaperOptions
-from ..methods.probes.options import ProbeOptions
-from ..methods.trials.options import TrialOptions
+from ..inherit import Source
+from ..methods import Method
 from ..nets import ResNet
 from ..shape import Shape
 from ..space import Space
-from ..spaces import FINE_RATIOS, RATIOS, WIDE_RATIOS, resnet_space, trace
+from ..spaces import TracedSpace, resnet_space, trace
 from ..training.pictures import check_fits
 
-__all__ = ["search_space"]
+__all__ = ["WIDTHS_PER", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
 
@@ -25,6 +25,7 @@ WIDTHS_PER = ("layer", "kind", "stage")
 def search_space(
     net: str | nn.Module | Space,
     data: Data,
+    method: Method,
     *,
     what: str = "both",
     residual: str | None = None,
@@ -35,67 +36,71 @@ def search_space(
     round_to: int = 1,
     name: str = "",
     inheriting: bool = False,
-    options: ProbeOptions | TrialOptions | PaperOptions,
-) -> Space:
-    """The space that ``search`` searches; the arguments are the same.
+) -> tuple[Space, Source]:
+    """The space that ``search`` searches, and the source of its nets; the arguments are the same.
 
     Args:
+        method: whose defaults stand in for what is not given.
         inheriting: one of our nets, by its name, is to get trained weights.
         name: what shapes call a net that is given as a module; see ``tas.spaces.trace``.
     """
     if isinstance(net, Space):
-        return net
+        return net, Source.of(net)
     if not isinstance(net, (str, nn.Module)):
         raise InputError(
             f"the net is {net!r}: give a torch.nn.Module, a name such as 'resnet20', or a Space"
         )
-    paper = isinstance(options, PaperOptions)
-    inheriting = inheriting or isinstance(net, ResNet)
-    if widths_per is None:
-        widths_per = "stage" if isinstance(options, ProbeOptions) else "layer"
-    if widths_per not in WIDTHS_PER:
-        raise InputError(one_of("value of widths per", widths_per, WIDTHS_PER))
+    per = method.widths_per if widths_per is None else widths_per
+    if per not in WIDTHS_PER:
+        raise InputError(one_of("value of widths per", per, WIDTHS_PER))
     space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
         if ignore or only or round_to != 1:
             raise InputError(
                 "--ignore, --only and --round-to are for nets that are traced, not for our own"
             )
-        if ratios is None:
-            ratios = RATIOS if paper else FINE_RATIOS if inheriting else WIDE_RATIOS
         space = resnet_space(
             _unpruned(net, data),
             what=what,
-            residual=residual or ("free" if paper else "tied"),
-            ratios=ratios,
+            residual=residual or method.residual,
+            ratios=method.ratios(inheriting or isinstance(net, ResNet))
+            if ratios is None
+            else ratios,
         )
-        if isinstance(net, ResNet) and not paper:
-            space = space.starting_from(net)
+        given = net if isinstance(net, ResNet) and method.takes_weights else None
+        source = Source.of(space, given)
     else:
         if residual not in (None, "tied"):
             raise InputError(f"--residual {residual}: the space of a traced net is always tied")
-        if ratios is None:
-            ratios = RATIOS if paper else FINE_RATIOS
-        model = _fresh(net, data) if isinstance(net, str) else net
-        first = next(model.parameters(), None)
-        name = name or (net if isinstance(net, str) else "")
-        if first is None:
-            raise InputError(
-                f"the net '{name or type(model).__name__}' has no parameters to train: "
-                "give one that has, such as torchvision:mobilenet_v2"
-            )
-        space = trace(
-            model,
-            torch.zeros(1, *data.input, device=first.device),
+        space = _traced(
+            net,
+            data,
             ignore=ignore,
             only=only,
             round_to=round_to,
-            ratios=ratios,
+            ratios=method.ratios(inheriting=True) if ratios is None else ratios,
             what=what,
-            name=name,
+            name=name or (net if isinstance(net, str) else ""),
         )
-        check_fits(space.unpruned, data, "net")
-    return space if widths_per == "layer" else space.grouped(kinds=widths_per == "kind")
+        source = Source.of(space, trained=isinstance(net, nn.Module))
+    if per == "layer":
+        return space, source
+    return space.grouped(kinds=per == "kind"), source
+
+
+def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> TracedSpace:
+    """The space of another library's or a user's net."""
+    model = _fresh(net, data) if isinstance(net, str) else net
+    first = next(model.parameters(), None)
+    if first is None:
+        raise InputError(
+            f"the net '{name or type(model).__name__}' has no parameters to train: "
+            "give one that has, such as torchvision:mobilenet_v2"
+        )
+    example = torch.zeros(1, *data.input, device=first.device)
+    space = trace(model, example, name=name, **how)
+    check_fits(space.unpruned, data, "net")
+    return space
 
 
 def _fresh(net: str, data: Data) -> nn.Module:

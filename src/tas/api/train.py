@@ -1,4 +1,4 @@
-"""Train a net, and test it."""
+"""Train a net, on labels or with a teacher, and test it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +8,17 @@ from torch import nn
 
 from .. import nets, training
 from ..costs.count import count
-from ..data import Augment, Data
+from ..data import Augment, Batches, Data
 from ..errors import InputError
-from ..inherit.source import inherited
+from ..inherit import Source
 from ..recipes import quick
 from ..runs import RunDir
 from ..shape import Shape
 from ..training import History, TrainOptions
-from ..training.pictures import check_net, given_data, training_batches, unvaried_batches
+from ..training.pictures import check_net, few, given_data, training_batches, unvaried_batches
 from ..training.tasks import learning
 
-__all__ = ["Trained", "evaluate", "train"]
+__all__ = ["Trained", "train"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def train(
         elif teacher is None:
             raise InputError("--inherit: there is no net to inherit from: give its --teacher")
         else:
-            net = inherited(nets.read_shape(net), teacher, data, batches, device)
+            net = _inherited(nets.read_shape(net), teacher, data, batches, device)
     check_net(net, data, "net")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("the net has no parameter to train: all are frozen, or there are none")
@@ -104,19 +104,12 @@ def train(
     return Trained(net, counted.macs, counted.params, history.last["test_accuracy"], history)
 
 
-def evaluate(
-    net: nn.Module,
-    data: str | Path | Data,
-    *,
-    batch_size: int = 256,
-    device: str = "auto",
-    precision: str = "auto",
-    workers: int | None = None,
-    progress: bool = True,
-) -> dict[str, float]:
-    """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
-    data = given_data(data, device, workers, progress)
-    check_net(net, data, "net")
-    options = TrainOptions(batch_size=batch_size, precision=precision)
-    batches = unvaried_batches(data, data.test, options, device, workers)
-    return training.evaluate(net, batches, device=device, precision=precision)
+def _inherited(
+    shape: Shape, teacher: nn.Module, data: Data, batches: Batches, device: str
+) -> nn.Module:
+    """The net of a shape, with the weights of the unpruned one that tell most."""
+    shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
+    source = Source.teaching(shape, teacher, data.input)
+    where = training.accelerator(device, "fp32").device
+    teacher.to(where)
+    return source.ordered(data.input, few(batches, where)).derive(shape)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
-from ..api.options import DoctorOptions, asked_input
-from ..costs.budget import readable
+from ..costs import Budget, readable
+from ..options import DoctorOptions, asked_input
 from ..spaces import FINE_RATIOS, TracedSpace, trace
 
 __all__ = ["main"]
@@ -42,7 +42,7 @@ def main(options: DoctorOptions) -> None:
 
 
 def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
-    lowest, highest = space.range()
+    lowest, highest = Budget(0).range(space)
     return {
         "net": space.unpruned.net,
         "input": list(space.unpruned.input),
@@ -92,7 +92,7 @@ def _print(space: TracedSpace, seconds: float) -> None:
     for (reason, channels), layers in reasons.items():
         locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
     console.print(locked)
-    lowest, highest = space.range()
+    lowest, highest = Budget(0).range(space)
     print(
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
         f"MACs); traced and tried out in {seconds:.1f} s"

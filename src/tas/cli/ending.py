@@ -4,18 +4,23 @@ disk, too little memory."""
 import errno
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from safetensors import SafetensorError
 
 from .. import processes
+from ..errors import first_line
 
-__all__ = ["at_once", "lost", "on_sigterm", "out_of_memory", "unwritable"]
+if TYPE_CHECKING:
+    from ..api import Run
+
+__all__ = ["at_once", "interruptible", "lost", "on_sigterm", "out_of_memory", "unwritable"]
 
 # What the libraries that connect processes say when one of them is gone.
 SIGNS = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
@@ -89,3 +94,45 @@ def on_sigterm(last_words: Callable[[], None]) -> Iterator[None]:
         signal.set_wakeup_fd(others)
         signal.signal(signal.SIGTERM, before)
         os.close(writer)
+
+
+@contextmanager
+def interruptible(run: "Run") -> Iterator[None]:
+    """Inside, Ctrl-C, SIGTERM, the end of another process and a full disk say how to go on.
+
+    The exit status is 130, 143, 1 and 1.
+    """
+    try:
+        with on_sigterm(lambda: _last_words(run, "told to stop (SIGTERM)")):
+            yield
+    except KeyboardInterrupt:
+        if processes.is_first():
+            _last_words(run, "interrupted")
+        sys.exit(130)
+    except Exception as error:
+        if lost(error):
+            _last_words(run, "another process of this run has ended")
+        elif unwritable(error):
+            _last_words(run, f"'{run.path}' cannot be written ({first_line(error)}): make room")
+        else:
+            raise
+        at_once(1)
+
+
+def _last_words(run: "Run", what: str) -> None:
+    arguments = sys.argv[1:]
+    if "--out" not in arguments and not any(a.startswith("--out=") for a in arguments):
+        arguments += ["--out", str(run.path)]
+    if "-1" in arguments:
+        arguments[arguments.index("-1")] = str(run.seed)
+    many = processes.count() > 1
+    if many and what.endswith("(SIGTERM)"):
+        what += ", by a batch system or by the launcher when another process has ended"
+    who = f"process {processes.rank()}: " if many else ""
+    where = ", on as many processes as you like," if many else ""
+    command = shlex.join(["tas", *arguments])
+    print(
+        f"\n{who}{what}: every finished epoch is saved; continue{where} with\n  {command}",
+        file=sys.stderr,
+        flush=True,
+    )

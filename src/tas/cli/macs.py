@@ -3,9 +3,10 @@
 import json
 
 from .. import nets
-from ..api import session as runs
-from ..api.options import MacsOptions, asked_input
-from ..costs.count import count
+from ..api.session import row
+from ..costs import count
+from ..options import MacsOptions, asked_input
+from .show import print_rows
 
 __all__ = ["main"]
 
@@ -20,8 +21,8 @@ def main(options: MacsOptions) -> None:
         return
     full = nets.build(shape.net, shape.classes, shape.input)
     whole = count(full, shape.input)
-    rows = [runs.row(f"{shape.net}, unpruned", macs=whole.macs, params=whole.params)]
+    rows = [row(f"{shape.net}, unpruned", macs=whole.macs, params=whole.params)]
     if options.what != shape.net:
-        rows.append(runs.row(options.what, macs=counted.macs, params=counted.params))
-    runs.print_rows(rows)
+        rows.append(row(options.what, macs=counted.macs, params=counted.params))
+    print_rows(rows)
     print(f"{counted.macs:,} multiply-adds of one image, {counted.params:,} parameters")

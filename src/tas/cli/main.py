@@ -17,17 +17,18 @@ from typing import Any, NoReturn, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from .. import __version__, processes
-from ..api import options as verb_options
+from .. import options as verb_options
+from .. import processes
 from ..cli import ending
 from ..errors import TasError, first_line, nearest, one_of
+from ..version import __version__
 
 __all__ = ["main"]
 
 VERBS = {
     "run": (verb_options.RunOptions, "the whole job: teacher, search, derive, distil, report"),
-    "search": (verb_options.SearchVerbOptions, "search widths and depths within a budget"),
-    "train": (verb_options.TrainVerbOptions, "train a net or a shape, with or without a teacher"),
+    "search": (verb_options.SearchRunOptions, "search widths and depths within a budget"),
+    "train": (verb_options.TrainRunOptions, "train a net or a shape, with or without a teacher"),
     "eval": (verb_options.EvalOptions, "test a trained net"),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
     "doctor": (verb_options.DoctorOptions, "say what can be searched in a net, and what not"),

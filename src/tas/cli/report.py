@@ -1,6 +1,6 @@
 """``tas report``: the figures and the page of a run, drawn again."""
 
-from ..api.options import ReportOptions
+from ..options import ReportOptions
 from ..report import html
 
 __all__ = ["main"]

@@ -3,9 +3,9 @@
 import json
 
 from .. import nets
-from ..api import session as runs
-from ..api.options import ShapesOptions
 from ..errors import InputError, one_of
+from ..options import ShapesOptions
+from .show import print_shapes
 
 __all__ = ["main"]
 
@@ -16,4 +16,4 @@ def main(options: ShapesOptions) -> None:
             raise InputError(one_of("published shape", options.name, nets.published()))
         print(json.dumps(nets.read_shape(options.name).to_dict(), indent=1))
         return
-    runs.print_shapes([(name, nets.read_shape(name)) for name in nets.published()])
+    print_shapes([(name, nets.read_shape(name)) for name in nets.published()])

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from .. import processes
-from ..api import session as runs
-from ..api.options import SplitOptions
+from ..api.session import load_data
+from ..api.settings import chosen_seed
 from ..data import read_split, search_split, write_split
 from ..errors import InputError
+from ..options import SplitOptions
 
 __all__ = ["main"]
 
@@ -14,8 +15,8 @@ __all__ = ["main"]
 def main(options: SplitOptions) -> None:
     if not processes.is_first():
         return
-    data = runs.load_data(options)
-    seed = runs.chosen_seed(options.seed)
+    data = load_data(options)
+    seed = chosen_seed(options.seed)
     path = Path(options.out or f"split-{Path(options.data).name}.json")
     split = search_split(data, options.fraction, seed, options.subset)
     if path.exists():

@@ -1,13 +1,21 @@
 """What nets cost: counted on the net, expected under probabilities, and budgets."""
 
-from .budget import UNITS, parse_budget, readable
+from .budget import MACS, PARAMS, UNITS, Budget, Counted, Unit, parse_budget, readable, unit_named
 from .count import Count, count, operator_macs
+from .expected import ExpectedCost
 
 __all__ = [
+    "MACS",
+    "PARAMS",
     "UNITS",
+    "Budget",
     "Count",
+    "Counted",
+    "ExpectedCost",
+    "Unit",
     "count",
     "operator_macs",
     "parse_budget",
     "readable",
+    "unit_named",
 ]

@@ -1,11 +1,147 @@
-"""Budgets."""
+"""Units of cost, and budgets in them.
 
-from ..errors import InputError
+A ``Unit`` is an object that knows what a shape costs, exactly and as an expectation; a ``Budget``
+is the most that a shape may cost in one. What finds shapes asks these alone, so that a new unit is
+a new object here and touches nothing else.
+"""
 
-__all__ = ["UNITS", "parse_budget", "readable"]
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from ..errors import InfeasibleBudgetError, InputError, one_of
+from ..shape import Shape
+from ..space import Space
+from .expected import ExpectedCost
+
+__all__ = [
+    "MACS",
+    "PARAMS",
+    "UNITS",
+    "Budget",
+    "Counted",
+    "Unit",
+    "parse_budget",
+    "readable",
+    "unit_named",
+]
 
 
-UNITS = ("macs", "params")
+class Unit(Protocol):
+    """What a cost counts.
+
+    Attributes:
+        name: as options and files have it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def cost(self, space: Space, shape: Shape) -> int:
+        """What a shape of the space costs."""
+        ...
+
+    def expected(self, space: Space, dtype: torch.dtype | None = None) -> ExpectedCost:
+        """The expected cost under probabilities of the candidates, differentiable."""
+        ...
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Multiply-adds or parameters: what can be counted on the net itself."""
+
+    name: str
+
+    def cost(self, space: Space, shape: Shape) -> int:
+        return space.cost(shape, self.name)
+
+    def expected(self, space: Space, dtype: torch.dtype | None = None) -> ExpectedCost:
+        return ExpectedCost(space, self.name, dtype)
+
+
+MACS, PARAMS = Counted("macs"), Counted("params")
+UNITS: dict[str, Unit] = {unit.name: unit for unit in (MACS, PARAMS)}
+
+
+def unit_named(name: str) -> Unit:
+    """The unit of a name, or an ``InputError`` that lists them."""
+    if name not in UNITS:
+        raise InputError(one_of("unit of the budget", name, UNITS))
+    return UNITS[name]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a shape may cost.
+
+    Attributes:
+        limit: in the unit.
+        unit: what it counts.
+    """
+
+    limit: int
+    unit: Unit = MACS
+
+    @classmethod
+    def of(cls, space: Space, given: str | float, unit: str = "macs") -> "Budget":
+        """A budget that a shape of the space can meet.
+
+        Args:
+            given: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
+            unit: ``"macs"`` or ``"params"``.
+
+        Raises:
+            InputError: it is no budget.
+            InfeasibleBudgetError: every shape of the space costs more, or less.
+        """
+        which = unit_named(unit)
+        full = _full(space, which)
+        budget = cls(parse_budget(given, full, unit), which)
+        budget.check(space, given)
+        return budget
+
+    def cost(self, space: Space, shape: Shape) -> int:
+        """What a shape costs in the budget's unit."""
+        return self.unit.cost(space, shape)
+
+    def expected(self, space: Space) -> ExpectedCost:
+        """Expected costs in double precision, in which whole numbers are exact."""
+        return self.unit.expected(space, torch.float64)
+
+    def ratio(self, space: Space) -> float:
+        """The part of the unpruned net's cost that it is."""
+        return self.limit / _full(space, self.unit)
+
+    def range(self, space: Space) -> tuple[int, int]:
+        """The smallest and the largest cost in a space, in the budget's unit."""
+        zeros = [0] * len(space.widths), [0] * len(space.depths)
+        return self.cost(space, space.shape(*zeros)), self.cost(space, space.widest)
+
+    def check(self, space: Space, given: str | float = "") -> None:
+        """Raise ``InfeasibleBudgetError`` where every shape costs more, or less.
+
+        Args:
+            given: what the user gave, to be quoted.
+        """
+        lowest, highest = self.range(space)
+        if lowest <= self.limit <= highest:
+            return
+        name, full = self.unit.name, _full(space, self.unit)
+        quoted = f"'{given}' ({readable(self.limit)} {name})" if given else f"{self.limit} {name}"
+        raise InfeasibleBudgetError(
+            f"the budget {quoted} cannot be met with these choices: {space.unpruned.net} can "
+            f"have {readable(lowest)} to {readable(highest)} {name}, a ratio of "
+            f"{lowest / full:.3f} to {highest / full:.3f}",
+            lowest,
+            highest,
+        )
+
+
+def _full(space: Space, unit: Unit) -> int:
+    """Cost of the unpruned net: as it was counted on the net, where it was."""
+    counted = getattr(space.unpruned, unit.name, None)
+    return unit.cost(space, space.unpruned) if counted is None else int(counted)
 
 
 def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:

@@ -30,7 +30,7 @@ class ExpectedCost(nn.Module):
     unequal_costs: Tensor  # [U, K, K] what they would cost where the two widths are equal
     masks: Tensor  # [conditions, D, K_d] the depths that meet each condition
 
-    def __init__(self, space: Space, unit: str = "macs", dtype: torch.dtype | None = None) -> None:
+    def __init__(self, space: Space, count: str = "macs", dtype: torch.dtype | None = None) -> None:
         super().__init__()
         dtype = dtype or torch.get_default_dtype()  # that of logits, which are parameters
         self.choices = len(space.widths)
@@ -52,6 +52,9 @@ class ExpectedCost(nn.Module):
             if isinstance(side, Sum):
                 constant[i] = side.constant
             for key, n, of in side.parts if isinstance(side, Sum) else ((side, 1, 1),):
+                if key not in owners:  # a width that is not searched
+                    constant[i] += n * space.widest.widths[key] / of
+                    continue
                 choice = space.widths[owners[key]]
                 values = choice.of(key) if key in choice.keys else choice.candidates
                 added = n * torch.tensor(values, dtype=dtype) / of
@@ -70,10 +73,7 @@ class ExpectedCost(nn.Module):
                 for t in terms
             ]
         ).T
-        linear = [t.params_out if unit == "params" else 0 for t in terms]
-        factors = torch.tensor(
-            [[getattr(t, unit), n] for t, n in zip(terms, linear, strict=True)], dtype=dtype
-        ).T
+        factors = torch.tensor([t.factors(count) for t in terms], dtype=dtype).T
         used = table.ne(0).any(2)
         shared = (used[index[0]] & used[index[1]]).nonzero().T  # [2, P]
         projections = [i for i, t in enumerate(terms) if t.unequal]
@@ -141,7 +141,7 @@ class ExpectedCost(nn.Module):
 
 def _owner(side: Side, owners: dict[str, int], fixed: int) -> int:
     """The choice that a side is; a sum is no side of a projection."""
-    return owners[side] if isinstance(side, str) else fixed
+    return owners.get(side, fixed) if isinstance(side, str) else fixed
 
 
 def _where_equal(a: Tensor, b: Tensor) -> Tensor:

@@ -1,1 +1,5 @@
-"""From trained weights to nets: which channels stay, and how they make up for the rest."""
+"""From trained weights to smaller nets: which channels stay, and how they make up for the rest."""
+
+from .source import Pictures, Source
+
+__all__ = ["Pictures", "Source"]

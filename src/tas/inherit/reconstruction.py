@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..forward import evaluating
-from ..graph import Structure, Width, copied, cut_to, kept_atoms
-from ..shape import Shape
+from ..graph import Structure, Width, copied
 
-__all__ = ["Reader", "Reading", "Readings", "cut_by", "folded", "readings", "selection"]
+__all__ = ["Reader", "Reading", "Readings", "folded", "readings", "selection"]
 
 # Added to the diagonal of the least squares, as a ratio to its mean: where layers before are cut as
 # well, what a layer reads is no longer quite what it was, and few pictures tell little.
@@ -173,21 +172,6 @@ def folded(
             by_column = lost.view(*lost.shape[:2], missed.shape[1], -1).sum(3)
             module.bias += torch.einsum("ogc,gc->o", by_column, missed.float()).to(module.bias)
     return net
-
-
-def cut_by(
-    net: nn.Module,
-    structure: Structure,
-    shape: Shape,
-    ranking: Mapping[str, Tensor],
-    given: Readings,
-) -> nn.Module:
-    """``tas.graph.cut_to``, with weights by which the kept channels make up for the others."""
-    if given:
-        atoms = kept_atoms(structure, shape, ranking)
-        kept = {(path, name): atoms[name] for path, name in given if name in atoms}
-        net = folded(net, structure, given, kept)
-    return cut_to(net, structure, shape, ranking)
 
 
 def _readers(net: nn.Module, structure: Structure) -> Iterator[tuple[str, Any, Width, Tensor]]:

@@ -4,10 +4,10 @@ import math
 
 from torch import Tensor
 
+from ..costs import Budget
 from ..shape import Shape
 from ..space import Space
-from .choose import choose
-from .probes.response import table
+from .choose import choose, padded
 
 __all__ = ["Probabilities", "chosen", "equal_widths", "near_equal", "nearest"]
 
@@ -20,39 +20,51 @@ SHALLOWEST = 1.0
 Probabilities = tuple[Tensor, Tensor]  # of the candidate widths [L, K] and depths [D, K_d]
 
 
-def equal_widths(space: Space, budget: int, unit: str = "macs") -> Shape:
+def equal_widths(space: Space, budget: Budget) -> Shape | None:
     """The baseline to beat: every layer of the unpruned net thinned by one and the same ratio.
 
     The ratio is the largest whose cost is within the budget; the depth is untouched. It need not
     be a shape of the space's candidates.
+
+    Returns:
+        None where no ratio is small enough: one channel everywhere still costs more than the
+        budget, or no width can be cut at all.
     """
-    return space.equal(equal_ratio(space, budget, unit))
+    ratio = _equal_ratio(space, budget)
+    return None if ratio is None else space.equal(ratio)
 
 
-def equal_ratio(space: Space, budget: int, unit: str = "macs") -> float:
+def _equal_ratio(space: Space, budget: Budget) -> float | None:
     """The largest ratio of all widths whose cost is within the budget."""
     # Widths change where ratio * width is half a channel above a whole number: between two such
     # places every ratio gives the same shape.
     widths = set(space.unpruned.widths.values())
     edges = sorted({(i + 0.5) / w for w in widths for i in range(w)})
     ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
+
+    def fits(ratio: float) -> bool:
+        return budget.cost(space, space.equal(ratio)) <= budget.limit
+
+    if not fits(ratios[0]):
+        return None
     low, high = 0, len(ratios)
     while high - low > 1:
         middle = (low + high) // 2
-        cost = getattr(space.equal(ratios[middle]), unit)
-        low, high = (middle, high) if cost <= budget else (low, middle)
+        low, high = (middle, high) if fits(ratios[middle]) else (low, middle)
     return ratios[low]
 
 
-def chosen(space: Space, probabilities: Probabilities, limit: int, unit: str, origin: str) -> Shape:
+def chosen(space: Space, probabilities: Probabilities, budget: Budget, origin: str) -> Shape:
     """The most likely shape within the budget."""
     refined, widths = space.refined(probabilities[0])
-    return choose(refined, widths, probabilities[1], limit, unit, origin)
+    return choose(refined, widths, probabilities[1], budget, origin)
 
 
-def near_equal(space: Space, limit: int, unit: str) -> Space:
+def near_equal(space: Space, budget: Budget) -> Space:
     """The part of a space around equal widths; all of it where that part has no such budget."""
-    ratio = equal_ratio(space, limit, unit)
+    ratio = _equal_ratio(space, budget)
+    if ratio is None:
+        return space
     near = space.within(NARROWEST * ratio, 1, SHALLOWEST)
     ends = [
         near.shape(
@@ -61,11 +73,11 @@ def near_equal(space: Space, limit: int, unit: str) -> Space:
         )
         for at in (0, -1)
     ]
-    lowest, highest = (near.cost(end, unit) for end in ends)
-    return near if lowest <= limit <= highest else space
+    lowest, highest = (budget.cost(near, end) for end in ends)
+    return near if lowest <= budget.limit <= highest else space
 
 
-def nearest(space: Space, to: Shape, limit: int, unit: str, origin: str) -> Shape:
+def nearest(space: Space, to: Shape, budget: Budget, origin: str) -> Shape:
     """The shape within a budget whose widths and depths are nearest to those of another one."""
     rows: list[list[float]] = []
     for choice in space.widths:
@@ -74,4 +86,4 @@ def nearest(space: Space, to: Shape, limit: int, unit: str, origin: str) -> Shap
         own = choice.of(key or choice.keys[0])
         rows.append([-10 * abs(math.log2(c / to.widths[key])) if key else 0.0 for c in own])
     deep = [[-10.0 * abs(n - to.depths[d.name]) for n in d.candidates] for d in space.depths]
-    return chosen(space, (table(rows).softmax(-1), table(deep).softmax(-1)), limit, unit, origin)
+    return chosen(space, (padded(rows).softmax(-1), padded(deep).softmax(-1)), budget, origin)

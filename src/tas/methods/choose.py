@@ -12,16 +12,17 @@ The cost is linear in the one-hot vector of each choice, so its gradient at a sh
 cost of every single change: one backward pass prices them all.
 """
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
-from ..costs.expected import ExpectedCost
+from ..costs import Budget
 from ..shape import Shape
 from ..space import Space
 
-__all__ = ["WINDOW", "choose"]
+__all__ = ["WINDOW", "choose", "padded"]
 
 EXHAUSTIVE = 50_000  # as many shapes are tried one by one
 KICKS = 4000  # of the walk, divided by the number of candidates: few choices are the hard case
@@ -33,8 +34,7 @@ def choose(
     space: Space,
     width_probs: Tensor,
     depth_probs: Tensor,
-    budget: int,
-    unit: str = "macs",
+    budget: Budget,
     origin: str = "",
     enough: int = 0,
 ) -> Shape:
@@ -44,37 +44,43 @@ def choose(
         width_probs: probabilities [L, K] of the candidates of each width choice.
         depth_probs: likewise [D, K_d] of the depth choices.
         budget: the most that the shape may cost.
-        unit: ``"macs"`` or ``"params"``.
         enough: shapes to choose among, in a space small enough to be tried whole: where fewer lie
             at most 1 % below the budget, so many of the most expensive that fit are taken.
 
     Raises:
         InfeasibleBudgetError: no shape fits.
     """
-    space.check_feasible(budget, unit)
-    problem = _Problem(space, width_probs, depth_probs, budget, unit)
-    if prod(problem.sizes) <= EXHAUSTIVE:
-        states = torch.cartesian_prod(*map(torch.arange, problem.sizes))
-        states = states.reshape(-1, len(problem.sizes))
+    budget.check(space)
+    knapsack = _Knapsack(space, width_probs, depth_probs, budget)
+    if prod(knapsack.sizes) <= EXHAUSTIVE:
+        states = torch.cartesian_prod(*map(torch.arange, knapsack.sizes))
+        states = states.reshape(-1, len(knapsack.sizes))
     else:
-        states, enough = torch.stack(problem.walks()), 0
-    problem.reach(states, enough)
-    best = states[problem.best(states)]
+        states, enough = torch.stack(knapsack.walks()), 0
+    knapsack.reach(states, enough)
+    best = states[knapsack.best(states)]
     found, n_widths = best.tolist(), len(space.widths)
     shape = space.shape(found[:n_widths], found[n_widths:], origin)
-    assert space.cost(shape, unit) <= budget
+    assert budget.cost(space, shape) <= budget.limit
     return shape
 
 
-class _Problem:
+def padded(rows: Sequence[Sequence[float] | Tensor]) -> Tensor:
+    """Rows of different lengths as one table [rows, K], padded with -inf."""
+    columns = max(map(len, rows), default=1)
+    filled = torch.full((len(rows), columns), -torch.inf)
+    for line, row in zip(filled, rows, strict=True):
+        line[: len(row)] = torch.as_tensor(row)
+    return filled
+
+
+class _Knapsack:
     """Width and depth choices as one list; a state [choices] holds a candidate index for each."""
 
-    def __init__(
-        self, space: Space, widths: Tensor, depths: Tensor, budget: int, unit: str
-    ) -> None:
-        self.budget = budget
-        self.floor = budget * (1 - WINDOW)
-        self.model = ExpectedCost(space, unit, torch.float64)
+    def __init__(self, space: Space, widths: Tensor, depths: Tensor, budget: Budget) -> None:
+        self.budget = budget.limit
+        self.floor = budget.limit * (1 - WINDOW)
+        self.model = budget.expected(space)
         self.n_widths, self.columns = self.model.choices, self.model.columns
         self.sizes = [len(c.candidates) for c in space.widths] + [
             len(c.candidates) for c in space.depths

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from ..costs.expected import ExpectedCost
+from ..costs import Budget
 from ..errors import InfeasibleBudgetError
 from ..space import Space
 
@@ -15,8 +15,7 @@ SPREAD = 4.0  # standard deviation of a tilt; at this one, all is e^2 times as l
 
 def states_near(
     space: Space,
-    budget: int,
-    unit: str,
+    budget: Budget,
     low: float,
     high: float,
     count: int,
@@ -37,7 +36,7 @@ def states_near(
     size = torch.full((len(candidates), max(map(len, candidates))), -torch.inf)  # of the largest
     for row, values in zip(size, candidates, strict=True):
         row[: len(values)] = torch.tensor(values) / values[-1]
-    model = ExpectedCost(space, unit, torch.float64)
+    model = budget.expected(space)
 
     near, fitting, found = torch.empty(0, len(candidates), dtype=torch.long), [], 0
     for _ in range(ROUNDS):
@@ -48,16 +47,17 @@ def states_near(
         scores = torch.where(size.isfinite(), tilt * size + gumbel, -torch.inf)
         states = scores.argmax(-1)
         costs = model.of_states(states)
-        inside = (costs >= low * budget) & (costs <= high * budget)
+        inside = (costs >= low * budget.limit) & (costs <= high * budget.limit)
         near = torch.unique(torch.cat([near, states[inside]]), dim=0)
-        fitting.append(states[costs <= budget])
+        fitting.append(states[costs <= budget.limit])
         if len(near) >= count or (len(near) == found and len(near) > 0):
             break
         found = len(near)
     if len(near) == 0:
         near = torch.unique(torch.cat(fitting), dim=0)
     if len(near) == 0:
-        lowest, highest = space.range(unit)
-        raise InfeasibleBudgetError(f"no shape fits {budget} {unit}", lowest, highest)
+        lowest, highest = budget.range(space)
+        text = f"no shape fits {budget.limit} {budget.unit.name}"
+        raise InfeasibleBudgetError(text, lowest, highest)
     order = torch.randperm(len(near), generator=generator)
     return near[order[:count]]

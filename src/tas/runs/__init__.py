@@ -1,6 +1,6 @@
 """Runs: the directory of one, and how far it is."""
 
-from .progress import PhaseProgress
+from .progress import PhaseProgress, say
 from .rundir import RunDir
 
-__all__ = ["PhaseProgress", "RunDir"]
+__all__ = ["PhaseProgress", "RunDir", "say"]

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-__all__ = ["PhaseProgress", "readable_seconds"]
+from .. import processes
+
+__all__ = ["PhaseProgress", "readable_seconds", "say"]
 
 SHOWN = {  # which figures, under which name, and how
     "loss": "loss {:.3f}",
@@ -136,3 +138,9 @@ def readable_seconds(seconds: float) -> str:
 
 def _text(figures: dict[str, float]) -> str:
     return "  ".join(form.format(figures[name]) for name, form in SHOWN.items() if name in figures)
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; what is not a result goes to standard error."""
+    if processes.is_first():
+        print(text, file=sys.stderr)

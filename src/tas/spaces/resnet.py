@@ -6,16 +6,12 @@ outputs are added to one another share one width, and no projection is ever adde
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from ..errors import InputError, one_of
-from ..graph import Structure
-from ..inherit.derive import derive
-from ..inherit.reconstruction import Readings
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape, Side
@@ -26,7 +22,6 @@ __all__ = [
     "RATIOS",
     "WHAT",
     "WIDE_RATIOS",
-    "ResNetSpace",
     "depth_candidates",
     "resnet_space",
     "width_candidates",
@@ -36,40 +31,6 @@ RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # the paper's
 WIDE_RATIOS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5)
 FINE_RATIOS = tuple(i / 16 for i in range(4, 17))  # near equal widths, little is to be decided
 WHAT = ("width", "depth", "both")
-
-
-@dataclass(frozen=True, eq=False)
-class ResNetSpace(Space):
-    """The space of one of our ResNets.
-
-    Attributes:
-        source: the unpruned net whose weights derived nets inherit; None: they start afresh.
-        structure, given: of ``source``, what its layers are given, so that the channels that are
-            kept make up for the others; see ``tas.inherit``.
-    """
-
-    source: nn.Module | None = None
-    structure: Structure | None = None
-    given: Readings = field(default_factory=dict)
-
-    @property
-    def original(self) -> nn.Module | None:
-        """``source``."""
-        return self.source
-
-    def derive(self, shape: Shape) -> nn.Module:
-        """The plain net of a shape, with the weights of ``source`` where there is one."""
-        return derive(shape, self.source, self.structure, self.given)
-
-    def starting_from(self, net: nn.Module) -> "ResNetSpace":
-        """This space, with the weights of ``net`` in its nets."""
-        return replace(self, source=net, structure=None, given={})
-
-    def equal(self, ratio: float) -> Shape:
-        """The shape whose every width is one and the same ratio of the unpruned one."""
-        widths = {k: max(1, round(ratio * w)) for k, w in self.unpruned.widths.items()}
-        shape = self.unpruned.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
-        return measured(shape)
 
 
 def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
@@ -95,7 +56,7 @@ def resnet_space(
     residual: str = "free",
     what: str = "both",
     ratios: Sequence[float] = RATIOS,
-) -> ResNetSpace:
+) -> Space:
     """The space of one of our ResNets.
 
     Args:
@@ -136,6 +97,7 @@ def resnet_space(
         for b in range(n)
         if a.has_projection(s, b)
     }
+    sources: dict[str, Side] = {key: group[0] for group in groups for key in group}
     side: dict[str, Side] = {}
     widths, widest = [], dict(unpruned.widths)
     for group in groups:
@@ -164,12 +126,12 @@ def resnet_space(
             if len(candidates) > 1:
                 depths.append(_depth_choice(a, s, candidates, side))
     largest = unpruned.replace(residual=residual, widths=widest, macs=None, params=None)
-    return ResNetSpace(
+    return Space(
         unpruned=unpruned,
         widest=largest,
         widths=tuple(widths),
         depths=tuple(depths),
-        terms=tuple(_terms(a, largest, side, {d.name: d.candidates for d in depths})),
+        terms=tuple(_terms(a, largest, sources, {d.name: d.candidates for d in depths})),
     )
 
 
@@ -189,7 +151,7 @@ def _depth_choice(
 
 
 def _terms(
-    a: Architecture, shape: Shape, side: dict[str, Side], depths: dict[str, tuple[int, ...]]
+    a: Architecture, shape: Shape, side: Mapping[str, Side], depths: dict[str, tuple[int, ...]]
 ) -> list[Term]:
     """One term per convolution of the derived nets, and one for the classifier."""
     areas = _output_areas(shape)

@@ -10,7 +10,7 @@ user's own class, cut (``tracing/cut.py``).
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import lcm, prod
 
 import torch
@@ -20,7 +20,6 @@ from ..costs.count import count
 from ..errors import InputError, nearest, one_of
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
-from ..inherit.reconstruction import Readings, cut_by
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Space, Term, WidthChoice
 from .resnet import RATIOS, WHAT
@@ -30,31 +29,21 @@ __all__ = ["TracedSpace", "trace"]
 GROUPS = 8  # that a search by probes may have; each is a slope to learn
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TracedSpace(Space):
-    """The space of a user's own net.
+    """The space of any net that was run once and followed.
 
     Attributes:
         model: the net; derived nets are cut from copies of it, and inherit its weights.
         structure: what the trace found.
         locked: layers whose output channels must stay, with the reason.
-        ranking: by a width's name, its atoms, those to keep first.
-        given: what the layers are given, so that the channels that are kept make up for the others;
-            see ``tas.inherit``.
         fine: of a grouped space, the one with a width for every layer.
     """
 
     model: nn.Module
     structure: Structure
     locked: tuple[Locked, ...]
-    ranking: Mapping[str, Tensor] = field(default_factory=dict)
-    given: Readings = field(default_factory=dict)
     fine: "TracedSpace | None" = None
-
-    @property
-    def original(self) -> nn.Module:
-        """``model``."""
-        return self.model
 
     def grouped(self, kinds: bool = False) -> "TracedSpace":
         """This space with one choice for the widths of every resolution; see ``Space.grouped``.
@@ -73,7 +62,7 @@ class TracedSpace(Space):
         fine = self.fine.within(low, high, depth) if self.fine else None
         return replace(near, fine=fine)
 
-    def refined(self, width_probs: Tensor) -> tuple[Space, Tensor]:
+    def refined(self, width_probs: Tensor) -> "tuple[Space, Tensor]":
         """The fine space and its widths' probabilities [layers, K], from those of a grouped one.
 
         A layer has the part of its group's log-probabilities that it has of the group's cost: then
@@ -99,35 +88,6 @@ class TracedSpace(Space):
                 nearest = min(range(len(coarse)), key=lambda i: abs(coarse[i] / coarse[-1] - ratio))
                 row[k] = logs[nearest]
         return self.fine, table.softmax(1)
-
-    def derive(self, shape: Shape) -> nn.Module:
-        """A copy of the model, cut to a shape of this space, with the model's weights."""
-        return cut_by(self.model, self.structure, shape, self.ranking, self.given)
-
-    def starting_from(self, net: nn.Module) -> "TracedSpace":
-        """This space with another model of the same class, and its weights."""
-        return replace(self, model=net, given={})
-
-    def share(self, name: str) -> float:
-        """The part of the multiply-adds that would vanish with a width, or with a run's blocks."""
-        shape = self.unpruned
-        if name in shape.depths:
-            least = next(d.candidates[0] for d in self.depths if d.name == name)
-            return 1 - self.cost(shape.replace(depths={**shape.depths, name: least})) / self.cost(
-                shape
-            )
-        return 1 - self.cost(shape.replace(widths={**shape.widths, name: 0})) / self.cost(shape)
-
-    def equal(self, ratio: float) -> Shape:
-        """The shape whose every width is one and the same ratio of the unpruned one."""
-        full = self.unpruned
-        units = {width.name: width.unit for width in self.structure.widths}
-        widths = {
-            key: max(1, round(ratio * channels / units[key])) * units[key]
-            for key, channels in full.widths.items()
-        }
-        shape = full.replace(widths=widths, origin=f"equal widths, {ratio:.3f} of each")
-        return shape.replace(macs=self.cost(shape, "macs"), params=self.cost(shape, "params"))
 
 
 @contextmanager
@@ -282,7 +242,17 @@ def _space(
         origin="unpruned",
     )
     terms = _terms(structure, {width.name for width in widths}, depths)
-    space = TracedSpace(unpruned, unpruned, choices, depths, terms, model, structure, locked)
+    space = TracedSpace(
+        unpruned=unpruned,
+        widest=unpruned,
+        widths=choices,
+        depths=depths,
+        terms=terms,
+        units={width.name: width.unit for width in widths},
+        model=model,
+        structure=structure,
+        locked=locked,
+    )
     counted = count(model, example)
     unpruned = unpruned.replace(macs=counted.macs, params=counted.params)
     assert space.cost(unpruned) == counted.macs

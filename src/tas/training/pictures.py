@@ -1,6 +1,9 @@
 """Pictures for trainings: a data set, batches of a part of it, and whether a net fits them."""
 
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +14,29 @@ from ..errors import InputError
 from ..forward import answer, evaluating
 from ..nets import ResNet
 from ..shape import Shape
-from .hardware import accelerator
-from .options import StepOptions
+from .hardware import accelerator, place
 
 __all__ = [
     "check_fits",
     "check_net",
+    "few",
     "given_data",
+    "measuring_batches",
     "training_batches",
     "unvaried_batches",
 ]
+
+
+RANKED_BY = 8  # batches, by which the channels of a trained net are put in order
+
+
+class BatchOptions(Protocol):
+    """What batches need of the options of a training or a method."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def precision(self) -> str: ...
 
 
 def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
@@ -66,20 +82,21 @@ def check_net(net: nn.Module, data: Data, name: str) -> None:
 def training_batches(
     data: Data,
     part: data_room.Part,
-    options: StepOptions,
+    options: BatchOptions,
     augment: Augment,
     device: str,
     workers: int | None,
     seed: int,
+    batch_size: int | None = None,
 ) -> data_room.Batches:
-    """Shuffled and varied batches to train on."""
+    """Shuffled and varied batches to train on; of the size that the options say, or another."""
     where = accelerator(device, options.precision)
     # A set smaller than a batch is one batch, as far as the processes can share it.
     most = max(len(part) // where.num_processes, 1) * where.num_processes
     return data_room.batches(
         data,
         part,
-        min(options.batch_size, most),
+        min(batch_size or options.batch_size, most),
         augment=augment,
         device=where.device,
         seed=seed,
@@ -94,7 +111,7 @@ def training_batches(
 def unvaried_batches(
     data: Data,
     part: data_room.Part,
-    options: StepOptions,
+    options: BatchOptions,
     device: str,
     workers: int | None,
 ) -> data_room.Batches:
@@ -107,6 +124,38 @@ def unvaried_batches(
         augment=None,
         device=where.device,
         shuffle=False,
+        workers=workers,
+        rank=where.process_index,
+        world=where.num_processes,
+    )
+
+
+def few(
+    batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> Callable[[], Iterator[tuple[Tensor, Tensor]]]:
+    """What gives the first batches on a device, at every call: enough to put channels in order."""
+
+    def first() -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in islice(batches, RANKED_BY):
+            yield place(images, device), labels.to(device)
+
+    return first
+
+
+def measuring_batches(
+    data: Data, part: data_room.Part, options: BatchOptions, device: str, workers: int | None
+) -> data_room.Batches:
+    """Batches by which norms measure: shuffled, for one of a single class has the statistics of
+    none, and not varied."""
+    where = accelerator(device)
+    return data_room.batches(
+        data,
+        part,
+        options.batch_size,
+        augment=None,
+        device=where.device,
+        shuffle=True,
+        drop_last=len(part) >= options.batch_size,  # every process is to have some
         workers=workers,
         rank=where.process_index,
         world=where.num_processes,

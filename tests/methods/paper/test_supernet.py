@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import images, random_shape, randomise_norms
 from tas import nets
-from tas.inherit.derive import derive
+from tas.costs import Budget
+from tas.inherit import Source
 from tas.methods.paper import algorithm as paper
 from tas.methods.paper import fast
 from tas.methods.paper.supernet import Supernet
@@ -28,7 +29,7 @@ def supernet_of(net: str, side: int = 16, mixing: str = "interpolate", **options
 @torch.no_grad()
 def difference(supernet: Supernet, shape: Any, side: int = 16) -> float:
     x = images(3, 3, side, side)
-    small = derive(shape, supernet.net).eval()
+    small = Source(supernet.net).derive(shape).eval()
     whole = supernet(x, supernet.one_hot(shape))
     assert whole.std() > 1e-3  # or equality would mean nothing
     return float((whole - small(x)).abs().max() / whole.std())
@@ -231,7 +232,7 @@ def test_the_same_generator_draws_the_same() -> None:
 def test_logits_learn_the_budget() -> None:
     """With the cost alone as a loss, the most likely shape ends in the band of the budget."""
     supernet = supernet_of("resnet20")
-    budget = supernet.space.budget(0.5)
+    budget = Budget.of(supernet.space, 0.5).limit
     optimizer = torch.optim.Adam(supernet.logit_parameters(), 0.05)
     for _ in range(200):
         loss = paper.budget_loss(supernet.expected_cost(), supernet.likely_cost(), budget, 0.05)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tas.costs import Budget
 from tas.methods.choose import choose
 from tas.methods.probes.response import design, fit_logits
 from tas.methods.sampling import states_near
@@ -15,7 +16,7 @@ SLOPES = torch.tensor([0.10, 0.15, 0.05, 0.02, 0.01, 0.03])  # nats per doubling
 
 def pool(space: Space, budget: float = 0.5) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return states_near(space, space.budget(budget), "macs", 0.3, 1.15, 2000, generator)
+    return states_near(space, Budget.of(space, budget), 0.3, 1.15, 2000, generator)
 
 
 def losses(space: Space, states: Tensor) -> Tensor:
@@ -67,10 +68,10 @@ def test_the_shape_chosen_has_the_lowest_modelled_loss() -> None:
     space = resnet_space("resnet20", residual="tied").grouped()
     states = design(space, pool(space), 16)
     logits = fit_logits(space, states, losses(space, states))
-    budget = space.budget(0.5)
+    budget = Budget.of(space, 0.5)
     shape = choose(space, *(part.softmax(-1) for part in logits), budget)
     rivals = pool(space)
-    fitting = rivals[[space.cost(_shape(space, s)) <= budget for s in rivals.tolist()]]
+    fitting = rivals[[space.cost(_shape(space, s)) <= budget.limit for s in rivals.tolist()]]
     widths, depths = space.indices(shape)
     found = losses(space, torch.tensor([[*widths, *depths]]))
     assert found < losses(space, fitting).min()

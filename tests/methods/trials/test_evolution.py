@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from tas.costs.expected import ExpectedCost
+from tas.costs import Budget
 from tas.errors import InfeasibleBudgetError
 from tas.methods.trials.evolution import evolve, generations
 from tas.space import Space
@@ -25,56 +25,58 @@ def bowl(at: Tensor) -> Callable[[Tensor], Tensor]:
 
 def test_it_finds_the_best_shape_of_a_small_space() -> None:
     space = per_kind()
-    budget = space.budget(0.5)
+    budget = Budget.of(space, 0.5)
+    limit = budget.limit
     sizes = [len(choice.candidates) for choice in space.widths]
     everything = torch.cartesian_prod(*map(torch.arange, sizes))
-    costs = ExpectedCost(space, "macs", torch.float64).of_states(everything)
-    at_budget = everything[(costs <= budget) & (costs >= 0.99 * budget)]
+    costs = budget.expected(space).of_states(everything)
+    at_budget = everything[(costs <= limit) & (costs >= 0.99 * limit)]
     loss = bowl(torch.tensor([5, 1, 4, 2, 6, 3]))
     best = float(loss(at_budget).min())
     median = float(loss(at_budget).median())
     for seed in range(3):
-        found = evolve(space, budget, "macs", 160, Generator().manual_seed(seed), loss)
+        found = evolve(space, budget, 160, Generator().manual_seed(seed), loss)
         assert float(loss(found[None])) <= best + 0.02 * (median - best)
 
 
 @pytest.mark.parametrize("unit", ["macs", "params"])
 def test_what_it_asks_fits_is_new_and_no_more_than_it_may(unit: str) -> None:
     space = resnet_space("resnet20", residual="tied")
-    budget = space.budget(0.4, unit)
-    cost = ExpectedCost(space, unit, torch.float64)
+    budget = Budget.of(space, 0.4, unit)
+    limit = budget.limit
+    cost = budget.expected(space)
     asked: list[Tensor] = []
 
     def loss(states: Tensor) -> Tensor:
         asked.append(states)
         return bowl(torch.full((states.shape[1],), 2))(states)
 
-    found = evolve(space, budget, unit, 100, Generator().manual_seed(0), loss)
+    found = evolve(space, budget, 100, Generator().manual_seed(0), loss)
     states = torch.cat(asked)
     costs = cost.of_states(states)
     assert [len(generation) for generation in asked] == generations(100)
     assert len(states) == 100 == len(states.unique(dim=0))
-    assert (costs <= budget).all()
-    assert (costs >= 0.99 * budget).double().mean() > 0.95
-    assert float(cost.of_states(found[None])) >= 0.99 * budget
-    again = evolve(space, budget, unit, 100, Generator().manual_seed(0), loss)
+    assert (costs <= limit).all()
+    assert (costs >= 0.99 * limit).double().mean() > 0.95
+    assert float(cost.of_states(found[None])) >= 0.99 * limit
+    again = evolve(space, budget, 100, Generator().manual_seed(0), loss)
     assert torch.equal(again, found)
 
 
 def test_a_space_with_few_shapes_is_asked_whole_and_the_budget_used() -> None:
     """The loss prefers the smallest shape, which is no answer to the budget."""
     space = resnet_space("resnet20", residual="tied", what="depth")
-    budget = space.budget(0.7)
-    cost = ExpectedCost(space, "macs", torch.float64)
+    budget = Budget.of(space, 0.7)
+    cost = budget.expected(space)
     asked: list[Tensor] = []
 
     def loss(states: Tensor) -> Tensor:
         asked.append(states)
         return cost.of_states(states)
 
-    found = evolve(space, budget, "macs", 300, Generator().manual_seed(0), loss)
+    found = evolve(space, budget, 300, Generator().manual_seed(0), loss)
     costs = cost.of_states(torch.cat(asked))
     assert len(costs) < 27
     assert float(cost.of_states(found[None])) == float(costs.max())
     with pytest.raises(InfeasibleBudgetError):
-        evolve(space, 1000, "macs", 300, Generator().manual_seed(0), loss)
+        evolve(space, Budget(1000), 300, Generator().manual_seed(0), loss)

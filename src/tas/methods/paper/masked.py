@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...costs import MACS, Unit
 from ...graph import Masks, copied
+from ...inherit import Source
+from ...space import Space
 from ...spaces import TracedSpace
 from ..paper import fast
 from .supernet import Supernet
@@ -37,8 +40,10 @@ class MaskedSupernet(Supernet):
     """A user's own net, whose widths and depths are drawn anew for every forward pass.
 
     Args:
-        space: of the traced net; a copy of its model, with its weights, is what is trained.
-        unit: what the expected cost counts, ``"macs"`` or ``"params"``.
+        space: of a traced net.
+        source: a copy of its net, the channels to keep first in front, is what is trained; default:
+            the net that was traced, as it is.
+        unit: what the expected cost counts.
     """
 
     space: TracedSpace
@@ -47,11 +52,14 @@ class MaskedSupernet(Supernet):
     choice: Tensor  # [widths] the choice that sets each width
     counts: Tensor  # [widths, K] its channel counts, candidate by candidate
 
-    def __init__(self, space: TracedSpace, unit: str = "macs") -> None:
+    def __init__(self, space: Space, source: Source | None = None, unit: Unit = MACS) -> None:
+        assert isinstance(space, TracedSpace)
+        self._source = source or Source.of(space)
         super().__init__(space, unit=unit, mixing="mask")
 
     def _plain_net(self) -> nn.Module:
-        return copied(self.space.model, {})
+        assert self._source.net is not None
+        return copied(self._source.net, {})
 
     def _place_choices(self, mixing: str) -> None:
         space = self.space
@@ -61,8 +69,6 @@ class MaskedSupernet(Supernet):
         before, owner = [torch.empty(0)], [torch.empty(0, dtype=torch.long)]
         for width in space.structure.widths:
             rank = torch.arange(width.atoms, dtype=torch.float32)
-            if width.name in space.ranking:
-                rank[space.ranking[width.name]] = rank.clone()
             before.append(rank * width.unit)
             owner.append(torch.full((width.atoms,), places.get(width.name, len(places))))
         self.register_buffer("channels", torch.cat(before), persistent=False)

@@ -1,10 +1,14 @@
 """What can be set of the paper's search."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...checks import above_zero, at_least, between
 from ...errors import InputError, one_of
 from ...training.options import StepOptions
+
+if TYPE_CHECKING:
+    from .method import Paper
 
 __all__ = ["MIXINGS", "PaperOptions"]
 
@@ -55,3 +59,8 @@ class PaperOptions(StepOptions):
         between("tolerance", self.tolerance, 0, 1)
         if self.mixing not in MIXINGS:
             raise InputError(one_of("mixing", self.mixing, MIXINGS))
+
+    def method(self) -> "Paper":
+        from .method import Paper
+
+        return Paper(self)

@@ -2,8 +2,8 @@
 
 After each searched convolution (after its norm, before the activation) the channels are mixed: by
 interpolation, which multiplies them by one matrix, or by a mask, one factor per channel. Hooks on
-the blocks and on the stage mix the outputs at the candidate depths. The algorithm is ``algorithm.py``;
-this file only brings it to the right places, in its fast form, ``fast.py``, wherever there is one.
+the blocks and on the stage mix the outputs at the candidate depths. What is computed stands in
+``algorithm.py``; this file brings it to the right places, in its fast form (``fast.py``) if any.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +14,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
-from ...costs.expected import ExpectedCost
-from ...inherit.derive import inherit
+from ...costs import MACS, Unit
+from ...inherit.leading import inherit
 from ...nets import build
 from ...shape import Shape
 from ...space import Space
@@ -47,7 +47,7 @@ class Supernet(nn.Module):
     Args:
         space: the choices; the net is the plain net of its widest shape.
         source: a net whose weights the supernet starts from; None: fresh weights.
-        unit: what the expected cost counts, ``"macs"`` or ``"params"``.
+        unit: what the expected cost counts.
         mixing: of two widths: ``"interpolate"``, the paper's, or ``"mask"``.
     """
 
@@ -59,7 +59,7 @@ class Supernet(nn.Module):
         self,
         space: Space,
         source: nn.Module | None = None,
-        unit: str = "macs",
+        unit: Unit = MACS,
         mixing: str = "interpolate",
     ) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Supernet(nn.Module):
         self.net = self._plain_net()
         if source is not None:
             inherit(self.net, source)
-        self.cost = ExpectedCost(space, unit)
+        self.cost = unit.expected(space)
         candidates = [choice.candidates for choice in space.widths]
         depths = [choice.candidates for choice in space.depths]
         self.register_buffer("candidates", _table(candidates), persistent=False)

@@ -1,9 +1,13 @@
 """What can be set of a search by probes."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...checks import at_least, between, whole
 from ...training import TrainOptions
+
+if TYPE_CHECKING:
+    from .method import Probes
 
 __all__ = ["ProbeOptions"]
 
@@ -32,3 +36,8 @@ class ProbeOptions(TrainOptions):
         whole("probes", self.probes, 2)
         between("low", self.low, 0, 1)
         at_least("high", self.high, 1)
+
+    def method(self) -> "Probes":
+        from .method import Probes
+
+        return Probes(self)

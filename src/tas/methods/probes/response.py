@@ -8,14 +8,13 @@ be much the same for all widths of a kind, and for all depths, until the losses 
 hierarchical prior; Gelman et al., *Bayesian Data Analysis*, chapter 5).
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from ...space import Space, WidthChoice
+from ..choose import padded
 
-__all__ = ["design", "fit_logits", "table"]
+__all__ = ["design", "fit_logits"]
 
 UNIT = 0.01  # of loss, in nats, that makes a candidate e times as likely
 # Variances of the slopes before anything was trained, in those of a loss that repeats a training.
@@ -54,8 +53,9 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
 
     Args:
         states: [shapes, choices] candidate indices.
-        losses: [shapes].
+        losses: [shapes]; an infinite one, of a training that diverged, counts as the worst.
     """
+    losses = losses.clamp_max(losses[losses.isfinite()].max())
     x = space.doublings(states)
     x = x - x.mean(0)
     y = losses.double() - losses.double().mean()
@@ -69,13 +69,4 @@ def fit_logits(space: Space, states: Tensor, losses: Tensor) -> tuple[Tensor, Te
         slope * torch.tensor(choice.candidates, dtype=x.dtype).log2() / -UNIT
         for slope, choice in zip(slopes, space.choices, strict=True)
     ]
-    return table(rows[: len(space.widths)]), table(rows[len(space.widths) :])
-
-
-def table(rows: Sequence[Sequence[float] | Tensor]) -> Tensor:
-    """Rows of different lengths as one table [rows, K], padded with -inf."""
-    columns = max(map(len, rows), default=1)
-    filled = torch.full((len(rows), columns), -torch.inf)
-    for line, row in zip(filled, rows, strict=True):
-        line[: len(row)] = torch.as_tensor(row)
-    return filled
+    return padded(rows[: len(space.widths)]), padded(rows[len(space.widths) :])

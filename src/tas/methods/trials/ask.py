@@ -1,9 +1,9 @@
-"""Trials: shapes that are cut from a trained net and asked, without any training, what they answer.
+"""Asks shapes, cut from a trained net and not trained, what they still answer.
 
-A cut net makes up for the channels that it lacks (``tas.inherit``), and its norms measure
-anew what they are given. How far its answers then are from those of the whole net foretells how
-well it will train better than a short training does (``docs/search.md``), and costs a forward pass,
-in bf16 where trainings are: that ranks shapes as float32 does.
+A cut net makes up for the channels that it lacks (``tas.inherit``), and its norms measure anew what
+they are given. How far its answers then are from those of the whole net foretells how well it will
+train better than a short training does (``docs/research``), and costs a forward pass, in bf16 where
+trainings are: that ranks shapes as float32 does.
 """
 
 import math
@@ -14,118 +14,105 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import processes, training
-from ...data import Batches
-from ...runs import PhaseProgress, RunDir
+from ...runs import PhaseProgress
 from ...shape import Shape
 from ...space import Space
-from ...training import History
 from ...training.losses import distill_loss
-from .evolution import evolve, generations
+from ..method import PICTURES, Problem
+from .evolution import generations
 from .options import TrialOptions
 
-__all__ = ["PICTURES", "Trials", "by_trials"]
+__all__ = ["PHASE", "Examiner"]
 
-PICTURES = 256  # of a batch, by which the norms measure
-BATCHES = 2
+BATCHES = 2  # of pictures, on which shapes are asked
 PHASE = "search"
 
 
-def by_trials(
-    space: Space,
-    limit: int,
-    unit: str,
-    options: TrialOptions,
-    pictures: Batches,
-    device: str,
-    seed: int,
-    out: RunDir | None,
-    progress: bool,
-) -> tuple[Shape, History]:
-    """The shape within a budget whose net, cut and not trained, answers most like the whole one.
-
-    A generation that stands in the log is read back and not asked again.
-
-    Args:
-        space: its ``original`` is the trained net.
-        pictures: batches of the training.
-    """
-    search = Trials(space, options, pictures, device, out, progress)
-    with search.bar:
-        best = evolve(space, limit, unit, options.trials, Generator().manual_seed(seed), search)
-    return search.shape(best), History(PHASE, tuple(search.lines))
-
-
-class Trials:
+class Examiner:
     """Asks one generation after another, and says and writes down how it goes.
 
+    A generation that stands in the log with the same shapes is read back and not asked again.
+
     Args:
-        space: its ``original`` is the trained net, its channels in the order of their importance.
-        pictures: batches of the training.
-        out: where lines of earlier generations are read back from, and new ones go.
+        problem: its source has its channels in order.
+        space: of the shapes that will be asked.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        options: TrialOptions,
-        pictures: Batches,
-        device: str,
-        out: RunDir | None = None,
-        progress: bool = False,
-    ) -> None:
+    def __init__(self, problem: Problem, space: Space, options: TrialOptions) -> None:
         self.space = space
-        self.out = out
-        self.device = training.accelerator(device, options.precision).device
+        self.source = problem.source
+        self.out = problem.out
+        self.device = training.accelerator(problem.device, options.precision).device
         self.bf16 = training.pick_precision(options.precision, self.device) == "bf16"
-        self.batches = [
-            (training.place(images, self.device), labels.to(self.device))
-            for images, labels in islice(pictures, BATCHES)
-        ]
+        with training.alone():  # every process sees the same pictures
+            pictures = problem.batches(problem.learn, problem.seed, PICTURES)
+            self.batches = [
+                (training.place(images, self.device), labels.to(self.device))
+                for images, labels in islice(pictures, BATCHES)
+            ]
         self.answers = self.asked(space.unpruned)
         self.count = len(generations(options.trials))
-        known = processes.by_first(lambda: out.log_lines if out else [])
-        known = [line for line in known if line.get("phase") == PHASE]
-        # A line may be damaged and missing: what stands behind the gap is asked again.
-        self.known = [line for n, line in enumerate(known, start=1) if line.get("epoch") == n]
-        if out:
-            out.keep_log(PHASE, self.known)
+        self.known = processes.by_first(self._read_back)
         self.lines: list[dict[str, Any]] = []
         self.bar = PhaseProgress(
             PHASE,
             self.count,
             1,
             done=len(self.known),
-            enabled=progress and processes.is_first(),
+            enabled=problem.progress and processes.is_first(),
             each="generation",
         )
 
     def shape(self, state: Tensor) -> Shape:
+        """The shape of a state [choices]."""
         n, numbers = len(self.space.widths), state.tolist()
         return self.space.shape(numbers[:n], numbers[n:])
 
     def __call__(self, states: Tensor) -> Sequence[float]:
-        """The losses of a generation."""
+        """The losses of a generation, whose states are [shapes, choices]."""
         number = len(self.lines)
-        if number < len(self.known):
-            self.lines.append(self.known[number])
-        else:
-            started = time.perf_counter()
-            shapes = [self.shape(state) for state in states]
-            jobs = [partial(self.lost, shape) for shape in shapes]
-            losses = training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
-            best = min([*losses, *(line["loss"] for line in self.lines[-1:])])
-            figures = {"seconds": time.perf_counter() - started, "loss": best}
-            line = {"phase": PHASE, "epoch": number + 1, "epochs": self.count, **figures}
-            self.lines.append({**line, "losses": losses})
-            if self.out:
-                self.out.log(self.lines[-1])
-            self.bar.epoch(number + 1, figures)
-        asked: list[float] = self.lines[-1]["losses"]
-        return asked
+        line = self.known[number] if number < len(self.known) else {}
+        if line.get("states") != states.tolist():
+            del self.known[number:]  # of another search, or damaged: what follows it as well
+            line = self._ask(number + 1, states)
+        self.lines.append(line)
+        losses: list[float] = line["losses"]
+        return losses
+
+    def _ask(self, number: int, states: Tensor) -> dict[str, Any]:
+        """Ask a generation; its line in the log."""
+        started = time.perf_counter()
+        shapes = [self.shape(state) for state in states]
+        jobs = [partial(self.lost, shape) for shape in shapes]
+        losses = training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
+        best = min([*losses, *(line["loss"] for line in self.lines[-1:])])
+        figures = {"seconds": time.perf_counter() - started, "loss": best}
+        line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
+        line |= {"states": states.tolist(), "losses": losses}
+        if self.out:
+            self.out.keep_log(PHASE, [*self.lines, line])
+        self.bar.epoch(number, figures)
+        return line
+
+    def _read_back(self) -> list[dict[str, Any]]:
+        """The generations that an earlier run has left in the log, as far as none is missing."""
+        lines = self.out.log_lines if self.out else []
+        lines = [line for line in lines if line.get("phase") == PHASE]
+        whole = []
+        for number, line in enumerate(lines, start=1):
+            states, losses = line.get("states"), line.get("losses")
+            if line.get("epoch") != number or not isinstance(states, list):
+                break
+            if not isinstance(losses, list) or len(losses) != len(states):
+                break
+            if not all(isinstance(line.get(name), float) for name in ("seconds", "loss")):
+                break
+            whole.append(line)
+        return whole
 
     def lost(self, shape: Shape) -> float:
         """How far a shape's answers are from those of the whole net, in nats."""
@@ -140,7 +127,7 @@ class Trials:
     @torch.no_grad()
     def asked(self, shape: Shape) -> list[Tensor]:
         """The answers [N, classes] of a shape's net to every batch."""
-        net = training.place_module(self.space.derive(shape), self.device).eval()
+        net = training.place_module(self.source.derive(shape), self.device).eval()
         for module in net.modules():
             if isinstance(module, _BatchNorm):
                 module.train()  # what it is given has changed, and so have its statistics

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Generator, Tensor
 
-from ...costs.expected import ExpectedCost
+from ...costs import Budget
 from ...space import DepthChoice, Space, WidthChoice
 from ..choose import WINDOW
 from ..sampling import states_near
@@ -40,8 +40,7 @@ def generations(trials: int) -> list[int]:
 
 def evolve(
     space: Space,
-    budget: int,
-    unit: str,
+    budget: Budget,
     trials: int,
     generator: Generator,
     losses_of: Callable[[Tensor], Iterable[float]],
@@ -58,26 +57,26 @@ def evolve(
     Raises:
         InfeasibleBudgetError: no shape fits.
     """
-    model = ExpectedCost(space, unit, torch.float64)
-    states = states_near(space, budget, unit, 1 - WINDOW, 1.0, min(FIRST, trials), generator)
+    limit, model = budget.limit, budget.expected(space)
+    states = states_near(space, budget, 1 - WINDOW, 1.0, min(FIRST, trials), generator)
     losses = torch.tensor([*losses_of(states)], dtype=torch.float64)
     while len(states) < trials:
         parents = states[losses.argsort(stable=True)[:PARENTS]]
         drawn = _fresh(_children(space, parents, generator), states)
         costs = model.of_states(drawn)
-        drawn, costs = drawn[costs <= budget], costs[costs <= budget]
+        drawn, costs = drawn[costs <= limit], costs[costs <= limit]
         if len(drawn) == 0:
             break
         mean, deviation = foretold(space, states, losses, drawn)
         hopeful = (mean - BOLDNESS * deviation).argsort(stable=True)
         # The dearest first; those at the budget, all alike, in the order of what they promise.
-        alike = costs[hopeful].clamp_max((1 - WINDOW) * budget)
+        alike = costs[hopeful].clamp_max((1 - WINDOW) * limit)
         rank = hopeful[alike.argsort(descending=True, stable=True)]
         children = drawn[rank][: min(CHILDREN, trials - len(states))]
         states = torch.cat([states, children])
         losses = torch.cat([losses, losses.new_tensor([*losses_of(children)])])
     costs = model.of_states(states)
-    dear = costs >= min((1 - WINDOW) * budget, float(costs.max()))
+    dear = costs >= min((1 - WINDOW) * limit, float(costs.max()))
     return states[torch.where(dear, losses, torch.inf).argmin()]
 
 

@@ -1,9 +1,13 @@
 """What can be set of a search by trials."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...checks import whole
 from ...training import TrainOptions
+
+if TYPE_CHECKING:
+    from .method import Trials
 
 __all__ = ["TrialOptions"]
 
@@ -28,3 +32,8 @@ class TrialOptions(TrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole("trials", self.trials, 1)
+
+    def method(self) -> "Trials":
+        from .method import Trials
+
+        return Trials(self)

@@ -3,10 +3,10 @@
 A field's metadata hold its help. ``None`` means: as the preset, the data or the hardware says.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
-from ..errors import InputError
+from .errors import InputError, one_of
 
 __all__ = [
     "DoctorOptions",
@@ -14,11 +14,12 @@ __all__ = [
     "MacsOptions",
     "ReportOptions",
     "RunOptions",
-    "SearchVerbOptions",
+    "SearchRunOptions",
     "ShapesOptions",
     "SplitOptions",
-    "TrainVerbOptions",
+    "TrainRunOptions",
     "asked_input",
+    "with_changes",
 ]
 
 
@@ -30,15 +31,16 @@ def positional(text: str, optional: bool = False) -> Any:
     return field(default=None, metadata={"help": text, "positional": "?" if optional else True})
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Where the pictures come from."""
+DATA = (
+    "digits, cifar10, cifar100, fashion-mnist, imagenet, or a folder of images: "
+    "PATH/{train,val|test}/CLASS/*"
+)
 
-    data: str = option(
-        "digits",
-        "digits, cifar10, cifar100, fashion-mnist, imagenet, or a folder of images: "
-        "PATH/{train,val|test}/CLASS/*",
-    )
+
+@dataclass(frozen=True)
+class _Files:
+    """How the pictures are found and read."""
+
     data_dir: str | None = option(
         None, "folder with the official files of a named data set (default: $TORCH_HOME)"
     )
@@ -50,6 +52,13 @@ class _Data:
     workers: int | None = option(
         None, "threads or processes that decode, for each process (default: one per core)"
     )
+
+
+@dataclass(frozen=True)
+class _Data(_Files):
+    """Where the pictures come from."""
+
+    data: str = option("digits", DATA)
 
 
 @dataclass(frozen=True)
@@ -225,7 +234,7 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
 
 
 @dataclass(frozen=True)
-class SearchVerbOptions(_Searching, _Tracing, _Training, _Data):
+class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
 
     net: str = option(
@@ -236,7 +245,7 @@ class SearchVerbOptions(_Searching, _Tracing, _Training, _Data):
 
 
 @dataclass(frozen=True)
-class TrainVerbOptions(_Distilling, _Training, _Data):
+class TrainRunOptions(_Distilling, _Training, _Data):
     """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
 
     net: str | None = option(None, "a net's name, e.g. resnet110 or torchvision:mobilenet_v2")
@@ -254,13 +263,14 @@ class TrainVerbOptions(_Distilling, _Training, _Data):
 
 
 @dataclass(frozen=True)
-class EvalOptions(_Compute, _Data):
+class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
 
     run: str | None = positional("a run directory, whose model and data are taken", optional=True)
     net: str | None = option(None, "a net's name")
     shape: str | None = option(None, "or a shape: a published one or a file")
     weights: str | None = option(None, "the weights (.safetensors or a state dict)")
+    data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
     batch_size: int = option(256, "pictures per step")
     json: bool = option(False, "print a JSON object")
 
@@ -319,6 +329,22 @@ class ReportOptions:
     """Draw the figures and the report of a run directory again."""
 
     run: str = positional("the run directory")
+
+
+OptionsT = TypeVar("OptionsT")
+
+
+def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:
+    """The options with some in their place, by their names.
+
+    Raises:
+        InputError: there is no such option.
+    """
+    known = [f.name for f in fields(options)]  # type: ignore[arg-type]
+    for name in changes:
+        if name not in known:
+            raise InputError(one_of("option", name, known))
+    return replace(options, **changes)  # type: ignore[type-var]
 
 
 def asked_input(options: MacsOptions | DoctorOptions) -> tuple[int, int, int] | None:

@@ -1,48 +1,13 @@
-"""From a ``Shape`` to a plain net, with fresh weights or with those of a larger net."""
+"""Gives a net that was built from a shape the weights of a larger one."""
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import InputError
-from ..graph import Structure
-from ..nets import build
-from ..shape import Shape
-from .reconstruction import Reader, Readings, folded
 
-__all__ = ["derive", "inherit"]
-
-
-def derive(
-    shape: Shape,
-    source: nn.Module | None = None,
-    structure: Structure | None = None,
-    given: Readings | None = None,
-) -> nn.Module:
-    """Build the plain net of ``shape``.
-
-    Args:
-        source: the unpruned net, or the supernet's, whose weights are inherited; None: fresh ones.
-        structure, given: of the source, what its layers are given; then the channels that are kept
-            make up for the others.
-    """
-    net = build(shape)
-    if source is not None:
-        if structure and given:
-            source = folded(source, structure, given, _leading(net, structure, given))
-        inherit(net, source)
-    return net
-
-
-def _leading(net: nn.Module, structure: Structure, given: Readings) -> dict[Reader, Tensor]:
-    """The atoms that a layer of the net still reads: as many as it has inputs."""
-    layers, atoms = dict(net.named_modules()), {w.name: w.atoms for w in structure.widths}
-    return {
-        (path, name): torch.arange(min(layers[path].weight.shape[1], atoms[name]))
-        for path, name in given
-        if path in layers
-    }
+__all__ = ["inherit"]
 
 
 @torch.no_grad()

@@ -1,0 +1,169 @@
+"""The whole job: teacher, search, derived net, distillation, report."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import nets
+from ..errors import InputError
+from ..inherit import Source
+from ..methods import equal_widths
+from ..options import RunOptions, with_changes
+from ..shape import Shape
+from .evaluate import evaluate
+from .plan import Plan
+from .session import Guard, Run, row, unguarded
+from .train import Trained, train
+
+__all__ = ["run"]
+
+NOTE = (
+    "Accuracy: percent of the test pictures after the last epoch; nothing was chosen by it. "
+    "Time of the searched net: search and training together. What the search trains is tested on "
+    "training pictures that it was not trained on."
+)
+NO_EQUAL = "No equal widths meet the budget: the baseline is left out."
+
+
+def run(
+    options: RunOptions | None = None,
+    *,
+    model: nn.Module | None = None,
+    guard: Guard = unguarded,
+    **changes: Any,
+) -> Run:
+    """Search a smaller net within a budget, train it, and write everything into a run directory.
+
+    It is what ``tas run`` does: options have the names of the command's, and the same call goes on
+    where an earlier one was interrupted. A finished run is read and not repeated.
+
+        done = tas.run(data="photos", net="resnet20", budget=0.5, out="runs/photos")
+        done.result["rows"]  # unpruned, equal widths, searched: MACs, parameters, accuracy
+        net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
+
+    Args:
+        options: of the run; see ``tas.options.RunOptions``, or ``tas run --help``.
+        model: a trained net of your own, instead of a name: it is the teacher, and what nets are
+            cut from. Shapes call it by ``net``, or by the name of its class.
+        guard: a context around the work, which is given the run.
+        changes: options by their names, in the place of those of ``options``.
+
+    Raises:
+        InputError: an option cannot be used; nothing has been written then.
+        DivergedError: the loss became NaN or infinite; the last good checkpoint is kept.
+    """
+    options = with_changes(options or RunOptions(), changes)
+    if model is not None and "net" not in changes:
+        kind = type(model)
+        options = replace(options, net=f"{kind.__module__}.{kind.__qualname__}")
+    _check(options, model)
+    job = _Job.of(options, model)
+    opened = Run.open("run", options, options.net)
+    if opened.finished:
+        return opened
+    with guard(opened):
+        job.do(opened)
+    return opened
+
+
+def _check(options: RunOptions, model: nn.Module | None) -> None:
+    """Options that contradict one another."""
+    weights = [
+        name
+        for name, given in (
+            ("--teacher", options.teacher),
+            ("--weights", options.weights),
+            ("model", model),
+        )
+        if given
+    ]
+    if len(weights) > 1:
+        raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
+    if options.inherit is False and (model is not None or nets.is_named(options.net)):
+        raise InputError(
+            "--inherit false: nets cut from another library's or your own always inherit"
+        )
+
+
+class _Job:
+    """The steps of a run."""
+
+    def __init__(self, options: RunOptions, plan: Plan, teacher: nn.Module | None) -> None:
+        self.options = options
+        self.plan = plan
+        self.given = teacher
+        # The paper's search of our own nets is one from scratch; what there is to inherit is its
+        # supernet's, which a net has where it was asked for.
+        self.paper = options.preset.startswith("paper")
+        self.inherit = options.inherit if options.inherit is not None else not self.paper
+
+    @classmethod
+    def of(cls, options: RunOptions, model: nn.Module | None) -> "_Job":
+        paper = options.preset.startswith("paper")
+        traced = model is not None or nets.is_named(options.net)
+        inherit = options.inherit if options.inherit is not None else not paper
+        plan = Plan.of(options, inheriting=traced or (inherit and not paper), model=model)
+        weights = options.teacher or options.weights
+        given = nets.load(plan.full, weights) if weights else model
+        return cls(options, plan, given)
+
+    def do(self, run: Run) -> None:
+        common = run.common(self.options)
+        teacher, rows = self.teacher(run, common)
+        if self.plan.source.cut or (self.inherit and not self.paper):
+            source = Source.of(self.plan.space, teacher)
+            self.plan = replace(self.plan, source=source)
+        found = self.plan.search(run)
+        notes = self.plan.notes()
+        how = "distilled" if self.plan.recipe.student.distils else "trained"
+
+        def student(shape: Shape, phase: str) -> Trained:
+            torch.manual_seed(run.seed)  # of what is not inherited
+            # A supernet's weights are those of the searched net alone, not of its baseline.
+            inherit = self.inherit and (not self.paper or phase == "student")
+            return train(
+                replace(found, shape=shape).derive(inherit),
+                self.plan.data,
+                teacher=teacher,
+                options=self.plan.recipe.student,
+                phase=phase,
+                **common,
+            )
+
+        if self.options.baseline:
+            equal = equal_widths(self.plan.space, self.plan.budget)
+            if equal is None:
+                notes.append(NO_EQUAL)
+            else:
+                rows.append(row(f"equal widths, {how}", student(equal, "equal")))
+        small = student(found.shape, "student")
+        searched = row(f"searched, {how}", small)
+        searched["seconds"] += found.history.seconds
+        run.directory.save_model(small.net)
+        run.finish({**self.plan.facts(), "rows": [*rows, searched], "notes": [*notes, NOTE]})
+
+    def teacher(self, run: Run, common: dict[str, Any]) -> tuple[nn.Module, list[dict[str, Any]]]:
+        """The unpruned net, trained, and its row of the table."""
+        if self.given is None:
+            trained = train(
+                self.plan.full,
+                self.plan.data,
+                options=self.plan.recipe.teacher,
+                phase="teacher",
+                **common,
+            )
+            run.directory.save_weights(trained.net, "teacher.safetensors")
+            return trained.net, [row("unpruned", trained)]
+        tested = evaluate(
+            self.given,
+            self.plan.data,
+            batch_size=self.options.batch_size or 256,
+            device=self.options.device,
+            precision=self.options.precision or "auto",
+            workers=self.options.workers,
+        )
+        full = self.plan.full
+        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
+        return self.given, [{**as_given, "accuracy": tested["accuracy"]}]

@@ -1,0 +1,86 @@
+"""A search into a run directory: the shape, and the weights that its net inherits."""
+
+import shlex
+from typing import Any
+
+from torch import nn
+
+from .. import nets, training
+from ..errors import InputError
+from ..options import SearchRunOptions, with_changes
+from ..runs import say
+from ..training.pictures import measuring_batches
+from .plan import Plan
+from .session import Guard, Run, row, unguarded
+
+__all__ = ["search_run"]
+
+NOTE = "The weights are inherited, not trained on their own: train the shape from them next."
+
+
+def search_run(
+    options: SearchRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
+) -> Run:
+    """What ``tas search`` does: ``tas.search`` with a run directory.
+
+    Args:
+        options: of the search; see ``tas.options.SearchRunOptions``, or ``tas search --help``.
+        guard: a context around the work, which is given the run.
+        changes: options by their names, in the place of those of ``options``.
+
+    Raises:
+        InputError: an option cannot be used; nothing has been written then.
+        DivergedError: the loss became NaN or infinite; the last good checkpoint is kept.
+    """
+    options = with_changes(options or SearchRunOptions(), changes)
+    if options.weights and options.preset.startswith("paper") and not nets.is_named(options.net):
+        raise InputError(
+            f"--weights: the paper's search of {options.net} starts from fresh weights; leave it "
+            "out, or choose --preset quick, cifar or imagenet"
+        )
+    plan = Plan.of(options, inheriting=options.weights is not None)
+    run = Run.open("search", options, options.net)
+    if run.finished:
+        return run
+    with guard(run):
+        found = plan.search(run)
+        notes = plan.notes()
+        command = ["tas", "train", "--data", options.data, *_how(options)]
+        command += ["--shape", str(run.directory.shape)]
+        if found.source.trained:
+            small = found.derive(inherit=True)
+            _measure_norms(small, plan, options)
+            run.directory.save_model(small)
+            notes.append(NOTE)
+            command += ["--weights", str(run.directory.model)]
+        rows = [
+            row("unpruned", macs=plan.full.macs, params=plan.full.params),
+            row(
+                "searched",
+                macs=found.shape.macs,
+                params=found.shape.params,
+                seconds=found.history.seconds,
+            ),
+        ]
+        run.finish({**plan.facts(), "rows": rows, "notes": notes})
+        say(f"train it: {shlex.join(command)}")
+    return run
+
+
+def _measure_norms(small: nn.Module, plan: Plan, options: SearchRunOptions) -> None:
+    """The norms of an inherited net saw other mixtures of channels; they measure its own."""
+    pictures = measuring_batches(
+        plan.data, plan.data.train, plan.recipe.search, options.device, options.workers
+    )
+    training.recompute_norm_statistics(small, pictures, device=options.device)
+
+
+def _how(options: SearchRunOptions) -> list[str]:
+    """What else of the command says which pictures these are, and how nets are trained."""
+    given = []
+    for name in ("data_dir", "image_size", "in_memory", "preset"):
+        value = getattr(options, name)
+        if value != getattr(SearchRunOptions(), name):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            given += [f"--{name.replace('_', '-')}", text]
+    return given

@@ -1,0 +1,109 @@
+"""A training into a run directory: a net or a shape, on labels alone or with a teacher."""
+
+from typing import Any
+
+from torch import nn
+
+from .. import nets
+from ..data import Data
+from ..errors import InputError
+from ..options import TrainRunOptions, with_changes
+from ..shape import Shape
+from ..training.pictures import check_net
+from .session import Guard, Run, below_unpruned, load_data, row, unguarded
+from .settings import chosen_recipe
+from .train import train
+
+__all__ = ["train_run"]
+
+
+def train_run(
+    options: TrainRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
+) -> Run:
+    """What ``tas train`` does: ``tas.train`` with a run directory.
+
+    Args:
+        options: of the training; see ``tas.options.TrainRunOptions``, or ``tas train --help``.
+        guard: a context around the work, which is given the run.
+        changes: options by their names, in the place of those of ``options``.
+
+    Raises:
+        InputError: an option cannot be used; nothing has been written then.
+        DivergedError: the loss became NaN or infinite; the last good checkpoint is kept.
+    """
+    options = with_changes(options or TrainRunOptions(), changes)
+    _check(options)
+    data = load_data(options)
+    recipe = chosen_recipe(options, inheriting=bool(options.inherit or options.weights))
+    name = options.shape or options.net or ""
+    shape = nets.read_shape(name)
+    if options.inherit and options.teacher_net not in (None, shape.net):
+        raise InputError(
+            f"--inherit: {options.teacher_net} is not the unpruned net of {name}, {shape.net}"
+        )
+    teacher = None
+    if options.teacher:
+        of = options.teacher_net or shape.net
+        teacher = nets.load(of, options.teacher, data.classes, data.input)
+    start: Shape | nn.Module = shape
+    if options.weights:
+        start = nets.load(shape, options.weights, data.classes, data.input)
+    _check_nets(start, shape, teacher, data, options)
+    run = Run.open("train", options, name)
+    if run.finished:
+        return run
+    with guard(run):
+        trained = train(
+            start,
+            data,
+            teacher=teacher,
+            inherit=options.inherit,
+            options=recipe.student,
+            phase="student" if teacher else "train",
+            **run.common(options),
+        )
+        run.directory.save_model(trained.net)
+        as_trained = shape.replace(classes=data.classes, input=data.input)
+        run.directory.save_shape(nets.measured(as_trained))
+        how = "distilled" if teacher and recipe.student.distils else "trained"
+        full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
+        run.finish(
+            {
+                "net": name,
+                "data": data.name,
+                "rows": below_unpruned(row(f"{name}, {how}", trained), full),
+                "full_shape": full.to_dict(),
+                "notes": [*data.notes, "Accuracy: percent of the test pictures, last epoch."],
+            }
+        )
+    return run
+
+
+def _check(options: TrainRunOptions) -> None:
+    """Options that contradict one another."""
+    if (options.net is None) == (options.shape is None):
+        raise InputError("say what to train: either --net resnet20 or --shape C010-ResNet20")
+    if options.teacher_net and not options.teacher:
+        raise InputError(
+            f"--teacher-net {options.teacher_net}: its weights are missing, give --teacher"
+        )
+    if options.inherit and options.weights:
+        raise InputError("--inherit and --weights both say what to start from: give one")
+    if options.inherit and not options.teacher:
+        raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+
+
+def _check_nets(
+    start: Shape | nn.Module,
+    shape: Shape,
+    teacher: nn.Module | None,
+    data: Data,
+    options: TrainRunOptions,
+) -> None:
+    """Another library's net may not fit the data, which is said before there is a directory."""
+    if teacher is not None:
+        check_net(teacher, data, "teacher")
+    if nets.is_named(shape.net) and not options.inherit:
+        if not isinstance(start, nn.Module):
+            start = nets.build(start, data.classes, data.input)
+        check_net(start, data, "net")

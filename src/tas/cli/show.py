@@ -1,0 +1,45 @@
+"""Prints results: tables on the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from .. import processes
+from ..api import Run
+from ..report import quantity, table
+from ..shape import Shape
+
+__all__ = ["print_rows", "print_run", "print_shapes"]
+
+console = Console()
+
+
+def print_rows(rows: Sequence[dict[str, Any]]) -> None:
+    """The result as a table on the terminal."""
+    console.print(table(rows))  # type: ignore[arg-type]
+
+
+def print_run(run: Run) -> None:
+    """The result of a finished run, and where its report lies."""
+    if not processes.is_first():
+        return
+    try:
+        print_rows(run.result["rows"])
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise run.directory.damaged(error) from None
+    print(f"report: {run.report()}")
+
+
+def print_shapes(shapes: list[tuple[str, Shape]]) -> None:
+    """A list of shapes with their cost and depths."""
+    listing = Table("shape", "net", "classes", "MACs", "params", "blocks kept", box=SIMPLE_HEAD)
+    for name, shape in shapes:
+        assert shape.macs is not None
+        assert shape.params is not None
+        depths = " ".join(str(depth) for depth in shape.depths.values())
+        cost = quantity(shape.macs), quantity(shape.params)
+        listing.add_row(name, shape.net, str(shape.classes), *cost, depths)
+    console.print(listing)

@@ -1,0 +1,63 @@
+"""What a search found."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..costs import Budget
+from ..errors import InputError
+from ..inherit import Source
+from ..nets import build
+from ..shape import Shape
+from ..space import Space
+from ..training import History
+from .baseline import Probabilities
+
+__all__ = ["Found"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        shape: the best shape within the budget; from trained weights equal widths, as far as the
+            budget allows, where these were better.
+        budget: what it may cost: ``budget.limit`` in ``budget.unit``.
+        history: a line per epoch of the search, and per generation of its trials.
+        space: what was searched.
+        source: whose weights derived nets inherit: the net that was given, or the supernet's.
+        fresh: derived nets start with fresh weights, unless one is asked for that inherits.
+        probabilities: of the candidate widths [L, K] and depths [D, K_d], by which the shape was
+            chosen; None where shapes were tried.
+    """
+
+    shape: Shape
+    budget: Budget
+    history: History
+    space: Space
+    source: Source
+    fresh: bool = False
+    probabilities: Probabilities | None = None
+
+    def derive(self, inherit: bool | None = None) -> nn.Module:
+        """The plain net of the shape.
+
+        Its norms have seen other mixtures of channels: train it, or let them measure anew
+        (``tas.training.recompute_norm_statistics``) before it is used.
+
+        Args:
+            inherit: with the weights that the search started from, or that its supernet ended
+                with; False: with fresh ones. Default: to inherit where the search was given a net
+                with its weights. A net that is cut from one of another class always inherits.
+
+        Raises:
+            InputError: there are no weights to inherit.
+        """
+        if inherit is None:
+            inherit = not self.fresh
+        if inherit and self.source.net is None:
+            raise InputError(
+                "there are no weights to inherit: give the search a trained net, not its name"
+            )
+        return self.source.derive(self.shape) if inherit or self.source.cut else build(self.shape)

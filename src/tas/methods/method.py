@@ -1,0 +1,227 @@
+"""What every way to search has in common: what it is given, and what it gives back.
+
+A method is built by its options (``options.method()``) and finds a shape for a problem. A new one
+is a folder beside ``trials``, ``probes`` and ``paper``, and a line in ``methods/__init__.py``.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import nn
+
+from .. import training
+from ..costs import Budget
+from ..data import Augment, Batches, Data, Part
+from ..errors import DivergedError
+from ..inherit import Source
+from ..runs import RunDir
+from ..seeds import SEEDS
+from ..shape import Shape
+from ..space import Space
+from ..training import History, TrainOptions
+from ..training.pictures import few, training_batches, unvaried_batches
+from ..training.tasks import learning
+from .baseline import Probabilities
+from .found import Found
+
+__all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
+
+_log = logging.getLogger(__name__)
+
+PICTURES = 256  # of a batch by which channels are put in order, and shapes are asked
+
+
+class Method(Protocol):
+    """A way to search.
+
+    Attributes:
+        name: as it is said to users.
+        presets: names of the recipes that choose it.
+        chosen_by: what chooses it among the methods of these: in a whole run, and in a search.
+        residual: ``"tied"`` or ``"free"``: the space of our ResNets that it searches by default.
+        widths_per: what has a width of its own by default; see ``tas.search``.
+        fraction: of the training pictures, for the weights; the rest is to choose by.
+        takes_weights: our ResNets are searched with the weights that they are given with.
+        short_trainings: it trains nets for a short time each, several processes different ones.
+    """
+
+    name: ClassVar[str]
+    presets: ClassVar[tuple[str, ...]]
+    chosen_by: ClassVar[tuple[str, str]]
+    residual: ClassVar[str]
+    widths_per: ClassVar[str]
+    fraction: ClassVar[float]
+    takes_weights: ClassVar[bool]
+    short_trainings: ClassVar[bool]
+
+    def ratios(self, inheriting: bool) -> tuple[float, ...]:
+        """Candidate widths of our ResNets, as ratios of the unpruned ones.
+
+        Args:
+            inheriting: nets inherit trained weights.
+        """
+        ...
+
+    def find(self, problem: "Problem") -> Found:
+        """The best shape within the budget."""
+        ...
+
+
+class MethodOptions(Protocol):
+    """The settings of a method: a ``StepOptions`` that builds its method."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def precision(self) -> str: ...
+    def method(self) -> Method: ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched, from which weights, within which budget and on which pictures.
+
+    Attributes:
+        space, source, budget: the choices, the weights, and the most that a shape may cost.
+        data: the data set.
+        learn, judge: the training pictures that weights learn from, and those that choices are
+            judged by.
+        augment: how training pictures are varied.
+        options: of the method.
+        out: a run directory to log to and to continue from.
+    """
+
+    space: Space
+    source: Source
+    budget: Budget
+    data: Data
+    learn: Part
+    judge: Part
+    options: MethodOptions
+    augment: Augment
+    seed: int = 0
+    device: str = "auto"
+    workers: int | None = None
+    out: RunDir | None = None
+    progress: bool = True
+
+    @property
+    def origin(self) -> str:
+        """Where a shape comes from, in words."""
+        return f"searched on {self.data.name}, seed {self.seed}"
+
+    def batches(self, part: Part, seed: int, size: int | None = None) -> Batches:
+        """Shuffled and varied batches of some pictures."""
+        return training_batches(
+            self.data,
+            part,
+            self.options,
+            self.augment,
+            self.device,
+            self.workers,
+            seed,
+            batch_size=size,
+        )
+
+    def ordered(self) -> "Problem":
+        """With the channels of the source in the order in which they are kept."""
+        with training.alone():  # every process sees the same pictures
+            where = training.accelerator(self.device, "fp32").device
+            batches = self.batches(self.learn, self.seed, PICTURES)
+            if self.source.net is not None:
+                self.source.net.to(where)
+            ordered = self.source.ordered(self.data.input, few(batches, where))
+        return replace(self, source=ordered)
+
+    def fit(self, *args: Any, **more: Any) -> History:
+        """``tas.training.fit`` on the problem's device, into its run directory."""
+        return training.fit(*args, out=self.out, device=self.device, progress=self.progress, **more)
+
+    def train_all(
+        self,
+        name: str,
+        shapes: Sequence[Shape],
+        options: TrainOptions,
+        teacher: nn.Module | None = None,
+    ) -> list[History | None]:
+        """Short trainings of the nets of some shapes; several processes train different ones.
+
+        Args:
+            name: of the phases in the log, which are numbered.
+            teacher: whose answers they learn from; None: labels alone.
+
+        Returns:
+            None in the place of a training that diverged: a warning says so.
+        """
+        # Every net is another sample of all that is random.
+        jobs = [
+            partial(
+                self._train_short,
+                options,
+                teacher,
+                f"{name}-{i:02d}-of-{len(shapes):02d}",
+                shape,
+                (self.seed * 1000 + i) % SEEDS,
+            )
+            for i, shape in enumerate(shapes, start=1)
+        ]
+        return training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
+
+    def _train_short(
+        self, options: TrainOptions, teacher: nn.Module | None, name: str, shape: Shape, seed: int
+    ) -> History | None:
+        torch.manual_seed(seed)
+        try:
+            return self.fit(
+                learning(self.source.derive(shape), teacher, options),
+                self.batches(self.learn, seed),
+                phase=name,
+                evaluate_on=unvaried_batches(
+                    self.data, self.judge, self.options, self.device, self.workers
+                ),
+                evaluate_every=0,
+                seed=seed,
+            )
+        except DivergedError as error:
+            _log.warning("%s diverged and counts as the worst: %s", name, error)
+            return None
+
+    def found(
+        self,
+        shape: Shape,
+        histories: Sequence[History | None],
+        *,
+        source: Source | None = None,
+        fresh: bool = False,
+        probabilities: Probabilities | None = None,
+    ) -> Found:
+        """With all that the search did, in its order, in the log as well: what other processes did
+        is not there yet."""
+        done = [history for history in histories if history is not None]
+        if self.out:
+            for each in done:
+                self.out.keep_log(each.phase, list(each.epochs))
+        return Found(
+            shape,
+            self.budget,
+            History("search", tuple(line for each in done for line in each.epochs)),
+            self.space,
+            source or self.source,
+            fresh,
+            probabilities,
+        )
+
+
+def final_loss(history: History | None) -> float:
+    """Of the last training epoch plus that on held-out pictures; infinite where it diverged.
+
+    Both tell of the shape; each has noise of its own.
+    """
+    if history is None:
+        return math.inf
+    return float(history.last["loss"] + history.last["test_loss"])

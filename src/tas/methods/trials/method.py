@@ -1,0 +1,76 @@
+"""From trained weights: hundreds of shapes are cut, asked what they still answer, and evolved."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Generator
+
+from ...errors import InputError
+from ...spaces import FINE_RATIOS
+from ...training import History
+from ..baseline import equal_widths, near_equal, nearest
+from ..choose import WINDOW
+from ..found import Found
+from ..method import Problem, final_loss
+from .ask import PHASE, Examiner
+from .evolution import evolve
+from .options import TrialOptions
+
+__all__ = ["Trials"]
+
+EQUAL = "equal widths, as far as the budget allows: the search found none better"
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The method; see ``tas.methods.Method``. The steps of the algorithm are those of ``find``."""
+
+    options: TrialOptions
+
+    name: ClassVar[str] = "from trained weights, by trials"
+    presets: ClassVar[tuple[str, ...]] = ("quick", "cifar", "imagenet")
+    chosen_by: ClassVar[tuple[str, str]] = (
+        "leave out --inherit false as well",
+        "give trained --weights",
+    )
+    residual: ClassVar[str] = "tied"
+    widths_per: ClassVar[str] = "layer"
+    fraction: ClassVar[float] = 0.8
+    takes_weights: ClassVar[bool] = True
+    short_trainings: ClassVar[bool] = True
+
+    def ratios(self, inheriting: bool) -> tuple[float, ...]:
+        return FINE_RATIOS
+
+    def find(self, problem: Problem) -> Found:
+        """The shape whose net, cut and not trained, answers most like the whole one; or equal
+        widths, where these are better after a short training of both.
+
+        Raises:
+            InputError: the weights were not learnt, so that their answers tell nothing.
+        """
+        if not problem.source.trained:
+            raise InputError(
+                "there are no weights to try shapes by: give the search a trained net, or its "
+                "--weights; from fresh weights it is by probes (ProbeOptions)"
+            )
+        budget, near = problem.budget, near_equal(problem.space, problem.budget)
+        examiner = Examiner(problem, near, self.options)
+        generator = Generator().manual_seed(problem.seed)
+        with examiner.bar:
+            state = evolve(near, budget, self.options.trials, generator, examiner)
+        tried = History(PHASE, tuple(examiner.lines))
+        shape = examiner.shape(state)
+        if budget.cost(near, shape) < (1 - WINDOW) * budget.limit:  # choices too coarse for it
+            shape = nearest(near, shape, budget, "")
+        shape = shape.replace(origin=problem.origin)
+        equal = equal_widths(problem.space, budget) or problem.space.unpruned
+        even = nearest(near, equal, budget, EQUAL)
+        if even.replace(origin=problem.origin) == shape:
+            return problem.found(shape, [tried])
+        # What beats equal widths untrained is to beat them where both are trained, too; by the
+        # whole net's answers, lest a short training is but the forgetting of what they know.
+        teacher = problem.source.derive(problem.space.unpruned)
+        finals = problem.train_all("final", [shape, even], self.options, teacher)
+        best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
+        return problem.found(best, [tried, *finals])
