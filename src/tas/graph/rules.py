@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..costs.count import operator_macs
+from ..costs import operator_macs
 from .labels import Plane, Tracer, tensors
 
 __all__ = ["apply_rule"]
