@@ -2,7 +2,7 @@
 
 Every tensor carries *planes*: along one of its dimensions, a label for every index. A parameter
 gets a fresh label for every index of each of its dimensions when it is first used; the rules
-(``rules.py``) say for every operator which labels its result carries, which labels are *tied*
+(``rules``) say for every operator which labels its result carries, which labels are *tied*
 (what carries them lives or dies together), and which are *locked* (what carries them must stay).
 The label 0 stands for an index that is no channel: a pixel, a padded place, a constant.
 
@@ -10,14 +10,13 @@ It is the net's own Python code that runs, once, on an example: control flow doe
 the time is that of a forward pass. An operator without a rule locks what flows into it, by name.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 __all__ = ["Cost", "Place", "Plane", "Tracer"]
@@ -38,6 +37,10 @@ class Plane:
     dim: int
     labels: Tensor
     origin: Place | None = None
+
+    def at(self, dim: int) -> "Plane":
+        """The same labels along a dimension of a result, which is no parameter."""
+        return Plane(dim, self.labels)
 
 
 @dataclass(frozen=True)
@@ -190,8 +193,3 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _at(self, why: str) -> str:
         return f"{why} in {self.path[-1]}" if self.path[-1] else why
-
-
-def tensors(*arguments: Any) -> Iterator[Tensor]:
-    """All tensors among the arguments of an operator."""
-    return (leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor))
