@@ -12,6 +12,7 @@ the time is that of a forward pass. An operator without a rule locks what flows 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
@@ -66,6 +67,7 @@ class Notes:
         ties: pairs of label vectors that live or die together, index by index.
         locks: label vectors that must stay, and why.
         produced: places that make channels, with the module that ran: a layer's outputs.
+        areas: of what they make, the values that a channel has.
         consumed: places that read channels: a layer's inputs.
         norms: for the path of a module that normalises over its channels: their labels.
         multiplied: labels over which two activations are multiplied and summed (attention).
@@ -175,9 +177,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.notes.locks.append((plane.labels[plane.labels > 0], self._at(why)))
 
     def note_cost(self, macs: int | None, *sides: Tensor | int) -> None:
-        """Note the multiply-adds of an operator, and the sizes that they are proportional to."""
-        if macs:
-            self.notes.costs.append(Cost(self.path[-1], macs, sides))
+        """Note the multiply-adds of an operator, and the sizes that they are proportional to.
+
+        Where they cannot be, for they are no multiple of the product, what the sides carry stays.
+        """
+        if not macs:
+            return
+        if macs % max(prod(len(s) if isinstance(s, Tensor) else s for s in sides), 1):
+            for side in sides:
+                self.tie(side, 0, "a cost that is not proportional to them")
+            sides = ()
+        self.notes.costs.append(Cost(self.path[-1], macs, sides))
 
     def produce(self, planes: Sequence[Plane], out: Tensor) -> None:
         """Note the places that make the channels of ``out``."""
