@@ -155,7 +155,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     # What the rules write down -----------------------------------------------------------------
 
     def carry(self, tensor: Tensor, planes: Sequence[Plane]) -> None:
-        """Give a result its planes."""
+        """Give a result its planes.
+
+        Raises:
+            ValueError: a plane is not of the size that the result has there.
+        """
+        for plane in planes:
+            if len(plane.labels) != tensor.shape[plane.dim]:
+                raise ValueError(
+                    f"{len(plane.labels)} labels for dim {plane.dim} of {list(tensor.shape)}"
+                )
         self._planes[tensor] = tuple(p for p in planes if tensor.shape[p.dim] > 1)
 
     def tie(self, a: Tensor | int, b: Tensor | int, why: str) -> None:

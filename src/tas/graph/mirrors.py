@@ -139,7 +139,7 @@ def _resized(value: object, old: int, new: int) -> object:
     if isinstance(value, (tuple, list)):
         return type(value)([new if size == old else size for size in value])
     if type(value) is not int:
-        raise ValueError(f"it is {value!r}; what repeats a size is an int or a tuple of them")
+        raise ValueError(f"it is of type {type(value).__name__}, not an int or a tuple of them")
     if value * new % old:
         raise ValueError(f"{value} for a size of {old} leaves no whole number for one of {new}")
     return value * new // old

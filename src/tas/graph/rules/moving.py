@@ -9,8 +9,9 @@ from torch.utils._pytree import tree_map
 
 from ..labels import Plane, Tracer
 from .call import Call, tensors
+from .pointwise import unknown
 
-__all__ = ["cat", "move", "stack", "unknown"]
+__all__ = ["cat", "move", "stack"]
 
 
 def move(trace: Tracer, call: Call) -> None:
@@ -35,13 +36,6 @@ def move(trace: Tracer, call: Call) -> None:
             _tie_parts(trace, plane, parts[0])
     for result, planes in zip(call.outs, carried, strict=True):
         trace.carry(result, planes)
-
-
-def unknown(trace: Tracer, call: Call) -> None:
-    """What has no rule: all that flows into it must stay, and so does its cost."""
-    for tensor in call.tensors:
-        trace.lock(trace.planes(tensor), f"no rule for the operator '{call.name}'")
-    trace.note_cost(call.macs)
 
 
 def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plane | None]:

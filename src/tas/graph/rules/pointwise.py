@@ -1,4 +1,4 @@
-"""Element by element: what stands at the same place lives and dies together."""
+"""Element by element, and what is simpler still: the same tensor, none at all, an unknown one."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from ..labels import Plane, Tracer
 from .call import Call
 
-__all__ = ["element_by_element", "nothing_but_sizes", "same_tensor"]
+__all__ = ["element_by_element", "nothing_but_sizes", "same_tensor", "unknown"]
 
 
 def element_by_element(trace: Tracer, call: Call) -> None:
@@ -49,3 +49,10 @@ def same_tensor(trace: Tracer, call: Call) -> None:
 
 def nothing_but_sizes(trace: Tracer, call: Call) -> None:
     """Makes a tensor out of nothing but sizes."""
+
+
+def unknown(trace: Tracer, call: Call, why: str = "no rule for the operator '{}'") -> None:
+    """What has no rule: all that flows into it must stay, and so does its cost."""
+    for tensor in call.tensors:
+        trace.lock(trace.planes(tensor), why.format(call.name))
+    trace.note_cost(call.macs)

@@ -11,8 +11,8 @@ from ..labels import Tracer
 from .attention import attention
 from .call import Call
 from .layers import convolution, linear, product
-from .moving import cat, move, stack, unknown
-from .pointwise import element_by_element, nothing_but_sizes, same_tensor
+from .moving import cat, move, stack
+from .pointwise import element_by_element, nothing_but_sizes, same_tensor, unknown
 from .reducing import batch_norm, group_norm, layer_norm, reduce, window
 
 __all__ = ["apply_rule", "rule", "rule_of"]
@@ -28,7 +28,7 @@ def apply_rule(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> N
     if own is not None:
         _apply_own(own, tracer, call)
     else:
-        _built_in(func)(tracer, call)
+        _apply_ours(_built_in(func), tracer, call)
 
 
 def _built_in(func: Any) -> Rule:
@@ -43,6 +43,20 @@ def _built_in(func: Any) -> Rule:
     if torch.Tag.pointwise in func.tags or name in _POINTWISE:
         return element_by_element
     return unknown
+
+
+def _apply_ours(ours: Rule, tracer: Tracer, call: Call) -> None:
+    """Apply a rule of ours; a call that it was not made for is one of an unknown operator."""
+    noted = len(tracer.notes.costs)
+    try:
+        ours(tracer, call)
+    except TasError:
+        raise
+    except Exception:  # whatever shapes and arguments a net may come up with
+        del tracer.notes.costs[noted:]
+        for out in call.outs:
+            tracer.carry(out, [])
+        unknown(tracer, call, "a use of the operator '{}' that has no rule")
 
 
 def _apply_own(own: Rule, tracer: Tracer, call: Call) -> None:
