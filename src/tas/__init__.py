@@ -21,8 +21,10 @@ __all__ = [
     "Space",
     "TasError",
     "Trained",
+    "costs",
     "data",
     "evaluate",
+    "graph",
     "load",
     "nets",
     "recipes",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import data, nets, recipes, spaces
+    from . import costs, data, graph, nets, recipes, spaces
     from .api import Found, Trained, evaluate, search, train
     from .errors import TasError
     from .nets import load

@@ -207,6 +207,18 @@ def test_a_mirror_that_does_not_fit_is_told_when_it_is_cut(attributes: Any, word
         cut_to_three(net)
 
 
+def test_a_width_that_an_attribute_cannot_follow_is_locked() -> None:
+    register_rule()
+    register_counter()
+    mirror(Mix, read=("weight", 1), made=("weight", 0), odd=("weight", 0))
+    net = Net()
+    net.mix.odd = 7  # type: ignore[assignment]
+    space = trace(net, example())
+    assert [choice.name for choice in space.widths] == ["stem"]
+    reasons = {entry.layer: entry.reason for entry in space.locked}
+    assert reasons["mix"].startswith("mirror of Mix.odd: 7 for a size of 8 leaves no whole number")
+
+
 @pytest.mark.parametrize("place", ["weight", ("weight",), (0, "weight"), ("weight", True)])
 def test_what_is_no_place_is_refused(place: Any) -> None:
     with pytest.raises(InputError, match=r"Mix\.made cannot repeat .*: give a parameter's name"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ..errors import InputError, one_of
+from ..errors import InputError, ShapeError, TasError, one_of
 
 __all__ = ["Sizes", "follow", "mirror", "sizes"]
 
@@ -33,7 +33,8 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
     """Say which attributes of a class of modules repeat which sizes of its parameters.
 
     When a net is cut, the attribute shrinks with the size: a number that is the size or a multiple
-    of it, or a tuple in which the size stands. It holds for subclasses, too. A second word on an
+    of it, or a tuple in which the size stands. A multiple that a candidate would leave in parts
+    locks its width. It holds for subclasses, too. A second word on an
     attribute takes the place of the first, and None leaves an attribute alone whose name would be
     taken for one of PyTorch's.
 
@@ -131,17 +132,17 @@ def _repeat(
         return
     try:
         setattr(module, attribute, _resized(getattr(module, attribute), old, new))
-    except ValueError as error:
-        raise InputError(f"mirror of {what}: {error}") from error
+    except TasError as error:
+        raise type(error)(f"mirror of {what}: {error}") from error
 
 
 def _resized(value: object, old: int, new: int) -> object:
     if isinstance(value, (tuple, list)):
         return type(value)([new if size == old else size for size in value])
     if type(value) is not int:
-        raise ValueError(f"it is of type {type(value).__name__}, not an int or a tuple of them")
+        raise InputError(f"it is of type {type(value).__name__}, not an int or a tuple of them")
     if value * new % old:
-        raise ValueError(f"{value} for a size of {old} leaves no whole number for one of {new}")
+        raise ShapeError(f"{value} for a size of {old} leaves no whole number for one of {new}")
     return value * new // old
 
 
