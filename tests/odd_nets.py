@@ -53,6 +53,17 @@ class Einsum(Base):
         return torch.einsum("nchw,cd->ndhw", x, self.mix)
 
 
+class LowRank(Base):
+    """A weight that is computed, once for all images of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Parameter(torch.randn(16, 6)), nn.Parameter(torch.randn(6, 16))
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.einsum("nchw,cd->ndhw", x, self.down @ self.up)
+
+
 class EinsumAttention(Base):
     """Attention over pixels: channels that are multiplied with one another."""
 
@@ -297,7 +308,7 @@ class LinearAttention(Base):
 CROWDED = [DeepTokens, EveryChannel, LinearAttention]  # costs of three widths at once
 
 ODD = [
-    Chunked, Einsum, EinsumAttention, SharedWeight, CalledTwice, Upsampled, OneDimension,
+    Chunked, Einsum, LowRank, EinsumAttention, SharedWeight, CalledTwice, Upsampled, OneDimension,
     ThreeDimensions, Norms, Reparametrised, Hooked, Buffered, Functions, MultiHead, Frozen, Double,
     ChannelsLast, Noisy, PartlyConvolved, WrittenInto, *CROWDED,
 ]  # fmt: skip

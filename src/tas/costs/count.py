@@ -76,27 +76,27 @@ def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
 
     Args:
         net: any module that takes one batch of images.
-        input: channels, height, width of an image; or an example batch [N, C, H, W].
+        input: channels, height, width of an image; or an example batch [N, C, H, W], the first of
+            which is run: what a net computes once for a batch, one image costs in full.
 
     Returns:
-        The cost for one image (the batch's, divided by N).
+        The cost for one image.
 
     Raises:
         InputError: the net does not run on such images.
     """
     first = next(net.parameters(), torch.empty(0))
     if isinstance(input, Tensor):
-        example = input
+        example = input[:1]
     else:
         example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
     mode = _Counter()
     with evaluating(net), torch.no_grad(), naming(net, mode.path), mode:
         answer(net, example)
-    images = example.shape[0]
     return Count(
-        macs=sum(mode.macs.values()) // images,
+        macs=sum(mode.macs.values()),
         params=sum(p.numel() for p in net.parameters()),
-        modules={path: macs // images for path, macs in mode.macs.items()},
+        modules=dict(mode.macs),
         unknown=dict(mode.unknown),
     )
 
