@@ -53,6 +53,17 @@ class Einsum(Base):
         return torch.einsum("nchw,cd->ndhw", x, self.mix)
 
 
+class LowRank(Base):
+    """A weight that is computed, once for all images of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Parameter(torch.randn(16, 6)), nn.Parameter(torch.randn(6, 16))
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.einsum("nchw,cd->ndhw", x, self.down @ self.up)
+
+
 class EinsumAttention(Base):
     """Attention over pixels: channels that are multiplied with one another."""
 
@@ -255,10 +266,51 @@ class WrittenInto(Base):
         return x
 
 
+class DeepTokens(Base):
+    """Three linear layers along the pixels: the middle one costs channels x tokens x tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = nn.Linear(64, 10), nn.GELU(), nn.Linear(10, 14), nn.GELU(), nn.Linear(14, 64)
+        self.tokens = nn.Sequential(*layers)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.tokens(x.flatten(2)).view_as(x)
+
+
+class EveryChannel(Base):
+    """Every channel has a matrix of its own: a parameter of three sizes that could vary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.out = nn.Linear(64, 10), nn.Linear(14, 64)
+        self.each = nn.Parameter(0.2 * torch.randn(16, 10, 14))
+
+    def between(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x.flatten(2)).transpose(0, 1)  # [C, N, 10]
+        return self.out(torch.bmm(tokens, self.each)).transpose(0, 1).reshape(x.shape)
+
+
+class LinearAttention(Base):
+    """Attention without a softmax over tokens of which there could be fewer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.out = nn.Linear(64, 10), nn.Linear(10, 64)
+        self.query, self.key = nn.Linear(16, 6), nn.Linear(16, 6)
+
+    def between(self, x: Tensor) -> Tensor:
+        y = self.tokens(x.flatten(2)).transpose(1, 2)  # [N, 10, C]
+        weights = self.query(y) @ self.key(y).transpose(1, 2) / 10
+        return self.out((weights @ y).transpose(1, 2)).view_as(x)
+
+
+CROWDED = [DeepTokens, EveryChannel, LinearAttention]  # costs of three widths at once
+
 ODD = [
-    Chunked, Einsum, EinsumAttention, SharedWeight, CalledTwice, Upsampled, OneDimension,
+    Chunked, Einsum, LowRank, EinsumAttention, SharedWeight, CalledTwice, Upsampled, OneDimension,
     ThreeDimensions, Norms, Reparametrised, Hooked, Buffered, Functions, MultiHead, Frozen, Double,
-    ChannelsLast, Noisy, PartlyConvolved, WrittenInto,
+    ChannelsLast, Noisy, PartlyConvolved, WrittenInto, *CROWDED,
 ]  # fmt: skip
 
 

@@ -1,12 +1,15 @@
 """What a trace finds: which channels live and die together, and which must stay."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from odd_nets import CROWDED, ODD
 from tas.errors import InputError
 from tas.graph import Structure, analyse
-from traced_nets import Attention, Grouped, Mixed, Mixer, Plain, Shuffled, example
+from traced_nets import NETS, Attention, Grouped, Mixed, Mixer, Plain, Shuffled, example
 
 
 def sizes(structure: Structure) -> dict[str, tuple[int, int]]:
@@ -68,6 +71,24 @@ def test_what_the_input_is_added_to_must_stay() -> None:
     structure = analyse(Grouped(), example())
     assert sizes(structure) == {"stem": (4, 3), "up": (6, 1)}
     assert "fixed size" in locked(structure)["back"]
+
+
+@pytest.mark.parametrize("kind", CROWDED)
+def test_a_cost_of_three_widths_locks_the_one_that_is_needed_least(kind: type[nn.Module]) -> None:
+    structure = analyse(kind(), example())
+    crowded = {layer: why for layer, why in locked(structure).items() if "three widths" in why}
+    assert list(crowded) in (["tokens"], ["tokens.0"])  # the channels are in all other costs, too
+    assert re.match("the cost of .* would depend on three widths at once", *crowded.values())
+    assert {"stem", "wide", "back"} <= sizes(structure).keys()
+    products = [*(layer.sides for layer in structure.layers), *structure.sizes.values()]
+    assert max(sum(not isinstance(s, int) for s in sides) for sides in products) == 2
+
+
+@pytest.mark.parametrize("kind", [*NETS, *ODD])
+def test_our_rules_fit_what_nets_do(kind: type[nn.Module]) -> None:
+    net = kind()
+    found = analyse(net, example().to(next(net.parameters()).dtype))
+    assert not [entry for entry in found.locked if "a use of the operator" in entry.reason]
 
 
 class Unknown(nn.Module):

@@ -3,45 +3,25 @@
 MACs here are the multiply-adds of convolutions and linear layers (matrix products included) for
 one image; biases, norms, activations and pooling cost nothing, as in the field's tables. The count
 comes from one forward pass under a dispatch mode, so Python control flow does not matter. An
-operator that is neither counted nor known to be free is named, never passed over in silence.
+operator that is neither counted nor known to be free is named, never passed over in silence
+(``Count.note``). What one operator costs stands in ``operators.py``.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from ..forward import answer, evaluating, naming
+from .operators import is_free, operator_macs, operator_name
 
-__all__ = ["Count", "count", "operator_macs"]
+__all__ = ["Count", "count"]
 
-# Operators that touch each element a few times at most: no multiply-adds by our definition.
-# Pointwise operators and views are recognised by their tags and need no entry.
-# fmt: off
-_FREE = {
-    "_adaptive_avg_pool2d", "_batch_norm_no_update", "_batch_norm_with_update",
-    "_fused_rms_norm", "_log_softmax", "_prelu_kernel", "hardswish", "hardswish_",
-    "_native_batch_norm_legit",
-    "_native_batch_norm_legit_no_training", "_softmax", "_to_copy", "_unsafe_view",
-    "adaptive_avg_pool2d", "adaptive_max_pool2d", "all", "amax", "amin", "any", "arange",
-    "argmax", "avg_pool2d", "bernoulli", "bernoulli_", "cat", "clone", "constant_pad_nd",
-    "copy", "copy_", "cudnn_batch_norm", "cumsum", "embedding", "empty", "empty_like",
-    "empty_strided", "fill_", "flip", "full", "full_like", "gather", "index", "index_select",
-    "lift_fresh", "lift_fresh_copy", "linalg_vector_norm", "linspace", "max", "max_pool2d",
-    "max_pool2d_with_indices", "mean", "meshgrid", "min", "miopen_batch_norm",
-    "mkldnn_adaptive_avg_pool2d", "mkldnn_max_pool2d", "native_batch_norm", "native_dropout",
-    "native_group_norm", "native_layer_norm", "new_empty", "new_full", "new_ones",
-    "new_zeros", "ones", "ones_like", "pixel_shuffle", "prod", "rand", "randn", "repeat",
-    "resize_", "resolve_conj", "resolve_neg", "roll", "scalar_tensor", "set_", "sort",
-    "stack", "std", "sum", "topk", "upsample_bicubic2d", "upsample_bilinear2d",
-    "upsample_nearest2d", "var", "var_mean", "zero_", "zeros", "zeros_like",
-}
-# fmt: on
+NAMED = 3  # operators that a note names; of more it tells the number
 
 
 @dataclass(frozen=True)
@@ -60,33 +40,63 @@ class Count:
     modules: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def note(self) -> str:
+        """What was not counted, in one line; empty where nothing was left out.
+
+        >>> Count(0, 0, unknown={"my::op in rnn": 2}).note
+        "not counted: 'my::op' in rnn (2 times); say what it costs by tas.costs.counter('my::op')"
+        """
+        places: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for entry, times in self.unknown.items():
+            operator, _, place = entry.partition(" in ")
+            places[operator].append((place, times))
+        if not places:
+            return ""
+        named = [_where(operator, found) for operator, found in list(places.items())[:NAMED]]
+        more = [f"{len(places) - NAMED} more"] if len(places) > NAMED else []
+        first = next(iter(places))
+        first = first if "::" in first else f"aten::{first}"
+        what = "it costs" if len(places) == 1 else "they cost"
+        return (
+            f"not counted: {', '.join([*named, *more])}; "
+            f"say what {what} by tas.costs.counter('{first}')"
+        )
+
+
+def _where(operator: str, places: Sequence[tuple[str, int]]) -> str:
+    """An operator that was not counted, the module that ran it, and how often."""
+    times = sum(n for _, n in places)
+    place = places[0][0] if len(places) == 1 else f"{len(places)} modules"
+    return f"'{operator}' in {place}" + (f" ({times} times)" if times > 1 else "")
+
 
 def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
     """Count one forward pass in evaluation mode.
 
     Args:
         net: any module that takes one batch of images.
-        input: channels, height, width of an image; or an example batch [N, C, H, W].
+        input: channels, height, width of an image; or an example batch [N, C, H, W], the first of
+            which is run: what a net computes once for a batch, one image costs in full.
 
     Returns:
-        The cost for one image (the batch's, divided by N).
+        The cost for one image.
 
     Raises:
         InputError: the net does not run on such images.
     """
     first = next(net.parameters(), torch.empty(0))
     if isinstance(input, Tensor):
-        example = input
+        example = input[:1]
     else:
         example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
     mode = _Counter()
     with evaluating(net), torch.no_grad(), naming(net, mode.path), mode:
         answer(net, example)
-    images = example.shape[0]
     return Count(
-        macs=sum(mode.macs.values()) // images,
+        macs=sum(mode.macs.values()),
         params=sum(p.numel() for p in net.parameters()),
-        modules={path: macs // images for path, macs in mode.macs.items()},
+        modules=dict(mode.macs),
         unknown=dict(mode.unknown),
     )
 
@@ -103,24 +113,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        name = func.overloadpacket.__name__
         macs = operator_macs(func, args, kwargs, out)
         if macs is not None:
             self.macs[self.path[-1]] += macs
-        elif not (name in _FREE or func.is_view or torch.Tag.pointwise in func.tags):
-            self.unknown[f"{name} in {self.path[-1] or 'the net itself'}"] += 1
+        elif not is_free(func):
+            self.unknown[f"{operator_name(func)} in {self.path[-1] or 'the net itself'}"] += 1
         return out
-
-
-def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
-    """Multiply-adds of one operator of ATen; None where it is not one that is counted."""
-    packet = func.overloadpacket
-    if packet in flop_registry:
-        # torch counts a multiply-add as two operations.
-        return int(flop_registry[packet](*args, **kwargs, out_val=out)) // 2
-    if packet.__name__ == "mkldnn_convolution":
-        return int(out.numel() * prod(args[1].shape[1:]))
-    if packet.__name__ == "_scaled_dot_product_flash_attention_for_cpu":
-        query, key, value = args[:3]
-        return int(query.numel() * key.shape[-2] + query[..., 0].numel() * value[0, 0].numel())
-    return None

@@ -10,22 +10,10 @@ from torch import Tensor, nn
 from ..errors import InputError, ShapeError, first_line, one_of
 from ..shape import Shape
 from .labels import Place
+from .mirrors import follow, sizes
 from .structure import Structure
 
 __all__ = ["copied", "cut", "cut_to", "kept_atoms", "reordered"]
-
-# Attributes that repeat a size of a module's own parameters, and the dimension that they repeat.
-MIRRORS = {
-    "out_channels": 0,
-    "out_features": 0,
-    "num_features": 0,
-    "num_channels": 0,
-    "num_parameters": 0,
-    "normalized_shape": 0,
-    "in_channels": 1,
-    "in_features": 1,
-}
-COUNTS_OF_GROUPS = ("groups", "num_groups")
 
 
 @torch.no_grad()
@@ -39,6 +27,7 @@ def cut(
         depths: by a run's name, how many of its blocks stay; without an entry, all.
     """
     net = copied(net, {id(t): t for t in (*net.parameters(), *net.buffers())})
+    before = sizes(net)
     for run in structure.runs:
         for path in run.blocks[depths.get(run.name, len(run.blocks)) :]:
             container, _, name = path.rpartition(".")
@@ -46,7 +35,6 @@ def cut(
     stay = _staying(structure, kept, net)
     replaced: dict[int, Tensor] = {}  # a parameter may be used in several modules
     for path, module in net.named_modules():
-        before = {name: tuple(t.shape) for name, t in _tensors(module)}
         for name, tensor in _tensors(module):
             if id(tensor) not in replaced:
                 index = stay.get(f"{path}.{name}".lstrip("."), {})
@@ -54,7 +42,7 @@ def cut(
             small = replaced[id(tensor)]
             own = module._parameters if name in module._parameters else module._buffers
             own[name] = small
-        _mirror(module, before)
+    follow(net, before)
     return net
 
 
@@ -170,46 +158,18 @@ def _staying(
     structure: Structure, kept: Mapping[str, Tensor], net: nn.Module
 ) -> dict[str, dict[int, Tensor]]:
     """By a tensor's name and dimension, the positions that stay."""
-    sizes = {name: t.shape for name, t in (*net.named_parameters(), *net.named_buffers())}
+    shapes = {name: t.shape for name, t in (*net.named_parameters(), *net.named_buffers())}
     masks: dict[Place, Tensor] = {}
     for width in structure.widths:
         if width.name in kept:
             gone = torch.ones(width.atoms, dtype=torch.bool)
             gone[kept[width.name]] = False
             for (name, dim), positions in width.places.items():
-                if name in sizes:  # it went with its block
-                    mask = masks.setdefault((name, dim), torch.ones(sizes[name][dim]).bool())
+                if name in shapes:  # it went with its block
+                    mask = masks.setdefault((name, dim), torch.ones(shapes[name][dim]).bool())
                     mask[positions[gone].flatten()] = False
     found: dict[str, dict[int, Tensor]] = defaultdict(dict)
     for (name, dim), mask in masks.items():
         if not mask.all():
             found[name][dim] = mask.nonzero()[:, 0]
     return found
-
-
-def _mirror(module: nn.Module, before: dict[str, tuple[int, ...]]) -> None:
-    """Bring the attributes of a module that repeat sizes of its parameters up to date."""
-    after = {name: tuple(t.shape) for name, t in _tensors(module)}
-    changed = [name for name, shape in after.items() if shape != before[name]]
-    if not changed:
-        return
-    first = "weight" if "weight" in changed else changed[0]
-    old, new = before[first], after[first]
-    groups = 1
-    if getattr(module, "transposed", False):
-        groups = getattr(module, "groups", 1)
-        if groups > 1:  # [in, out / groups, ...]: as if it were [out, in / groups, ...]
-            shrunk = groups * new[0] // old[0]
-            old, new = (old[1] * groups, old[0] // groups), (new[1] * shrunk, new[0] // shrunk)
-        else:
-            old, new = (old[1], old[0]), (new[1], new[0])
-    for name in COUNTS_OF_GROUPS:
-        if getattr(module, name, 1) != 1:
-            groups = getattr(module, name) * new[0] // old[0]
-            setattr(module, name, groups)
-    for name, dim in MIRRORS.items():
-        value = getattr(module, name, None)
-        if value is None or dim >= len(new) or (old[dim] == new[dim] and dim == 0):
-            continue
-        size = new[dim] * (groups if dim == 1 else 1)
-        setattr(module, name, type(value)([size]) if isinstance(value, (tuple, list)) else size)

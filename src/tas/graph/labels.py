@@ -2,7 +2,7 @@
 
 Every tensor carries *planes*: along one of its dimensions, a label for every index. A parameter
 gets a fresh label for every index of each of its dimensions when it is first used; the rules
-(``rules.py``) say for every operator which labels its result carries, which labels are *tied*
+(``rules``) say for every operator which labels its result carries, which labels are *tied*
 (what carries them lives or dies together), and which are *locked* (what carries them must stay).
 The label 0 stands for an index that is no channel: a pixel, a padded place, a constant.
 
@@ -10,14 +10,14 @@ It is the net's own Python code that runs, once, on an example: control flow doe
 the time is that of a forward pass. An operator without a rule locks what flows into it, by name.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 __all__ = ["Cost", "Place", "Plane", "Tracer"]
@@ -38,6 +38,10 @@ class Plane:
     dim: int
     labels: Tensor
     origin: Place | None = None
+
+    def at(self, dim: int) -> "Plane":
+        """The same labels along a dimension of a result, which is no parameter."""
+        return Plane(dim, self.labels)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Notes:
         ties: pairs of label vectors that live or die together, index by index.
         locks: label vectors that must stay, and why.
         produced: places that make channels, with the module that ran: a layer's outputs.
+        areas: of what they make, the values that a channel has.
         consumed: places that read channels: a layer's inputs.
         norms: for the path of a module that normalises over its channels: their labels.
         multiplied: labels over which two activations are multiplied and summed (attention).
@@ -150,7 +155,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     # What the rules write down -----------------------------------------------------------------
 
     def carry(self, tensor: Tensor, planes: Sequence[Plane]) -> None:
-        """Give a result its planes."""
+        """Give a result its planes.
+
+        Raises:
+            ValueError: a plane is not of the size that the result has there.
+        """
+        for plane in planes:
+            if len(plane.labels) != tensor.shape[plane.dim]:
+                raise ValueError(
+                    f"{len(plane.labels)} labels for dim {plane.dim} of {list(tensor.shape)}"
+                )
         self._planes[tensor] = tuple(p for p in planes if tensor.shape[p.dim] > 1)
 
     def tie(self, a: Tensor | int, b: Tensor | int, why: str) -> None:
@@ -172,9 +186,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.notes.locks.append((plane.labels[plane.labels > 0], self._at(why)))
 
     def note_cost(self, macs: int | None, *sides: Tensor | int) -> None:
-        """Note the multiply-adds of an operator, and the sizes that they are proportional to."""
-        if macs:
-            self.notes.costs.append(Cost(self.path[-1], macs, sides))
+        """Note the multiply-adds of an operator, and the sizes that they are proportional to.
+
+        Where they cannot be, for they are no multiple of the product, what the sides carry stays.
+        """
+        if not macs:
+            return
+        if macs % max(prod(len(s) if isinstance(s, Tensor) else s for s in sides), 1):
+            for side in sides:
+                self.tie(side, 0, "a cost that is not proportional to them")
+            sides = ()
+        self.notes.costs.append(Cost(self.path[-1], macs, sides))
 
     def produce(self, planes: Sequence[Plane], out: Tensor) -> None:
         """Note the places that make the channels of ``out``."""
@@ -190,8 +212,3 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _at(self, why: str) -> str:
         return f"{why} in {self.path[-1]}" if self.path[-1] else why
-
-
-def tensors(*arguments: Any) -> Iterator[Tensor]:
-    """All tensors among the arguments of an operator."""
-    return (leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor))

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..forward import answer, evaluating, naming
 from ..shape import Side, Sum
 from .labels import Notes, Place, Plane, Tracer
+from .products import Product, one_too_many
 from .refused import refuse
 from .rules import apply_rule
 from .runs import Run, Visit, find_runs, visiting
@@ -160,9 +161,7 @@ class _Build:
         for weight, labels in self.notes.norms.items():
             self.inner[f"#norm{weight}", 0] = labels
         self.runs = find_runs(self.net, visits, self.same)
-        self.widths = self._widths()
-        self._slot: Any = None  # by component, once the widths are known
-        self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
+        self._settle()
 
     def structure(self, classes: int) -> Structure:
         notes = self.notes
@@ -176,20 +175,12 @@ class _Build:
         consumed = {p: self.slots(self.places[p]) for p in sorted(notes.consumed)}
         norms = {weight: self.slots(labels) for weight, labels in notes.norms.items()}
         total = self.offsets[-1]
-        layers = [
-            Layer(cost.path, *self._layer(cost.macs, cost.sides, f"#cost{number}"))
-            for number, cost in enumerate(notes.costs)
-        ]
-        sizes = {
-            name: tuple(self.side((name, dim), size) for dim, size in enumerate(tensor.shape))
-            for name, tensor in self.net.named_parameters()
-        }
         return Structure(
             widths=tuple(self.widths),
             runs=tuple(self.runs),
             locked=tuple(self._locked()),
-            layers=tuple(layers),
-            sizes=sizes,
+            layers=tuple(self.layers),
+            sizes=self.sizes,
             slots={p: s for p, s in consumed.items() if bool((s < total).any())},
             norms={w: s for w, s in norms.items() if bool((s < total).any())},
             multiplied={p: s for p, s in inner.items() if bool((s < total).any())},
@@ -197,6 +188,30 @@ class _Build:
         )
 
     # Widths ------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Find the widths, and lock those that would make a cost a product of too many."""
+        while True:
+            self.widths = self._widths()
+            self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
+            self._slot: Any = None  # by component, made when it is first asked for
+            self.layers, self.sizes = self._layers(), self._sizes()
+            found = one_too_many(self._products())
+            if found is None:
+                return
+            names, reason = found
+            for width in self.widths:
+                if width.name in names:
+                    self.reasons |= dict.fromkeys(self._kinds(width).tolist(), reason)
+
+    def _products(self) -> list[Product]:
+        own = "the net's own code"
+        costs = [
+            Product(f"the cost of {layer.path or own}", cost.macs, layer.sides)
+            for layer, cost in zip(self.layers, self.notes.costs, strict=True)
+        ]
+        sizes = [Product(f"the size of {name}", 0, sides) for name, sides in self.sizes.items()]
+        return costs + sizes
 
     def _widths(self) -> list[Width]:
         where: dict[int, list[tuple[Place, int]]] = defaultdict(list)
@@ -270,11 +285,14 @@ class _Build:
         if self._slot is None:
             slot = np.full(len(self.component), self.offsets[-1])
             for width, offset in zip(self.widths, self.offsets, strict=False):
-                place, rows = next(iter(width.places.items()))
-                kinds = self.component[self.places[place].numpy()[rows[:, 0].numpy()]]
-                slot[kinds] = offset + np.arange(width.atoms)
+                slot[self._kinds(width)] = offset + np.arange(width.atoms)
             self._slot = slot
         return torch.from_numpy(self._slot[self.component[labels.numpy()]])
+
+    def _kinds(self, width: Width) -> Any:
+        """The number of the set of labels of every atom of a width."""
+        place, rows = next(iter(width.places.items()))
+        return self.component[self.places[place].numpy()[rows[:, 0].numpy()]]
 
     def same(self, a: Sequence[Plane], b: Sequence[Plane]) -> bool:
         """Whether two tensors have the same channels."""
@@ -305,13 +323,19 @@ class _Build:
             return parts[0][0]
         return Sum(tuple(parts), fixed)
 
-    def _layer(
-        self, macs: int, sides: tuple[Tensor | int, ...], name: str
-    ) -> tuple[int, tuple[Side, ...]]:
-        sizes = [len(s) if isinstance(s, Tensor) else s for s in sides]
-        each = macs // prod(sizes)
-        assert each * prod(sizes) == macs
-        return each, tuple(self.side((name, i), size) for i, size in enumerate(sizes))
+    def _layers(self) -> list[Layer]:
+        found = []
+        for number, cost in enumerate(self.notes.costs):
+            sizes = [len(s) if isinstance(s, Tensor) else s for s in cost.sides]
+            sides = [self.side((f"#cost{number}", n), size) for n, size in enumerate(sizes)]
+            found.append(Layer(cost.path, cost.macs // prod(sizes), tuple(sides)))
+        return found
+
+    def _sizes(self) -> dict[str, tuple[Side, ...]]:
+        return {
+            name: tuple(self.side((name, dim), size) for dim, size in enumerate(tensor.shape))
+            for name, tensor in self.net.named_parameters()
+        }
 
 
 def _components(ties: list[tuple[Tensor, Tensor]], count: int) -> Any:

@@ -16,7 +16,7 @@ from itertools import groupby
 import torch
 from torch import Generator, Tensor, nn
 
-from ..errors import InputError, first_line
+from ..errors import InputError, ShapeError, first_line
 from ..forward import evaluating
 from ..graph import Masks, Structure, copied, cut
 
@@ -184,7 +184,10 @@ class _Bench:
 
     @torch.no_grad()
     def _scores(self, kept: Mapping[str, Tensor], depths: Mapping[str, int]) -> Tensor | Failure:
-        small = cut(self.net, self.structure, kept, depths)
+        try:
+            small = cut(self.net, self.structure, kept, depths)
+        except ShapeError as error:  # an attribute that cannot follow
+            return Failure(str(error))
         try:
             with evaluating(small), _same_draws():
                 found = small(self.example)

@@ -1,0 +1,178 @@
+"""Attributes that repeat a size of a parameter: what keeps them true when a net is cut.
+
+A layer's code often reads such attributes (``groups``, ``num_features``), and a user who prints a
+net does. PyTorch's own names are known; ``mirror`` adds those of a class of one's own.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..errors import InputError, ShapeError, TasError, one_of
+
+__all__ = ["Sizes", "follow", "mirror", "sizes"]
+
+Sizes = dict[str, tuple[int, ...]]  # by the name of a parameter or buffer
+Repeated = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
+
+# Known by name in any class, as attributes of what owns a weight: the dimension that they repeat.
+BY_NAME = {
+    "out_channels": 0,
+    "out_features": 0,
+    "num_features": 0,
+    "num_channels": 0,
+    "num_parameters": 0,
+    "normalized_shape": 0,
+    "in_channels": 1,
+    "in_features": 1,
+}
+COUNTS_OF_GROUPS = ("groups", "num_groups")
+
+
+def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
+    """Say which attributes of a class of modules repeat which sizes of its parameters.
+
+    When a net is cut, the attribute shrinks with the size: a number that is the size or a multiple
+    of it, or a tuple in which the size stands. A multiple that a candidate would leave in parts
+    locks its width. It holds for subclasses, too. A second word on an
+    attribute takes the place of the first, and None leaves an attribute alone whose name would be
+    taken for one of PyTorch's.
+
+    >>> import tas.graph
+    >>> from torch import nn
+    >>> class Attention(nn.Module):
+    ...     def __init__(self, dim):
+    ...         super().__init__()
+    ...         self.inner = dim
+    ...         self.qkv = nn.Linear(dim, 3 * dim)
+    >>> tas.graph.mirror(Attention, inner=("qkv.weight", 0))
+
+    Args:
+        kind: a class of modules.
+        attributes: for an attribute's name, the parameter (or buffer, or one of a module within)
+            and its dimension.
+
+    Raises:
+        InputError: something else was given.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise InputError(f"{kind!r} is no class of modules: give the class, as torch.nn.Conv2d")
+    for attribute, place in attributes.items():
+        if place is not None and not _is_place(place):
+            raise InputError(
+                f"{kind.__name__}.{attribute} cannot repeat {place!r}: give a parameter's name and "
+                "one of its dimensions, as ('weight', 0)"
+            )
+    _OWN.setdefault(kind, {}).update(attributes)
+
+
+def _is_place(place: object) -> bool:
+    return (
+        isinstance(place, tuple)
+        and len(place) == 2
+        and isinstance(place[0], str)
+        and type(place[1]) is int
+    )
+
+
+_OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {}
+
+
+def sizes(net: nn.Module) -> Sizes:
+    """The size of every parameter and buffer, by all of its names."""
+    return {
+        _joined(path, name): tuple(tensor.shape)
+        for path, module in net.named_modules(remove_duplicate=False)
+        for name, tensor in {**module._parameters, **module._buffers}.items()
+        if isinstance(tensor, Tensor)
+    }
+
+
+def follow(net: nn.Module, before: Sizes) -> None:
+    """Bring the attributes of a net that was cut up to date.
+
+    Args:
+        before: its sizes before it was cut.
+    """
+    after = sizes(net)
+    for path, module in net.named_modules():
+        said: dict[str, Repeated | None] = {}
+        for kind in reversed(type(module).__mro__):
+            said |= _OWN.get(kind, {})
+        for attribute, place in said.items():
+            if place is not None:
+                _repeat(module, path, attribute, place, before, after)
+        _by_name(module, path, before, after, said)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+# As a user said ----------------------------------------------------------------------------------
+
+
+def _repeat(
+    module: nn.Module, path: str, attribute: str, place: Repeated, before: Sizes, after: Sizes
+) -> None:
+    (name, dim), what = place, f"{type(module).__name__}.{attribute}"
+    full = _joined(path, name)
+    if full not in before:
+        start = _joined(path, "") if path else ""
+        own = [each.removeprefix(start) for each in before if each.startswith(start)]
+        raise InputError(f"mirror of {what}: {one_of('parameter', name, own)}")
+    if not hasattr(module, attribute):
+        raise InputError(f"mirror of {what}: such a module has no attribute '{attribute}'")
+    if not -len(before[full]) <= dim < len(before[full]):
+        raise InputError(f"mirror of {what}: '{name}' of {list(before[full])} has no dim {dim}")
+    if full not in after:  # it went with its block
+        return
+    old, new = before[full][dim], after[full][dim]
+    if old == new:
+        return
+    try:
+        setattr(module, attribute, _resized(getattr(module, attribute), old, new))
+    except TasError as error:
+        raise type(error)(f"mirror of {what}: {error}") from error
+
+
+def _resized(value: object, old: int, new: int) -> object:
+    if isinstance(value, (tuple, list)):
+        return type(value)([new if size == old else size for size in value])
+    if type(value) is not int:
+        raise InputError(f"it is of type {type(value).__name__}, not an int or a tuple of them")
+    if value * new % old:
+        raise ShapeError(f"{value} for a size of {old} leaves no whole number for one of {new}")
+    return value * new // old
+
+
+# By PyTorch's names ------------------------------------------------------------------------------
+
+
+def _by_name(
+    module: nn.Module, path: str, before: Sizes, after: Sizes, said: Mapping[str, object]
+) -> None:
+    names = [n for n, t in (*module._parameters.items(), *module._buffers.items()) if t is not None]
+    changed = [n for n in names if after[_joined(path, n)] != before[_joined(path, n)]]
+    if not changed:
+        return
+    first = _joined(path, "weight" if "weight" in changed else changed[0])
+    old, new = before[first], after[first]
+    groups = 1
+    if getattr(module, "transposed", False):
+        groups = getattr(module, "groups", 1)
+        if groups > 1:  # [in, out / groups, ...]: as if it were [out, in / groups, ...]
+            shrunk = groups * new[0] // old[0]
+            old, new = (old[1] * groups, old[0] // groups), (new[1] * shrunk, new[0] // shrunk)
+        else:
+            old, new = (old[1], old[0]), (new[1], new[0])
+    for name in COUNTS_OF_GROUPS:
+        if name not in said and getattr(module, name, 1) != 1:
+            groups = getattr(module, name) * new[0] // old[0]
+            setattr(module, name, groups)
+    for name, dim in BY_NAME.items():
+        value = getattr(module, name, None)
+        if value is None or name in said or dim >= len(new) or (dim == 0 and old[0] == new[0]):
+            continue
+        size = new[dim] * (groups if dim == 1 else 1)
+        setattr(module, name, type(value)([size]) if isinstance(value, (tuple, list)) else size)
