@@ -13,6 +13,7 @@ from tas.costs import count, counter, operators
 from tas.errors import InputError
 from tas.graph import Call, Plane, Tracer, analyse, cut, mirror, mirrors, rule, rule_of
 from tas.graph.rules import table
+from tas.inherit import Source
 from tas.methods.paper.masked import MaskedSupernet
 from tas.spaces import trace
 from traced_nets import Mixed, example
@@ -76,7 +77,7 @@ def test_with_all_three_it_is_searched_cut_exactly_and_counted(seed: int) -> Non
     space = trace(net, example())
     assert [choice.name for choice in space.widths] == ["stem", "mix"]
     shape = random_shape(space, seed)
-    small = space.derive(shape)
+    small = Source.of(space).derive(shape)
     assert isinstance(small, Net)
     assert (small.mix.read, small.mix.made) == (shape.widths["stem"], shape.widths["mix"])
     counted = count(small, example())
