@@ -4,7 +4,6 @@ A folder is loaded both ways, and every batch compared: of small pictures, which
 large ones, which are zoomed; also where a few of them are broken.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ FOLDERS: dict[str, tuple[list[tuple[int, int]], str, str, dict[str, Any]]] = {
 @pytest.fixture(scope="module", params=[*FOLDERS, "small, some broken", "large, some broken"])
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Data, Data]]:
+) -> tuple[Data, Data]:
     """A folder loaded into memory, and the same one left on disk."""
     kind, _, broken = request.param.partition(", some ")
     sizes, mode, suffix, options = FOLDERS[kind]
@@ -60,7 +59,7 @@ def both(
     names = ["train/a/0", "train/b/3", "train/b/4", "train/c/7", "test/a/1", "test/a/2"]
     for name in names if broken else []:
         (root / f"{name}.{suffix}").write_text("no picture")
-    yield load(root, in_memory=True, **options), load(root, in_memory=False, **options)
+    return load(root, in_memory=True, **options), load(root, in_memory=False, **options)
 
 
 def epochs(data: Data, part: Part, augment: Augment | None, **options: Any) -> list[Tensor]:
@@ -90,10 +89,8 @@ def test_the_transform_does_not_depend_on_it(both: tuple[Data, Data]) -> None:
 @pytest.mark.parametrize(
     "augment", [Augment(), Augment(padding=1, flip=False, crop=False), Augment(jitter=0), None]
 )
-def test_batches_to_train_on_are_the_same(
-    both: tuple[Data, Data], augment: Augment | None
-) -> None:
-    memory, disk = both
+def test_batches_to_train_on_are_the_same(both: tuple[Data, Data], augment: Augment | None) -> None:
+    memory, _ = both
     assert equal(*(epochs(data, data.train, augment) for data in both))
     assert equal(*(epochs(data, data.train.take(SOME), augment) for data in both))
     shared = {"rank": 1, "world": 2, "drop_last": False}

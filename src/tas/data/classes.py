@@ -20,7 +20,8 @@ def numbers(names: Sequence[str], known: Sequence[str], where: str) -> Tensor:
         raise InputError(f"class names {known!r:.80}: give a list of texts")
     position = {name: i for i, name in enumerate(known)}
     if len(position) < max(len(known), 1):
-        raise InputError(f"class names {some(list(known))}: give each once, and one at least")
+        given = some(list(known)) or "[]"
+        raise InputError(f"class names {given}: give at least one, and each once")
     strange = [name for name in names if name not in position]
     if strange:
         near = nearest(strange[0], known)

@@ -5,7 +5,6 @@ later, with other pictures or on another machine, shows it pictures of the same 
 are kept (in memory, on disk) has no part in it.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -115,9 +114,8 @@ class Transform:
         """What ``to_dict`` wrote. Raises ``DataError`` where it is anything else."""
         names = [field.name for field in fields(cls)]
         if not isinstance(content, Mapping):
-            raise DataError(
-                f"a transform has the fields {', '.join(names)}, this is {content!r:.80}"
-            )
+            given = repr(content)[:80]
+            raise DataError(f"a transform has {', '.join(names)}, and this is {given}")
         for name in content:
             if name not in names:
                 near = nearest(str(name), names)
@@ -262,5 +260,5 @@ def _are_levels(values: Any, count: int, above: bool) -> bool:
         isinstance(values, tuple)
         and len(values) == count
         and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        and all(math.isfinite(v) and 0 <= v <= 1 and not (above and v == 0) for v in values)
+        and all(0 <= v <= 1 and not (above and v == 0) for v in values)  # a NaN is refused too
     )
