@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .. import processes
@@ -38,8 +39,8 @@ def load(
     ``~/.cache/torch``); ``download`` fetches those that can be fetched. ``image_size`` is the
     height and width to scale to, in pixels; without it a named set keeps its own, and a folder
     the most common one where all its pictures are small (64 pixels on the short side), else 224.
-    The ``Transform`` follows from that size alone; ``vary`` ("shift" or "zoom") decides how
-    pictures are varied instead.
+    The ``Transform`` follows from that size alone, but that ImageNet's pictures zoom at any;
+    ``vary`` ("shift" or "zoom") decides how pictures are varied instead.
 
     For a model that is trained already give its ``transform``, which is then used as it is, and its
     ``class_names``: pictures get the labels that the model knows them by. Some of its classes may
@@ -77,6 +78,7 @@ def load(
         if train is None:
             hint = "name the folder that holds its train/ and val/ with --data-dir"
             raise not_found(name, root, _IMAGENET_LAYOUTS, hint)
+        options = replace(options, vary=vary or "zoom")  # at any size, as everybody does
         return folder.load(train.parent, name, options, _IMAGENET_COLOURS)
     if root is None:
         data = digits.load(seed)
