@@ -90,7 +90,7 @@ def _fitted(
 ) -> Images:
     """Pictures in memory as the net sees them."""
     pixels = torch.zeros((len(listing), *transform.input), dtype=torch.uint8)
-    broken = read(listing.paths, transform.read, pixels.__setitem__, label=label)
+    broken = read(listing.paths, transform.read, pixels.numpy().__setitem__, label=label)
     _check_classes_left(listing, broken)
     return Images(pixels, listing.labels, broken if broken.any() else None)
 
@@ -113,14 +113,17 @@ def _sample(part: Part, transform: Transform, read: Read) -> Tensor:
     part = part.take(torch.arange(0, len(part), step))
     if isinstance(part, Pictures):
         images = (part.image(i) for i in range(len(part)))
-        return torch.stack([as_pixels(transform.fit(i)) for i in images if i is not None])
-    if isinstance(part, Images):
-        return part.pixels if part.broken is None else part.pixels[~part.broken]
-    pixels = torch.zeros((len(part), *transform.input), dtype=torch.uint8)
-    broken = read(part.paths, transform.read, pixels.__setitem__, label="measuring colours")
-    if broken.all():
-        raise DataError(f"no picture of {len(part)} can be read, e.g. '{part.paths[0]}'")
-    return pixels[~broken]
+        shown = [as_pixels(transform.fit(image)) for image in images if image is not None]
+        pixels = torch.stack(shown) if shown else torch.empty(0)
+    elif isinstance(part, Images):
+        pixels = part.pixels if part.broken is None else part.pixels[~part.broken]
+    else:
+        pixels = torch.zeros((len(part), *transform.input), dtype=torch.uint8)
+        place = pixels.numpy().__setitem__
+        pixels = pixels[~read(part.paths, transform.read, place, label="measuring colours")]
+    if not len(pixels):
+        raise DataError(f"none of {len(part)} pictures can be read to measure their colours")
+    return pixels
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def probe(path: str) -> tuple[bool, tuple[int, int]]:
         return image.mode.startswith(_GREY), (image.height, image.width)
 
 
-def open_picture(path: str, colour: str, enough: tuple[int, int]) -> Image.Image:
+def open_picture(path: str | Path, colour: str, enough: tuple[int, int]) -> Image.Image:
     """Decode one picture, upright, in ``colour`` ("grey" or "rgb").
 
     A JPEG that is larger may come at a part of its size, but not below ``enough`` (height, width).

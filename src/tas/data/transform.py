@@ -7,6 +7,7 @@ are kept (in memory, on disk) has no part in it.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -59,6 +60,9 @@ class Transform:
     vary: Vary
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # JSON has lists for tuples
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
         for name, known in (
             ("colour", _CHANNELS),
             ("interpolation", _RESAMPLING),
@@ -124,12 +128,8 @@ class Transform:
         missing = [name for name in names if name not in content]
         if missing:
             raise DataError(f"the transform's {missing[0]} is missing: it has {', '.join(names)}")
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-        }
         try:
-            return cls(**values)
+            return cls(**{str(name): value for name, value in content.items()})
         except InputError as error:
             raise DataError(str(error)) from None
 
@@ -144,7 +144,7 @@ class Transform:
         """What the net is given for one picture: channels, height, width."""
         return (self.channels, *self.size)
 
-    def read(self, path: str) -> Tensor:
+    def read(self, path: str | Path) -> Tensor:
         """The file of a picture as uint8 [C, H, W], ready to be normalised.
 
         Raises whatever Pillow raises on a broken file, which is nearly anything.
@@ -172,7 +172,7 @@ class Transform:
     # What is kept of a picture, and what is made of that. In memory the first has been done once,
     # from disk it is done again and again; the bits are the same.
 
-    def open(self, path: str) -> Image.Image:
+    def open(self, path: str | Path) -> Image.Image:
         """The picture of a file as it is kept in memory."""
         # A JPEG can be decoded at 1/2, 1/4 or 1/8: at twice the wanted size no eye sees it.
         return self.store(open_picture(path, self.colour, self._enough))
