@@ -72,23 +72,30 @@ def load(
     if name not in NAMES:
         return folder.load(_folder(name), name, options)
     root = None if name == "digits" else _root(name, data_dir, download)
-    if name == "imagenet":
-        assert root is not None
-        train = find(root, _IMAGENET_LAYOUTS, ["train"])
-        if train is None:
-            hint = "name the folder that holds its train/ and val/ with --data-dir"
-            raise not_found(name, root, _IMAGENET_LAYOUTS, hint)
-        options = replace(options, vary=vary or "zoom")  # at any size, as everybody does
-        return folder.load(train.parent, name, options, _IMAGENET_COLOURS)
-    if root is None:
-        data = digits.load(seed)
-    elif name == "fashion-mnist":
-        data = fashion.load(root, download)
-    else:
-        data = cifar.load(name, root, download)
+    if root is not None and name == "imagenet":
+        return _imagenet(root, options)
+    data = _named(name, root, download, seed)
     if class_names is not None:
         data = by_name(data, class_names)
     return transformed(data, transform or _transform(data, image_size, vary))
+
+
+def _imagenet(root: Path, options: folder.Options) -> Data:
+    train = find(root, _IMAGENET_LAYOUTS, ["train"])
+    if train is None:
+        hint = "name the folder that holds its train/ and val/ with --data-dir"
+        raise not_found("imagenet", root, _IMAGENET_LAYOUTS, hint)
+    options = replace(options, vary=options.vary or "zoom")  # at any size, as everybody does
+    return folder.load(train.parent, "imagenet", options, _IMAGENET_COLOURS)
+
+
+def _named(name: str, root: Path | None, download: bool, seed: int) -> Data:
+    """A named set as its files have it; the digits come without any."""
+    if root is None:
+        return digits.load(seed)
+    if name == "fashion-mnist":
+        return fashion.load(root, download)
+    return cifar.load(name, root, download)
 
 
 def _check(image_size: int | None, vary: str | None, transform: Transform | None) -> None:
