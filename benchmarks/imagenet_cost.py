@@ -16,7 +16,7 @@ from rich.table import Table
 from tas import nets, recipes
 from tas.api import POOL, search_space
 from tas.costs.expected import ExpectedCost
-from tas.data import Data, Images
+from tas.data import Data, Images, Transform
 from tas.methods.probes.response import design
 from tas.methods.sampling import states_near
 from tas.methods.trials.ask import BATCHES
@@ -105,7 +105,8 @@ def probe_costs(name: str, budget: float, count: int) -> list[float]:
     """What each probe costs, as a ratio of the unpruned net."""
     none = Images(torch.empty(0, 3, 224, 224, dtype=torch.uint8), torch.empty(0, dtype=torch.long))
     names = tuple(str(i) for i in range(1000))
-    data = Data("imagenet", names, (3, 224, 224), (0.5,) * 3, (0.25,) * 3, none, none, flip=True)
+    transform = Transform.of_size("rgb", (224, 224), (0.5,) * 3, (0.25,) * 3)
+    data = Data("imagenet", names, transform, none, none, flip=True)
     options = recipes.imagenet().search
     space = search_space(name, data, options=options)
     generator = torch.Generator().manual_seed(0)

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tas import nets
-from tas.data import Augment, Data, Images, batches, load
+from tas.data import Augment, Data, Files, Images, Transform, batches, load
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def measure_folder(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "folder_pictures": pictures,
         "folder_input": data.input,
-        "folder_in_memory": isinstance(data.train, Images),
+        "folder_in_memory": not isinstance(data.train, Files),
         "folder_seconds": seconds,
         "folder_pictures_per_second": pictures / seconds,
     }
@@ -164,7 +164,8 @@ def random_pictures(count: int, size: int) -> Data:
     pixels = torch.randint(256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
     part = Images(pixels, torch.randint(10, (count,), generator=generator))
     names = tuple("abcdefghij")
-    return Data("random", names, (3, size, size), (0.5,) * 3, (0.25,) * 3, part, part, flip=True)
+    transform = Transform.of_size("rgb", (size, size), (0.5,) * 3, (0.25,) * 3, vary="shift")
+    return Data("random", names, transform, part, part, flip=True)
 
 
 def seconds_of(work: Callable[[], object], device: str) -> float:

@@ -104,7 +104,8 @@ def pictures(folder: str | Path) -> Pictures:
     rest = rest[data_room.stratified_split(small.labels[rest], MEASURED / len(rest), 0)[0]]
     measured = [small.take(rest), Images(_halved(data.test.pixels), data.test.labels)]
     test = Images(*(torch.cat([getattr(m, f) for m in measured]) for f in ("pixels", "labels")))
-    bench = replace(data, input=(3, SIDE, SIDE), train=small.take(seen[train]), test=test)
+    transform = replace(data.transform, size=(SIDE, SIDE), resize=(SIDE, SIDE))
+    bench = replace(data, transform=transform, train=small.take(seen[train]), test=test)
     return Pictures(bench, small.take(seen[validation]))
 
 

@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from pictures_on_disk import folder
 from torch import Tensor
-from torchvision.io import decode_image
-from torchvision.transforms import v2
 
-from tas.data import Augment, Batches, Data, Files, Images, batches, load
+from tas.data import Augment, Batches, Data, Files, Images, Transform, batches, load
 from tas.errors import DataError, InputError
 
 N, SIZE = 50, 16
@@ -24,7 +22,8 @@ def pictures(count: int = N, channels: int = 3, height: int = SIZE, width: int =
     part = Images(pixels.to(torch.uint8), torch.arange(count))
     names = tuple(str(i) for i in range(count))
     mean, std = (0.2, 0.4, 0.6)[:channels], (0.25, 0.3, 0.35)[:channels]
-    return Data("p", names, (channels, height, width), mean, std, part, part, flip=True)
+    transform = Transform.of_size("grey" if channels == 1 else "rgb", (height, width), mean, std)
+    return Data("p", names, transform, part, part, flip=True)
 
 
 def cut(
@@ -90,20 +89,30 @@ def test_workers_and_seeds_are_checked() -> None:
 
 
 @pytest.fixture(scope="module")
-def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    """36 pictures that stay there, of 20 x 20 pixels."""
-    root = folder(tmp_path_factory.mktemp("pictures"), each=12, size=(20, 20))
-    return load(root, in_memory=False)
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 36 pictures, 30 x 26 pixels."""
+    return folder(tmp_path_factory.mktemp("pictures"), each=12, size=(30, 26))
 
 
-@pytest.fixture(scope="module", params=["memory", "disk"])
-def data(request: pytest.FixtureRequest, on_disk: Data) -> Data:
-    """What holds in memory holds on disk."""
+@pytest.fixture(scope="module")
+def on_disk(root: Path) -> Data:
+    """Its pictures, as if they were large ones, and left on disk."""
+    return load(root, in_memory=False, vary="zoom")
+
+
+@pytest.fixture(scope="module")
+def large(root: Path) -> Data:
+    """The same in memory."""
+    return load(root, in_memory=True, vary="zoom")
+
+
+@pytest.fixture(scope="module", params=["memory", "disk", "large"])
+def data(request: pytest.FixtureRequest, on_disk: Data, large: Data) -> Data:
+    """What holds of pictures in memory holds of those on disk, and of those that zoom."""
     if request.param == "memory":
         return pictures()
-    assert isinstance(on_disk.train, Files)
-    labels = torch.arange(len(on_disk.train))
-    return replace(on_disk, train=Files(on_disk.train.paths, labels))
+    of = on_disk if request.param == "disk" else large
+    return replace(of, train=replace(of.train, labels=torch.arange(len(of.train))))
 
 
 # Order
@@ -295,12 +304,11 @@ def test_workers_change_nothing(on_disk: Data) -> None:
         assert torch.equal(expected[1], seen[1])
 
 
-def test_evaluation_scales_and_cuts_the_centre(on_disk: Data) -> None:
+def test_evaluation_shows_what_the_transform_makes_of_a_file(on_disk: Data) -> None:
     assert isinstance(on_disk.train, Files)
     images, labels = whole(cut(on_disk, shuffle=False))
-    reference = v2.Compose([v2.Resize(22), v2.CenterCrop(20)])
-    expected = torch.stack([reference(decode_image(path)) for path in on_disk.train.paths])
-    assert torch.equal(denormalised(on_disk, images), expected)
+    pixels = torch.stack([on_disk.transform.read(path) for path in on_disk.train.paths])
+    assert torch.equal(images, on_disk.transform.normalise(pixels))
     assert torch.equal(labels, on_disk.train.labels)
 
 

@@ -11,7 +11,7 @@ from pictures_on_disk import digit, folder
 from PIL import Image
 
 import tas.data.folder
-from tas.data import Data, Files, Images, load
+from tas.data import Data, Files, Images, batches, load
 from tas.errors import DataError
 
 
@@ -172,14 +172,19 @@ def test_an_unreadable_picture_is_named_and_left_out(tmp_path: Path) -> None:
     foreign = tmp_path / "train" / "two" / "1.png"
     foreign.write_text("a text")
     data = load(tmp_path)
-    assert len(data.train) == 88
     (note,) = data.notes
     assert note.startswith("pictures that cannot be read and are left out: 2: ")
     assert str(broken) in note
     assert f"{foreign} (not a picture)" in note
-    kept = [i for i in range(90) if i not in (30, order("1.png", 30) + 60)]
-    assert torch.equal(pixels(data), whole[kept])
-    assert data.train.labels.tolist() == [i // 30 for i in kept]
+    gone = [30, order("1.png", 30) + 60]
+    kept = [i for i in range(90) if i not in gone]
+    assert torch.equal(pixels(data)[kept], whole[kept])
+    assert isinstance(data.train, Images)
+    assert data.train.broken is not None
+    assert data.train.broken.nonzero().squeeze(1).tolist() == gone
+    assert data.train.labels.tolist() == [i // 30 for i in range(90)]
+    shown = batches(data, data.train, 8, augment=None, device="cpu", shuffle=False)
+    assert torch.cat([labels for _, labels in shown]).tolist() == [i // 30 for i in kept]
 
 
 def order(name: str, each: int) -> int:
@@ -191,7 +196,7 @@ def test_too_many_unreadable_pictures_stop(tmp_path: Path) -> None:
     names = sorted((tmp_path / "train" / "one").iterdir())
     for path in names[:10]:
         path.write_text("a text")
-    assert len(load(tmp_path).train) == 80
+    assert "left out: 10: " in load(tmp_path).notes[0]
     names[10].write_text("a text")
     assert "too many pictures cannot be read, 11: " in refused(tmp_path)
 
@@ -280,7 +285,7 @@ def test_what_does_not_fit_in_memory_stays_on_disk(
     assert isinstance(data.train, Files)
     assert isinstance(data.test, Files)
     assert isinstance(load(tmp_path, in_memory=True).train, Images)
-    assert data.input == (3, 8, 8)  # crops are square
+    assert data.transform == load(tmp_path, in_memory=True).transform
     assert len(data.train) == len(data.train.paths) == 12
     assert Path(data.train.take([5]).paths[0]) == tmp_path / "train" / "one" / "1.png"
 

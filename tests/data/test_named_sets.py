@@ -308,6 +308,7 @@ def test_imagenet_is_a_folder_with_its_own_constants(tmp_path: Path) -> None:
     assert data.input == (3, 12, 12)
     assert data.mean == (0.485, 0.456, 0.406)
     assert data.std == (0.229, 0.224, 0.225)
+    assert data.transform.vary == "zoom"  # even at this size
 
 
 def test_grey_pictures_never_get_the_constants_of_colours(tmp_path: Path) -> None:

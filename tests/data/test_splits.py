@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from tas.data import Data, Images, load, read_split, search_split, stratified_split, write_split
+from tas.data import (
+    Data,
+    Images,
+    Transform,
+    load,
+    read_split,
+    search_split,
+    stratified_split,
+    write_split,
+)
 from tas.errors import DataError, InputError
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
@@ -50,7 +59,8 @@ def test_a_subset_has_as_many_of_every_class() -> None:
     count = len(LABELS)
     pixels = torch.zeros(count, 1, 1, 1, dtype=torch.uint8)
     part = Images(pixels, LABELS[torch.randperm(count)])
-    data = Data("p", ("a", "b", "c"), (1, 1, 1), (0.0,), (1.0,), part, part, flip=True)
+    transform = Transform.of_size("grey", (1, 1), (0.0,), (1.0,))
+    data = Data("p", ("a", "b", "c"), transform, part, part, flip=True)
     split = search_split(data, 0.5, seed=0, subset=24)
     assert split.count == count  # it names pictures of the whole
     both = torch.cat([split.weights, split.logits])
@@ -149,7 +159,8 @@ def test_a_missing_file_and_a_missing_folder_say_so(tmp_path: Path, digits: Data
 def test_a_folder_may_move(tmp_path: Path) -> None:
     def folder(name: str) -> Data:
         part = Images(torch.zeros(100, 1, 2, 2, dtype=torch.uint8), LABELS)
-        return Data(name, ("a", "b", "c"), (1, 2, 2), (0.0,), (1.0,), part, part, flip=False)
+        transform = Transform.of_size("grey", (2, 2), (0.0,), (1.0,))
+        return Data(name, ("a", "b", "c"), transform, part, part, flip=False)
 
     write_split(tmp_path / "split.json", search_split(folder("here/pets")))
     assert read_split(tmp_path / "split.json", folder("there/pets")).data == "here/pets"

@@ -2,11 +2,11 @@
 
 import torch
 
-from .disk import FileBatches
 from .memory import ImageBatches
 from .parts import Data, Images, Part
 from .pictures import check_workers, cpus
 from .schedule import Augment, Batches, Schedule
+from .worker import WorkerBatches
 
 
 def batches(
@@ -31,14 +31,15 @@ def batches(
     ``world`` processes together: this one, number ``rank``, gets its share of every batch, so
     that several processes see exactly what one would. Without ``drop_last`` the last batch of an
     epoch may be smaller, and empty on some processes where it has fewer pictures than those.
-    ``workers`` processes decode what is on disk (default: one per CPU core, 16 at most).
+    ``workers`` processes make ready what is on disk or is large (default: one per CPU core, 16 at
+    most). Neither they nor where the pictures are kept change a bit of a batch.
 
     Raises ``InputError`` where the batch size does not fit the part or the processes, and where the
     seed is not from 0 to 2**32 - 1 or ``workers`` is below 0.
     """
     check_workers(workers)
     schedule = Schedule(len(part), batch_size, shuffle, drop_last, seed, rank, world)
-    if isinstance(part, Images):
+    if isinstance(part, Images) and (augment is None or data.transform.vary == "shift"):
         return ImageBatches(data, part, schedule, augment, torch.device(device))
     workers = min(cpus(), 16) if workers is None else workers
-    return FileBatches(data, part, schedule, augment, torch.device(device), workers)
+    return WorkerBatches(data, part, schedule, augment, torch.device(device), workers)

@@ -17,6 +17,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from ..errors import DataError
 from .official import fetch, find, not_found
 from .parts import Data, Images
+from .transform import Transform
 
 _SOURCES = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 _LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
@@ -68,9 +69,12 @@ def load(name: str, data_dir: Path, download: bool) -> Data:
     return Data(
         name=name,
         class_names=tuple(str(class_name) for class_name in class_names),
-        input=(3, 32, 32),
-        mean=tuple(round(value / 255, 4) for value in _MEAN[name]),
-        std=tuple(round(value / 255, 4) for value in _STD[name]),
+        transform=Transform.of_size(
+            "rgb",
+            (32, 32),
+            mean=tuple(round(value / 255, 4) for value in _MEAN[name]),
+            std=tuple(round(value / 255, 4) for value in _STD[name]),
+        ),
         train=train,
         test=test,
         flip=True,

@@ -3,8 +3,9 @@
 import torch
 from sklearn.datasets import load_digits
 
-from .parts import Data, Images, statistics
+from .parts import Data, Images, measured
 from .split import stratified_split
+from .transform import Transform
 
 TEST_FRACTION = 0.2
 
@@ -15,13 +16,11 @@ def load(seed: int) -> Data:
     images = Images(pixels.unsqueeze(1), torch.from_numpy(digits.target).long())
     kept, held_out = stratified_split(images.labels, 1 - TEST_FRACTION, seed)
     train = images.take(kept)
-    mean, std = statistics(train.pixels)
+    mean, std = measured(train.pixels)
     return Data(
         name="digits",
         class_names=tuple(str(digit) for digit in digits.target_names.tolist()),
-        input=(1, 8, 8),
-        mean=mean,
-        std=std,
+        transform=Transform.of_size("grey", (8, 8), mean, std),
         train=train,
         test=images.take(held_out),
         flip=False,

@@ -12,7 +12,8 @@ from torchvision.datasets import FashionMNIST
 
 from ..errors import DataError
 from .official import fetch, find, not_found
-from .parts import Data, Images, statistics
+from .parts import Data, Images, measured
+from .transform import Transform
 
 _LAYOUTS = ("", "FashionMNIST/raw", "fashion-mnist")
 _COUNTS = {"train": 60_000, "t10k": 10_000}
@@ -23,13 +24,11 @@ def load(data_dir: Path, download: bool) -> Data:
     if download and not all(_find(data_dir, file) for part in _COUNTS for file in _files(part)):
         fetch("fashion-mnist", FashionMNIST, data_dir)
     parts = {part: _part(data_dir, part) for part in _COUNTS}
-    mean, std = statistics(parts["train"].pixels)
+    mean, std = measured(parts["train"].pixels)
     return Data(
         name="fashion-mnist",
         class_names=tuple(FashionMNIST.classes),
-        input=(1, 28, 28),
-        mean=mean,
-        std=std,
+        transform=Transform.of_size("grey", (28, 28), mean, std),
         train=parts["train"],
         test=parts["t10k"],
         flip=True,

@@ -1,13 +1,13 @@
 """Batches of pictures in memory: they move to the device once, and are augmented there, whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .parts import Data, Images
-from .schedule import Augment, Batch, Batches, Schedule
+from .schedule import Augment, Batch, Batches, Schedule, tries
+from .vary import Shift
 
 
 class ImageBatches(Batches):
@@ -24,35 +24,41 @@ class ImageBatches(Batches):
         super().__init__(data, schedule, device)
         self._pixels = part.pixels.to(device)
         self._labels = part.labels.to(device)
-        self._padding, self._flip = 0, False
-        if augment is not None:
-            self._padding = data.input[1] // 8 if augment.padding is None else augment.padding
-            self._flip = data.flip if augment.flip is None else augment.flip
+        self._shift = Shift.of(data, augment)
+        self._instead: Tensor | None = None
+        if part.broken is not None and part.broken.any():
+            self._instead = _instead(part.broken, tries(augment, len(part)))
 
     def __iter__(self) -> Iterator[Batch]:
         generator, count = self._schedule.generator(self._epoch), self._schedule.count
-        order = self._schedule.order(generator).to(self._device)
-        corners = torch.randint(2 * self._padding + 1, (2, count), generator=generator)
-        top, left = corners.to(self._device)
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        mirrored = mirrored.view(-1, 1, 1, 1).to(self._device)
-        for share in self._schedule.shares():
+        order = self._schedule.order(generator)
+        moves = self._shift.draw(count, generator, self._device)
+        shares: Iterable[slice | Tensor] = self._schedule.shares()
+        if self._instead is not None:
+            order = self._instead[order]
+            shares = _left(order >= 0, self._schedule)
+        order = order.to(self._device)
+        for share in shares:
             chosen = order[share]
             pixels = self._pixels.index_select(0, chosen)  # uint8 [B, C, H, W]
-            if self._padding:
-                pixels = shift(pixels, self._padding, top[share], left[share])
-            if self._flip:
-                pixels = torch.where(mirrored[share], pixels.flip(-1), pixels)
+            pixels = self._shift(pixels, moves.of(share))
             yield self._normalise(pixels), self._labels.index_select(0, chosen)
 
 
-def shift(pixels: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """Pad uint8 [B, C, H, W] with black and crop each picture back at its own corner.
+def _left(good: Tensor, schedule: Schedule) -> Iterator[Tensor]:
+    """The shares without those pictures of the epoch, in its order, that are not ``good``."""
+    places = torch.arange(len(good))
+    for share in schedule.shares():
+        if good[share].any() or not len(good[share]):  # nothing but broken ones make no batch
+            yield places[share][good[share]]
 
-    ``top`` and ``left`` are int64 [B] in 0..2 * padding. The border is 0 before normalising, as
-    in the published CIFAR pipelines (torchvision's ``RandomCrop`` on pictures).
-    """
-    height, width = pixels.shape[2:]
-    padded = F.pad(pixels, (padding,) * 4)
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, 2p + 1, 2p + 1, H, W]
-    return windows[torch.arange(len(pixels), device=pixels.device), :, top, left]
+
+def _instead(broken: Tensor, tries: int) -> Tensor:
+    """int64 [N]: the picture itself or, where it is broken, the first good one of ``tries`` from it
+    on; -1 where there is none."""
+    count = len(broken)
+    good, numbers = (~broken).nonzero().squeeze(1), torch.arange(count)
+    if not len(good):
+        return torch.full((count,), -1)
+    following = good[torch.searchsorted(good, numbers) % len(good)]
+    return torch.where((following - numbers) % count < tries, following, -1)

@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
+
+from .transform import Transform
 
 NAMES = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A part of a data set that is held in memory, decoded."""
+    """A part of a data set that is held in memory, as the net sees it but for normalising."""
 
     pixels: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
+    broken: Tensor | None = None  # bool [N]: could not be read, and is in no batch
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -22,7 +26,53 @@ class Images:
     def take(self, indices: Tensor | Sequence[int]) -> "Images":
         """The pictures at ``indices``, in that order."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return Images(self.pixels[chosen], self.labels[chosen])
+        broken = None if self.broken is None else self.broken[chosen]
+        return Images(self.pixels[chosen], self.labels[chosen], broken)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A part of a data set that is held in memory, decoded, each picture at its own size.
+
+    These are large ones to train on: each time another piece of them is cut out.
+    """
+
+    content: Tensor  # uint8 [all bytes]: the rows of each picture, [H, W, C]
+    starts: Tensor  # int64 [N]: where each begins
+    shapes: Tensor  # int64 [N, 3]: H, W, C; 0 where it could not be read
+    labels: Tensor  # int64 [N]
+
+    @classmethod
+    def of(cls, pictures: list[Tensor | None], labels: Tensor) -> "Pictures":
+        """Of uint8 [H, W, C] each, None where one could not be read. Empties the list: it and what
+        is made of it need not fit in memory together."""
+        shapes = [(0, 0, 0) if picture is None else tuple(picture.shape) for picture in pictures]
+        sizes = torch.tensor(shapes, dtype=torch.int64).view(-1, 3)
+        ends = sizes.prod(1).cumsum(0)
+        content = torch.empty(int(ends[-1]) if len(ends) else 0, dtype=torch.uint8)
+        starts = ends - sizes.prod(1)
+        for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            picture, pictures[i] = pictures[i], None
+            if picture is not None:
+                content[start:end] = picture.flatten()
+        return cls(content, starts, sizes, labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Tensor | Sequence[int]) -> "Pictures":
+        """The pictures at ``indices``, in that order; their bytes stay where they are."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return Pictures(self.content, self.starts[chosen], self.shapes[chosen], self.labels[chosen])
+
+    def image(self, index: int) -> Image.Image | None:
+        """One of them; None where it could not be read."""
+        height, width, channels = self.shapes[index].tolist()
+        if not height:
+            return None
+        start = int(self.starts[index])
+        rows = self.content[start : start + height * width * channels].view(height, width, channels)
+        return Image.fromarray((rows.squeeze(2) if channels == 1 else rows).numpy())
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +91,20 @@ class Files:
         return Files(tuple(self.paths[i] for i in chosen.tolist()), self.labels[chosen])
 
 
-Part = Images | Files
+Part = Images | Pictures | Files
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set, ready to be cut into batches."""
+    """A data set, ready to be cut into batches.
+
+    What a model needs of it to be shown other pictures is ``transform.to_dict()`` and
+    ``class_names``, both ready for JSON.
+    """
 
     name: str  # one of NAMES, or the folder's path as given
-    class_names: tuple[str, ...]
-    input: tuple[int, int, int]  # C, H, W
-    mean: tuple[float, ...]  # per channel, of pixels in 0..1
-    std: tuple[float, ...]
+    class_names: tuple[str, ...]  # label i is the i-th
+    transform: Transform
     train: Part
     test: Part
     flip: bool  # may a picture be mirrored without changing its class
@@ -62,20 +114,49 @@ class Data:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def input(self) -> tuple[int, int, int]:
+        """C, H, W."""
+        return self.transform.input
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, of pixels in 0..1."""
+        return self.transform.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.transform.std
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The classes of which there is no picture to train on."""
+        counts = self.train.labels.bincount(minlength=self.classes).tolist()
+        return tuple(n for n, count in zip(self.class_names, counts, strict=True) if not count)
+
+
+def sample_step(count: int, values: int) -> int:
+    """Every how many of ``count`` pictures, of ``values`` numbers each, colours are measured."""
+    return max(1, -(-count // 10_000), -(-count * values // 2**27))
+
 
 def statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, in 0..1, of at most 10,000 uint8 [N, C, H, W].
+    """Mean and standard deviation per channel, in 0..1, of uint8 [N, C, H, W].
 
     Counted, not summed, and rounded like the constants that papers print: the same on every
     machine. A channel that never changes gets the deviation 1, so that it can be divided by.
     """
-    sample = pixels[:: max(-(-len(pixels) // 10_000), -(-pixels.numel() // 2**27))]
     levels = torch.arange(256, dtype=torch.float64) / 255
     means, deviations = [], []
-    for channel in sample.unbind(1):
+    for channel in pixels.unbind(1):
         counts = channel.flatten().bincount(minlength=256).double()
         mean = float(counts @ levels / counts.sum())
         variance = float(counts @ (levels - mean).square() / counts.sum())
         means.append(round(mean, 4))
         deviations.append(round(variance**0.5, 4) or 1.0)
     return tuple(means), tuple(deviations)
+
+
+def measured(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """``statistics`` of at most 10,000 of the pictures."""
+    return statistics(pixels[:: sample_step(len(pixels), pixels[0].numel())])

@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
@@ -25,8 +25,6 @@ SUFFIXES = frozenset(
     suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS
 )
 _GREY = ("1", "L", "I", "F")  # and I;16, in several byte orders
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def cpus() -> int:
@@ -50,27 +48,24 @@ def probe(path: str) -> tuple[bool, tuple[int, int]]:
         return image.mode.startswith(_GREY), (image.height, image.width)
 
 
-def read_picture(path: str, channels: int, size: tuple[int, int] | None = None) -> Pixels:
-    """Decode one picture as uint8 [H, W, C], upright, grey for 1 channel and RGB for 3.
+def open_picture(path: str | Path, colour: str, enough: tuple[int, int]) -> Image.Image:
+    """Decode one picture, upright, in ``colour`` ("grey" or "rgb").
 
-    With ``size`` (height, width) the picture is scaled to cover it and cut to it around its
-    centre. Raises whatever Pillow raises on a broken file, which is nearly anything.
+    A JPEG that is larger may come at a part of its size, but not below ``enough`` (height, width).
+    Raises whatever Pillow raises on a broken file, which is nearly anything.
     """
     with Image.open(path, formats=_FORMATS) as opened:
-        if size is not None:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8: at twice the wanted size no eye sees it.
-            opened.draft(None, (2 * size[1], 2 * size[0]))
-        image: Image.Image = opened
-        ImageOps.exif_transpose(image, in_place=True)  # a camera held upright says so in the file
-        if image.mode.startswith("I"):  # 16 bits a pixel, where Pillow clips instead of scaling
-            image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-        mode = "L" if channels == 1 else "RGB"
-        if image.mode != mode:
-            image = image.convert(mode)
-        if size is not None and image.size != (size[1], size[0]):
-            image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)
-    return pixels[:, :, None] if channels == 1 else pixels
+        opened.draft(None, (enough[1], enough[0]))
+        return coloured(opened, colour)
+
+
+def coloured(image: Image.Image, colour: str) -> Image.Image:
+    """A picture upright and in ``colour`` ("grey" or "rgb"), decoded."""
+    image = ImageOps.exif_transpose(image)  # a camera held upright says so in the file
+    if image.mode.startswith("I"):  # 16 bits a pixel, where Pillow clips instead of scaling
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    mode = "L" if colour == "grey" else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def reason(error: Exception) -> str:
@@ -101,52 +96,50 @@ class Skipped:
 
 def read_pictures(
     paths: Sequence[str],
-    input: tuple[int, int, int],
+    read: Callable[[str], Tensor],
+    place: Callable[[int, Tensor], None],
     skipped: Skipped,
     *,
     workers: int,
     progress: bool,
     label: str,
-) -> tuple[Tensor, Tensor]:
-    """Decode ``paths`` in ``workers`` threads (Pillow decodes without Python's lock).
+) -> Tensor:
+    """``place`` what ``read`` makes of each path, in ``workers`` threads (Pillow decodes without
+    Python's lock).
 
-    Returns the pixels uint8 [N, C, H, W] and int64 [N], the position in ``paths`` of each: broken
-    pictures are left out and counted in ``skipped``, which raises where they are too many.
+    Returns bool [N], which of them are broken: they are not placed, and counted in ``skipped``,
+    which raises where they are too many.
     """
-    channels, *size = input
-    pixels = torch.empty((len(paths), *input), dtype=torch.uint8)
-    target = pixels.numpy()
 
-    def read(task: range) -> tuple[int, list[tuple[int, str]]]:
-        broken = []
+    def work(task: range) -> tuple[int, list[tuple[int, str]]]:
+        wrong = []
         for i in task:
             try:
-                picture = read_picture(paths[i], channels, (size[0], size[1]))
+                picture = read(paths[i])
             except Exception as error:
-                broken.append((i, reason(error)))
+                wrong.append((i, reason(error)))
             else:
-                target[i] = picture.transpose(2, 0, 1)
-        return len(task), broken
+                place(i, picture)
+        return len(task), wrong
 
-    good = torch.ones(len(paths), dtype=torch.bool)
+    broken = torch.zeros(len(paths), dtype=torch.bool)
     workers = max(1, workers)
     # Small pictures decode in microseconds, so a thread takes many at a time; but all get some.
     step = max(1, min(64, len(paths) // (8 * workers)))
     with ThreadPoolExecutor(workers) as pool, _bar(label, len(paths), progress) as advance:
         starts = range(0, len(paths), step)
-        tasks = [pool.submit(read, range(i, min(i + step, len(paths)))) for i in starts]
+        tasks = [pool.submit(work, range(i, min(i + step, len(paths)))) for i in starts]
         try:
             for task in as_completed(tasks):
-                done, broken = task.result()
-                for i, why in broken:
-                    good[i] = False
+                done, wrong = task.result()
+                for i, why in wrong:
+                    broken[i] = True
                     skipped.add(paths[i], why)
                 advance(done)
         except BaseException:  # Ctrl-C as well: do not decode the rest first
             pool.shutdown(cancel_futures=True)
             raise
-    kept = good.nonzero().squeeze(1)
-    return (pixels if len(kept) == len(paths) else pixels[kept]), kept
+    return broken
 
 
 @contextmanager

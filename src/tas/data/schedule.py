@@ -17,6 +17,8 @@ from ..errors import InputError
 from ..seeds import check_seed
 from .parts import Data
 
+REPLACEMENTS = 100  # how many pictures in a row are tried while training
+
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
 
 
@@ -24,10 +26,12 @@ Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
 class Augment:
     """How training pictures are varied; no ``Augment`` at all is for evaluation.
 
-    Pictures in memory are padded with black by ``padding`` pixels (default: an eighth of the
-    height, 4 at 32 pixels), cropped back at random, and mirrored half of the time. Pictures on
-    disk are cut out at a random place and size (``crop``), mirrored, and their brightness, contrast
-    and saturation changed by up to the ratio ``jitter``.
+    The data's ``transform.vary`` says which of two ways is theirs; what belongs to the other is
+    ignored. Pictures that "shift" (small ones) are padded with black by ``padding`` pixels
+    (default: an eighth of the height, 4 at 32 pixels) and cropped back at random. Of pictures that
+    "zoom" (larger ones) a random place is cut out at a random size (``crop``), and its brightness,
+    contrast and saturation are changed by up to the ratio ``jitter``. Either way half of them are
+    mirrored (``flip``).
 
     Raises ``InputError`` where ``padding`` or ``jitter`` is below 0.
     """
@@ -42,6 +46,11 @@ class Augment:
             raise InputError(f"--padding {self.padding}: give 0 pixels or more")
         if not self.jitter >= 0:  # a NaN is refused too
             raise InputError(f"--jitter {self.jitter}: give 0 or more, e.g. 0.4")
+
+
+def tries(augment: Augment | None, count: int) -> int:
+    """How many pictures in a row are tried where some are broken: one alone, to measure."""
+    return 1 if augment is None else min(REPLACEMENTS, count)
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,7 @@ class Batches(ABC):
         self._schedule = schedule
         self._device = device
         self._epoch = 0
-        # (pixels / 255 - mean) / std, as one difference and one product
-        self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
-        self._scale = 1 / (torch.tensor(data.std, device=device).view(1, -1, 1, 1) * 255)
+        self._mean, self._scale = data.transform.affine(device)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -130,4 +137,5 @@ class Batches(ABC):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def _normalise(self, pixels: Tensor) -> Tensor:
+        # As ``Transform.normalise``, with what is on the device already.
         return pixels.to(torch.float32).sub_(self._mean).mul_(self._scale)

@@ -1,19 +1,19 @@
 """``load``: a data set by its name, or a folder of images by its path."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-
-import torch
-from torchvision.transforms.v2 import functional
 
 from .. import processes
 from ..data import cifar, digits, fashion, folder
-from ..errors import DataError, one_of
+from ..errors import DataError, InputError, one_of
+from .classes import by_name
+from .named import transformed
 from .official import default_folder, find, not_found
-from .parts import NAMES, Data, Images, Part
+from .parts import NAMES, Data
 from .pictures import check_workers, cpus
+from .transform import Transform, Vary
 
 _IMAGENET_LAYOUTS = ("", "imagenet", "ILSVRC2012")
 _IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -29,6 +29,9 @@ def load(
     seed: int = 0,
     progress: bool = True,
     in_memory: bool | None = None,
+    vary: Vary | None = None,
+    transform: Transform | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Data:
     """Load the data set ``name``, one of ``NAMES`` or the path of a folder of images.
 
@@ -36,49 +39,95 @@ def load(
     ``~/.cache/torch``); ``download`` fetches those that can be fetched. ``image_size`` is the
     height and width to scale to, in pixels; without it a named set keeps its own, and a folder
     the most common one where all its pictures are small (64 pixels on the short side), else 224.
+    The ``Transform`` follows from that size alone, but that ImageNet's pictures zoom at any;
+    ``vary`` ("shift" or "zoom") decides how pictures are varied instead.
+
+    For a model that is trained already give its ``transform``, which is then used as it is, and its
+    ``class_names``: pictures get the labels that the model knows them by. Some of its classes may
+    be missing here (``notes`` says so, and ``Data.absent``), but none be strange to it.
 
     A folder is decoded once, by ``workers`` threads (default: one per CPU core), where it fits in
     memory (in 2 GiB and a quarter of what is free); else its pictures stay on disk. ``in_memory``
-    decides that instead. Several processes, which are all to call this, each hold a copy. ``seed``
-    chooses the test part of a set that has none: leave it alone between runs that are compared.
-    Nothing is ever written beside the data.
+    decides that instead. It is a matter of speed alone: batches are the same, bit for bit. Several
+    processes, which are all to call this, each hold a copy. ``seed`` chooses the test part of a set
+    that has none: leave it alone between runs that are compared. Nothing is ever written beside the
+    data.
 
-    Raises ``DataError`` where the data are missing, damaged or not what their name says, and
-    ``InputError`` where ``workers`` is below 0.
+    Raises ``DataError`` where the data are missing, damaged or not what their name says, or have a
+    class that the model does not know, and ``InputError`` where an option is not what it has to be.
     """
     name = str(name)
     check_workers(workers)
-    if image_size is not None and image_size < 1:
-        raise DataError(f"image size {image_size}: it is in pixels, e.g. 32 or 224")
-    load_folder = partial(
-        folder.load,
-        name=name,
+    _check(image_size, vary, transform)
+    options = folder.Options(
         image_size=image_size,
         workers=cpus() if workers is None else workers,
         seed=seed,
         progress=progress and processes.is_first(),
         in_memory=in_memory,
+        vary=vary,
+        transform=transform,
+        class_names=class_names,
     )
     if name not in NAMES:
-        return load_folder(_folder(name))
-    if name == "digits":
-        return _resized(digits.load(seed), image_size)
+        return folder.load(_folder(name), name, options)
+    root = None if name == "digits" else _root(name, data_dir, download)
+    if root is not None and name == "imagenet":
+        return _imagenet(root, options)
+    data = _named(name, root, download, seed)
+    if class_names is not None:
+        data = by_name(data, class_names)
+    return transformed(data, transform or _transform(data, image_size, vary))
 
+
+def _imagenet(root: Path, options: folder.Options) -> Data:
+    train = find(root, _IMAGENET_LAYOUTS, ["train"])
+    if train is None:
+        hint = "name the folder that holds its train/ and val/ with --data-dir"
+        raise not_found("imagenet", root, _IMAGENET_LAYOUTS, hint)
+    options = replace(options, vary=options.vary or "zoom")  # at any size, as everybody does
+    return folder.load(train.parent, "imagenet", options, _IMAGENET_COLOURS)
+
+
+def _named(name: str, root: Path | None, download: bool, seed: int) -> Data:
+    """A named set as its files have it; the digits come without any."""
+    if root is None:
+        return digits.load(seed)
+    if name == "fashion-mnist":
+        return fashion.load(root, download)
+    return cifar.load(name, root, download)
+
+
+def _check(image_size: int | None, vary: str | None, transform: Transform | None) -> None:
+    if image_size is not None and image_size < 1:
+        raise DataError(f"image size {image_size}: it is in pixels, e.g. 32 or 224")
+    if vary not in (None, "shift", "zoom"):
+        raise InputError(one_of("way to vary pictures", str(vary), ("shift", "zoom")))
+    if transform is None or image_size is None:
+        return
+    if transform.size != (image_size, image_size):
+        raise InputError(
+            f"--image-size {image_size}: the model sees pictures of "
+            f"{' x '.join(map(str, transform.size))} pixels, leave it out"
+        )
+
+
+def _root(name: str, data_dir: str | Path | None, download: bool) -> Path:
+    """The folder in which the files of a named set are looked for."""
     root = default_folder() if data_dir is None else Path(data_dir).expanduser()
     if not (root.is_dir() or download):
         raise DataError(
             f"data folder '{root}' for {name} does not exist: name the one that holds its "
             "files with --data-dir"
         )
-    if name == "imagenet":
-        train = find(root, _IMAGENET_LAYOUTS, ["train"])
-        if train is None:
-            hint = "name the folder that holds its train/ and val/ with --data-dir"
-            raise not_found(name, root, _IMAGENET_LAYOUTS, hint)
-        return load_folder(train.parent, colours=_IMAGENET_COLOURS)
-    if name == "fashion-mnist":
-        return _resized(fashion.load(root, download), image_size)
-    return _resized(cifar.load(name, root, download), image_size)
+    return root
+
+
+def _transform(data: Data, image_size: int | None, vary: Vary | None) -> Transform:
+    """That of a named set, at the size that was asked for."""
+    own = data.transform
+    size = own.size if image_size is None else (image_size, image_size)
+    return Transform.of_size(own.colour, size, own.mean, own.std, vary)
 
 
 def _folder(name: str) -> Path:
@@ -89,22 +138,3 @@ def _folder(name: str) -> Path:
     if os.sep in name or name.startswith((".", "~")):
         raise DataError(f"data folder '{name}' does not exist")
     raise DataError(f"{one_of('data set', name, NAMES)}, or the path of a folder of images")
-
-
-def _resized(data: Data, image_size: int | None) -> Data:
-    if image_size is None or data.input[1:] == (image_size, image_size):
-        return data
-    size = [image_size, image_size]
-
-    def resized(part: Part) -> Images:
-        assert isinstance(part, Images)
-        step = 1024  # pictures at once: resizing works in float
-        chunks = [part.pixels[i : i + step] for i in range(0, len(part), step)]
-        return Images(torch.cat([functional.resize(c, size) for c in chunks]), part.labels)
-
-    return replace(
-        data,
-        input=(data.input[0], image_size, image_size),
-        train=resized(data.train),
-        test=resized(data.test),
-    )
