@@ -43,7 +43,8 @@ from tas.methods.paper.supernet import Supernet
 from tas.methods.paper.task import Search
 from tas.spaces import resnet_space
 from tas.training import Classification, Distillation, TrainOptions, accelerator, place
-from tas.training.hardware import compiled, place_module
+from tas.training.memory_format import place_module
+from tas.training.preparing import compiled
 
 FLOOR = 5 / 3
 SEARCHES = {  # how each is made

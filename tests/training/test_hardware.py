@@ -6,8 +6,8 @@ from torch import nn
 
 from tas.errors import InputError
 from tas.training import accelerator, pick_precision, place
-from tas.training.hardware import prepare, release
 from tas.training.norms import synchronise
+from tas.training.preparing import prepare, release
 
 
 def test_precisions_may_change_within_a_process():

@@ -31,8 +31,8 @@ from ..shape import Shape
 from ..space import Space
 from ..spaces import ResNetSpace, TracedSpace
 from ..training import History, TrainOptions
+from ..training.distillation import learning
 from ..training.pictures import given_data, training_batches, unvaried_batches
-from ..training.tasks import learning
 from .spaces import search_space
 
 __all__ = ["Found", "search"]
@@ -230,8 +230,8 @@ class _Job:
 
     def by_supernet(self, options: PaperOptions) -> Found:
         """The paper's search."""
-        torch.manual_seed(self.seed)
-        supernet = _supernet(self.space, self.unit, options.mixing)
+        with training.seeded(self.seed):
+            supernet = _supernet(self.space, self.unit, options.mixing)
         task = Search(supernet, options, float(self.limit))
         weights, logits = self.sides
         if options.bilevel:
@@ -277,9 +277,10 @@ class _Job:
     def train_short(
         self, options: TrainOptions, teacher: nn.Module | None, name: str, shape: Shape, seed: int
     ) -> History:
-        torch.manual_seed(seed)
+        with training.seeded(seed):
+            net = self.space.derive(shape)
         return self.fit(
-            learning(self.space.derive(shape), teacher, options),
+            learning(net, teacher, options),
             self.batches(self.sides[0], seed),
             phase=name,
             evaluate_on=self.held_out,

@@ -76,6 +76,7 @@ def _structure(net: nn.Module, input: tuple[int, int, int]) -> Structure:
     return analyse(net, torch.zeros(1, *input, device=next(net.parameters()).device))
 
 
+@training.repeatable()
 def _learnt(
     net: nn.Module, structure: Structure, batches: data_room.Batches, device: str
 ) -> tuple[dict[str, Tensor], dict[Reader, Reading]]:
@@ -84,7 +85,7 @@ def _learnt(
     In the order in which they explain what the next layers read, where that is known; else by what
     they add to the loss.
     """
-    where = training.accelerator(device, "fp32").device
+    where = training.where(device, "fp32").device
     net.to(where)
 
     def few() -> Iterator[tuple[Tensor, Tensor]]:

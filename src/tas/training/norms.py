@@ -67,7 +67,7 @@ class _HostSyncBatchNorm(_BatchNorm):
     """The same on the CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training and self.running_mean is not None:
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..forward import answer, evaluating
 from ..nets import ResNet
 from ..shape import Shape
-from .hardware import accelerator
+from .hardware import where
 from .options import StepOptions
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 
 def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
     """A data set, loaded if it is a name or a folder."""
-    accelerator(device)  # connects the processes, which are to load the same
+    where(device)  # connects the processes, which are to load the same
     if isinstance(data, Data):
         return data
     return data_room.load(data, workers=workers, progress=progress)
@@ -73,21 +73,21 @@ def training_batches(
     seed: int,
 ) -> data_room.Batches:
     """Shuffled and varied batches to train on."""
-    where = accelerator(device, options.precision)
+    here = where(device, options.precision)
     # A set smaller than a batch is one batch, as far as the processes can share it.
-    most = max(len(part) // where.num_processes, 1) * where.num_processes
+    most = max(len(part) // here.num_processes, 1) * here.num_processes
     return data_room.batches(
         data,
         part,
         min(options.batch_size, most),
         augment=augment,
-        device=where.device,
+        device=here.device,
         seed=seed,
         shuffle=True,
         drop_last=True,
         workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
+        rank=here.process_index,
+        world=here.num_processes,
     )
 
 
@@ -99,15 +99,15 @@ def unvaried_batches(
     workers: int | None,
 ) -> data_room.Batches:
     """Batches to measure on."""
-    where = accelerator(device, options.precision)
+    here = where(device, options.precision)
     return data_room.batches(
         data,
         part,
         options.batch_size,
         augment=None,
-        device=where.device,
+        device=here.device,
         shuffle=False,
         workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
+        rank=here.process_index,
+        world=here.num_processes,
     )

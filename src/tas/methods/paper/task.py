@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ...training.checkpoint import Stateful
-from ...training.hardware import average, prepare
-from ...training.tasks import Batches, Learner, Rate, sgd
+from ...training.preparing import average, prepare
+from ...training.tasks import Epochs, Learner, Rate, sgd
 from . import algorithm as paper
 from .options import PaperOptions
 from .supernet import Supernet
@@ -36,6 +36,9 @@ class Search(Learner):
         self.module = supernet
         self.options = options
         self.budget = budget
+        # The supernet is new; the net in it may come from one that was only used last.
+        if not supernet.net.training:
+            supernet.net.train()
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         options, supernet = self.options, self.module
@@ -118,7 +121,7 @@ class Search(Learner):
 class Paired(Generic[T]):
     """Two passes side by side, as long as the shorter: what ``Search`` takes a step on."""
 
-    def __init__(self, first: Batches[T], second: Batches[T]) -> None:
+    def __init__(self, first: Epochs[T], second: Epochs[T]) -> None:
         self.first = first
         self.second = second
 

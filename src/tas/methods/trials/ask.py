@@ -23,7 +23,7 @@ from ...runs import PhaseProgress, RunDir
 from ...shape import Shape
 from ...space import Space
 from ...training import History
-from ...training.losses import distill_loss
+from ...training.distillation import distill_loss
 from .evolution import evolve, generations
 from .options import TrialOptions
 
@@ -79,7 +79,7 @@ class Trials:
     ) -> None:
         self.space = space
         self.out = out
-        self.device = training.accelerator(device, options.precision).device
+        self.device = training.where(device, options.precision).device
         self.bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         self.batches = [
             (training.place(images, self.device), labels.to(self.device))
@@ -137,6 +137,7 @@ class Trials:
         lost = float(torch.stack(parts).mean())
         return lost if math.isfinite(lost) else math.inf
 
+    @training.repeatable()
     @torch.no_grad()
     def asked(self, shape: Shape) -> list[Tensor]:
         """The answers [N, classes] of a shape's net to every batch."""
