@@ -30,7 +30,7 @@ def place_module(module: nn.Module, device: torch.device) -> nn.Module:
     if _prefers_channels_last(device):
         for part in module.modules():
             if getattr(type(part), "forward", None) in _FORWARDS:
-                weight = part._parameters["weight"]
+                weight = part._parameters.get("weight")  # none where it is computed
                 if weight is not None and not is_lazy(weight):
                     weight.data = weight.data.to(memory_format=torch.channels_last)
     return module

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ...errors import InputError
 from ...training.checkpoint import Stateful
 from ...training.preparing import average, prepare
 from ...training.tasks import Epochs, Learner, Rate, sgd
@@ -42,6 +43,11 @@ class Search(Learner):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         options, supernet = self.options, self.module
+        if not any(parameter.requires_grad for parameter in supernet.weight_parameters()):
+            raise InputError(
+                "the net has no parameter to train while it is searched: all are frozen; "
+                "unfreeze some, as net.head.requires_grad_()"
+            )
         self.start_together(accelerator, options.sync_norms)
         self.steps = steps
         self.seed = seed
