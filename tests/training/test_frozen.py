@@ -31,6 +31,7 @@ def freeze(*modules: nn.Module) -> None:
 def plain(teacher: bool = False, **options: Any) -> Made:
     net = tiny_net()
     freeze(net[0], net[1])
+    net[1].num_batches_tracked.fill_(7)  # which is no fraction's mean: 0.9 * 7 + 0.1 * 7 < 7
     chosen = tiny_options(epochs=3, **options)
     task = Distillation(net, tiny_net(seed=7), chosen) if teacher else Classification(net, chosen)
     return task, net, TinyBatches()
@@ -128,6 +129,7 @@ def test_processes_average_what_moves_alone() -> None:
 def test_a_frozen_norm_keeps_its_statistics_when_others_are_measured_anew() -> None:
     net = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 4))
     net[0].eval()
+    net[0].running_mean.fill_(3.0)
     before = state_of(net)
     recompute_norm_statistics(net, TinyBatches(), precision="fp32")
     after = state_of(net)
@@ -139,3 +141,15 @@ def test_a_frozen_norm_keeps_its_statistics_when_others_are_measured_anew() -> N
     recompute_norm_statistics(net, TinyBatches(), precision="fp32")
     assert not torch.equal(net[0].running_mean, before["0.running_mean"])
     assert not any(m.training for m in net.modules())
+
+
+def test_a_search_trains_a_net_that_was_only_used_last_as_a_whole() -> None:
+    states = []
+    for training in (True, False):
+        torch.manual_seed(0)
+        net = Mixed().train(training)
+        task, net, batches = search(MaskedSupernet(trace(net, torch.zeros(1, 3, 8, 8))), True)
+        fit(task, batches, progress=False)
+        states.append(state_of(net))
+    assert_same_bits(*states)
+    assert states[0]["blocks.0.norm.num_batches_tracked"] > 0

@@ -119,9 +119,9 @@ def random_states() -> list[Tensor]:
 def test_a_call_leaves_the_process_as_it_found_it(
     call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    CALLS[call]()  # some modules are imported now, and change filters of warnings
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    CALLS[call]()  # some modules are imported now, and change filters of warnings
     mine = Accelerator(cpu=True, mixed_precision="no", gradient_accumulation_steps=4)
     before, numbers = globals_now(), random_states()
     CALLS[call]()
