@@ -25,6 +25,7 @@ from tas.training import (
     seeded,
     where,
 )
+from tas.training.accelerate_state import forget
 from tiny_training import TinyBatches, tiny_net, tiny_options
 from traced_nets import Mixed
 
@@ -122,6 +123,7 @@ def test_a_call_leaves_the_process_as_it_found_it(
     CALLS[call]()  # some modules are imported now, and change filters of warnings
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    forget()  # what other tests have told Accelerate
     mine = Accelerator(cpu=True, mixed_precision="no", gradient_accumulation_steps=4)
     before, numbers = globals_now(), random_states()
     CALLS[call]()
