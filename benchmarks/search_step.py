@@ -42,8 +42,9 @@ from tas.methods.paper.options import PaperOptions
 from tas.methods.paper.supernet import Supernet
 from tas.methods.paper.task import Search
 from tas.spaces import resnet_space
-from tas.training import Classification, Distillation, TrainOptions, accelerator, place
-from tas.training.hardware import compiled, place_module
+from tas.training import Classification, Distillation, TrainOptions, accelerator, place, repeatable
+from tas.training.memory_format import place_module
+from tas.training.preparing import compiled
 
 FLOOR = 5 / 3
 SEARCHES = {  # how each is made
@@ -59,6 +60,7 @@ MEASURED = ("plain", "search", "mask")  # those whose peak memory is taken
 Step = Callable[[], None]
 
 
+@repeatable()  # as trainings are
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--net", nargs="+", default=["resnet20", "resnet56", "resnet110"])

@@ -175,7 +175,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(
 
     monkeypatch.setattr("sys.argv", ["tas", *command])
     with monkeypatch.context() as patch:
-        patch.setattr("tas.training.tasks.Classification.evaluate", interrupted)
+        patch.setattr("tas.training.classification.Classification.evaluate", interrupted)
         with pytest.raises(SystemExit) as caught:
             main()
     assert caught.value.code == 130

@@ -6,8 +6,8 @@ from torch import nn
 
 from tas.errors import InputError
 from tas.training import accelerator, pick_precision, place
-from tas.training.hardware import prepare, release
-from tas.training.norms import synchronise
+from tas.training.norms import separate, synchronise
+from tas.training.preparing import prepare, release
 
 
 def test_precisions_may_change_within_a_process():
@@ -53,6 +53,17 @@ def test_a_norm_of_its_own_kind_cannot_be_synchronised():
     with pytest.raises(InputError, match="--sync-norms: '1' is a Own"):
         synchronise(net, torch.device("cpu"))
     assert type(net[0]) is torch.nn.BatchNorm2d
+
+
+@pytest.mark.parametrize("tracking", [True, False])
+def test_a_synchronised_norm_is_tested_as_a_plain_one(tracking):
+    norm = nn.BatchNorm2d(3, track_running_stats=tracking).eval()
+    x = torch.randn(4, 3, 2, 2)
+    expected = norm(x)
+    before = synchronise(norm, torch.device("cpu"))
+    assert torch.equal(norm(x), expected)
+    separate(before)
+    assert type(norm) is nn.BatchNorm2d
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,20 @@ def in_pieces(path: Path, share: Share) -> dict[str, Tensor]:
     return state_of(net)
 
 
+def frozen(share: Share) -> dict[str, Tensor]:
+    """A net of which a convolution and a norm are frozen; checks that they are as they were."""
+    net = net_without_dropout()
+    for part in (net[0], net[1]):
+        part.eval().requires_grad_(False)
+    net[1].running_mean.fill_(0.1)
+    before = state_of(net[:2])
+    fit(Classification(net, tiny_options(epochs=2, sync_norms=True)), TinyBatches(**share))
+    assert_same_bits(before, state_of(net[:2]))
+    assert [p.requires_grad for p in net.parameters()] == [False] * 3 + [True] * 2
+    assert [m.training for m in net][:3] == [False, False, True]
+    return state_of(net)
+
+
 def short_search(trained: bool) -> dict[str, Any]:
     """By probes, or by trials of a net with weights, on a few digits."""
     recipe = recipes.quick()
@@ -167,6 +181,7 @@ def work(rank: int, world: int, port: int, path: Path) -> None:
         "search": search(path / "search", share),
         "traced": search_traced(path / "traced", share),
         "pieces": in_pieces(path / "pieces", share),
+        "frozen": frozen(share),
     }
     torch.save({"states": states, "said": said}, path / f"{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -222,6 +237,11 @@ def test_two_processes_train_like_one(path: Path, tmp_path: Path) -> None:
 def test_batches_in_pieces_on_two_processes_train_like_whole_ones(path, tmp_path) -> None:
     first, second = of_both(path, "states")
     check(in_pieces(tmp_path, ALONE), first["pieces"], second["pieces"])
+
+
+def test_two_processes_keep_what_is_frozen_and_train_the_rest_like_one(path: Path) -> None:
+    first, second = of_both(path, "states")
+    check(frozen(ALONE), first["frozen"], second["frozen"])
 
 
 def test_an_interrupted_run_of_two_ends_bit_for_bit_like_an_uninterrupted_one(path: Path) -> None:

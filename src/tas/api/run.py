@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
-from .. import nets
+from .. import nets, training
 from ..errors import InputError
 from ..inherit import Source
 from ..methods import equal_widths
@@ -120,11 +119,12 @@ class _Job:
         how = "distilled" if self.plan.recipe.student.distils else "trained"
 
         def student(shape: Shape, phase: str) -> Trained:
-            torch.manual_seed(run.seed)  # of what is not inherited
             # A supernet's weights are those of the searched net alone, not of its baseline.
             inherit = self.inherit and (not self.paper or phase == "student")
+            with training.seeded(run.seed):  # for what is not inherited
+                net = replace(found, shape=shape).derive(inherit)
             return train(
-                replace(found, shape=shape).derive(inherit),
+                net,
                 self.plan.data,
                 teacher=teacher,
                 options=self.plan.recipe.student,

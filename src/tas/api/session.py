@@ -50,7 +50,7 @@ class Run:
 
         A seed of -1 is drawn, or is the one with which the run was begun.
         """
-        training.accelerator(options.device, options.precision or "auto")  # or an error, now
+        training.where(options.device, options.precision or "auto")  # or an error, now
         chosen_augment(options)  # likewise
         name = Path(str(options.data)).name
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -127,7 +127,7 @@ def load_data(options: Any) -> Data:
     if not options.data:
         raise InputError("--data is empty: give the name of a data set or a folder of pictures")
     if hasattr(options, "device"):
-        training.accelerator(options.device)  # connects the processes, which are to load the same
+        training.where(options.device)  # connects the processes, which are to load the same
     data = data_room.load(
         options.data,
         data_dir=options.data_dir,

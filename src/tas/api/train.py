@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from .. import nets, training
@@ -15,8 +14,8 @@ from ..recipes import quick
 from ..runs import RunDir
 from ..shape import Shape
 from ..training import History, TrainOptions
+from ..training.distillation import learning
 from ..training.pictures import check_net, few, given_data, training_batches, unvaried_batches
-from ..training.tasks import learning
 
 __all__ = ["Trained", "train"]
 
@@ -78,13 +77,13 @@ def train(
         data, data.train, options, augment or Augment(), device, workers, seed
     )
     if not isinstance(net, nn.Module):
-        torch.manual_seed(seed)
-        if not inherit:
-            net = nets.build(net, data.classes, data.input)
-        elif teacher is None:
-            raise InputError("--inherit: there is no net to inherit from: give its --teacher")
-        else:
-            net = _inherited(nets.read_shape(net), teacher, data, batches, device)
+        with training.seeded(seed):
+            if not inherit:
+                net = nets.build(net, data.classes, data.input)
+            elif teacher is None:
+                raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+            else:
+                net = _inherited(nets.read_shape(net), teacher, data, batches, device)
     check_net(net, data, "net")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("the net has no parameter to train: all are frozen, or there are none")
@@ -110,6 +109,7 @@ def _inherited(
     """The net of a shape, with the weights of the unpruned one that tell most."""
     shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
     source = Source.teaching(shape, teacher, data.input)
-    where = training.accelerator(device, "fp32").device
-    teacher.to(where)
-    return source.ordered(data.input, few(batches, where)).derive(shape)
+    here = training.where(device, "fp32").device
+    teacher.to(here)
+    with training.repeatable():
+        return source.ordered(data.input, few(batches, here)).derive(shape)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import nn
 
 from .. import training
@@ -25,7 +24,6 @@ from ..shape import Shape
 from ..space import Space
 from ..training import History, TrainOptions
 from ..training.pictures import few, training_batches, unvaried_batches
-from ..training.tasks import learning
 from .baseline import Probabilities
 from .found import Found
 
@@ -130,12 +128,12 @@ class Problem:
 
     def ordered(self) -> "Problem":
         """With the channels of the source in the order in which they are kept."""
-        with training.alone():  # every process sees the same pictures
-            where = training.accelerator(self.device, "fp32").device
+        with training.alone(), training.repeatable():  # every process sees the same pictures
+            here = training.where(self.device, "fp32").device
             batches = self.batches(self.learn, self.seed, PICTURES)
             if self.source.net is not None:
-                self.source.net.to(where)
-            ordered = self.source.ordered(self.data.input, few(batches, where))
+                self.source.net.to(here)
+            ordered = self.source.ordered(self.data.input, few(batches, here))
         return replace(self, source=ordered)
 
     def fit(self, *args: Any, **more: Any) -> History:
@@ -175,10 +173,11 @@ class Problem:
     def _train_short(
         self, options: TrainOptions, teacher: nn.Module | None, name: str, shape: Shape, seed: int
     ) -> History | None:
-        torch.manual_seed(seed)
+        with training.seeded(seed):
+            net = self.source.derive(shape)
         try:
             return self.fit(
-                learning(self.source.derive(shape), teacher, options),
+                training.learning(net, teacher, options),
                 self.batches(self.learn, seed),
                 phase=name,
                 evaluate_on=unvaried_batches(

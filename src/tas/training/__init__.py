@@ -1,28 +1,40 @@
 """Training: tasks (classification, distillation, search) behind one loop, and a run's directory."""
 
+from .accelerate_state import alone
+from .classification import Classification
+from .distillation import Distillation, distill_loss, learning
 from .evaluation import evaluate, recompute_norm_statistics
-from .hardware import accelerator, alone, pick_precision, place, place_module
+from .hardware import Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
+from .memory_format import place, place_module
 from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
-from .tasks import Batches, Classification, Distillation, Task
+from .settings import repeatable, seeded
+from .tasks import Epochs, Task
 
 __all__ = [
-    "Batches",
     "Classification",
     "Distillation",
+    "Epochs",
     "History",
     "StepOptions",
     "Task",
     "TrainOptions",
+    "Where",
     "accelerator",
     "alone",
+    "computing",
     "dealt_out",
+    "distill_loss",
     "evaluate",
     "fit",
+    "learning",
     "pick_precision",
     "place",
     "place_module",
     "recompute_norm_statistics",
+    "repeatable",
+    "seeded",
     "side_by_side",
+    "where",
 ]

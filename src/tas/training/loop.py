@@ -7,7 +7,8 @@ here looks at them.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +21,13 @@ from .. import processes
 from ..errors import DivergedError, InputError
 from ..runs.progress import PhaseProgress
 from ..runs.rundir import RunDir
-from ..training import checkpoint
-from .hardware import accelerator as open_accelerator
-from .hardware import compiling
-from .tasks import Batches, Task
+from . import checkpoint
+from .evaluation import Labelled
+from .hardware import computing
+from .modes import in_training
+from .preparing import compiling
+from .settings import own_random_numbers
+from .tasks import Epochs, Task
 
 __all__ = ["History", "fit"]
 
@@ -57,11 +61,11 @@ class History:
 
 def fit(
     task: Task,
-    batches: Batches[T],
+    batches: Epochs[T],
     *,
     phase: str | None = None,
     out: RunDir | None = None,
-    evaluate_on: Iterable[tuple[Tensor, Tensor]] | None = None,
+    evaluate_on: Labelled | None = None,
     evaluate_every: int = 1,
     device: str = "auto",
     seed: int = 0,
@@ -71,8 +75,13 @@ def fit(
 
     With ``out``, every epoch leaves a line in the log and a checkpoint, from which the same call
     continues, on any number of processes; an interrupted training ends bit for bit like an
-    uninterrupted one on as many. A phase that is done is read back and not trained again. PyTorch's
-    global generator is seeded at every epoch.
+    uninterrupted one on as many. A phase that is done is read back and not trained again.
+
+    What is frozen stays so, bit for bit: parameters that take no gradient, and modules in
+    evaluation mode within a net in training mode, the usual way to freeze norms. A net that is
+    itself in evaluation mode was only used last, and all of it is trained. Afterwards each module
+    is in the mode in which it was, and so are PyTorch's generators and settings, which are the
+    training's own meanwhile.
 
     Args:
         batches: what ``task.step`` takes, pictures on any device.
@@ -87,67 +96,121 @@ def fit(
         DivergedError: the loss or a weight became NaN or infinite; the last good checkpoint stays.
         InputError: there is no batch, no such device, or ``out`` holds another training.
     """
-    phase = phase or task.name
     epochs, steps = task.options.epochs, len(batches)
     if steps == 0:
         raise InputError("there is no full batch to train on: lower --batch-size")
-    accelerator = open_accelerator(device, task.options.precision)
-    main = accelerator.is_main_process
+    plan = checkpoint.Plan(phase or task.name, epochs, steps, seed)
+    tests = None if evaluate_on is None else _Tests(evaluate_on, evaluate_every)
     shown = progress and processes.is_first()
-    plan = checkpoint.Plan(phase, epochs, steps, seed)
-    folder = out.checkpoint(phase) if out else None
-    history: list[dict[str, Any]] = []
+    with ExitStack() as ours:
+        accelerator = ours.enter_context(computing(device, task.options.precision))
+        seed_with = ours.enter_context(own_random_numbers(accelerator.device))
+        task.start(accelerator, epochs * steps, seed)
+        ours.callback(task.stop)
+        record = _Record(task, plan, out, accelerator)
+        with record.advising_if_diverged():
+            done = record.read_back()
+            with PhaseProgress(plan.phase, epochs, steps, done=done, enabled=shown) as bar:
+                for epoch in range(done + 1, epochs + 1):
+                    seed_with(_seed_of(epoch, plan, accelerator.process_index))
+                    figures = _epoch(task, batches, epoch, plan, tests, accelerator, bar)
+                    record.keep(epoch, figures)
+                    bar.epoch(epoch, figures)
+    return History(plan.phase, tuple(record.lines))
 
-    task.start(accelerator, epochs * steps, seed)
-    try:
-        newest = checkpoint.latest(folder) if folder else None
-        if accelerator.num_processes > 1:  # a shared disk may show it to one before another
+
+@dataclass(frozen=True)
+class _Tests:
+    """Held-out batches, and in epochs how often they are asked."""
+
+    batches: Labelled
+    every: int
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        return epoch == epochs or (self.every > 0 and epoch % self.every == 0)
+
+
+class _Record:
+    """What a phase leaves, on the disk if that is asked for: per epoch a line and a checkpoint."""
+
+    def __init__(
+        self, task: Task, plan: checkpoint.Plan, out: RunDir | None, accelerator: Accelerator
+    ) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self._task = task
+        self._plan = plan
+        self._accelerator = accelerator
+        self._folder = out.checkpoint(plan.phase) if out else None
+        self._log = out if accelerator.is_main_process else None
+
+    def read_back(self) -> int:
+        """Take up the training where it stopped; the number of epochs that are done."""
+        newest = checkpoint.latest(self._folder) if self._folder else None
+        if self._accelerator.num_processes > 1:  # a shared disk may show it to one before another
             newest = processes.agreed(newest)
         if newest:
-            history = checkpoint.load(newest, plan, task.parts())
-            accelerator.wait_for_everyone()  # before the first process writes the next one
-        if out and main:
-            out.keep_log(phase, history)  # a line may have been written without its checkpoint
-        done = len(history)
-        with PhaseProgress(phase, epochs, steps, done=done, enabled=shown) as bar:
-            for epoch in range(done + 1, epochs + 1):
-                started = time.perf_counter()
-                with compiling(task.options.compile):
-                    figures = _train(task, batches, epoch, plan, accelerator, bar)
-                figures |= task.end_epoch()
-                _check_weights(task, epoch)
-                if evaluate_on is not None and _due(epoch, epochs, evaluate_every):
-                    bar.testing(epoch, figures)
-                    test = task.evaluate(evaluate_on)
-                    figures |= {f"test_{name}": value for name, value in test.items()}
-                figures = {"seconds": time.perf_counter() - started, **figures}
-                history.append({"phase": phase, "epoch": epoch, "epochs": epochs, **figures})
-                if folder:
-                    checkpoint.save(accelerator, folder, plan, history, task.parts())
-                if out and main:
-                    out.log(history[-1])
-                bar.epoch(epoch, figures)
-    except DivergedError as error:
-        raise DivergedError(f"{error}{_advice(task, folder)}") from None
-    finally:
-        task.stop()
-    return History(phase, tuple(history))
+            self.lines = checkpoint.load(newest, self._plan, self._task.parts())
+            self._accelerator.wait_for_everyone()  # before the first process writes the next one
+        if self._log:  # a line may have been written without its checkpoint
+            self._log.keep_log(self._plan.phase, self.lines)
+        return len(self.lines)
+
+    def keep(self, epoch: int, figures: dict[str, float]) -> None:
+        """Write down an epoch and what it led to."""
+        plan = self._plan
+        self.lines.append({"phase": plan.phase, "epoch": epoch, "epochs": plan.epochs, **figures})
+        if self._folder:
+            parts = self._task.parts()
+            checkpoint.save(self._accelerator, self._folder, plan, self.lines, parts)
+        if self._log:
+            self._log.log(self.lines[-1])
+
+    @contextmanager
+    def advising_if_diverged(self) -> Iterator[None]:
+        try:
+            yield
+        except DivergedError as error:
+            raise DivergedError(f"{error}{_advice(self._task, self._folder)}") from None
+
+
+def _seed_of(epoch: int, plan: checkpoint.Plan, process: int) -> int:
+    """Every epoch starts from a seed of its own, so that no generator's state need be saved."""
+    return ((plan.seed * 1_000_003 + epoch) * 4099 + process) % 2**63
+
+
+def _epoch(
+    task: Task,
+    batches: Epochs[T],
+    epoch: int,
+    plan: checkpoint.Plan,
+    tests: _Tests | None,
+    accelerator: Accelerator,
+    bar: PhaseProgress,
+) -> dict[str, float]:
+    """Train for an epoch, and test if that is due; the figures of both, and the time."""
+    started = time.perf_counter()
+    with in_training(task.module):
+        with compiling(task.options.compile):
+            figures = _train(task, batches, epoch, plan, accelerator, bar)
+        figures |= task.end_epoch()
+    _check_weights(task, epoch)
+    if tests is not None and tests.due(epoch, plan.epochs):
+        bar.testing(epoch, figures)
+        found = task.evaluate(tests.batches)
+        figures |= {f"test_{name}": value for name, value in found.items()}
+    return {"seconds": time.perf_counter() - started, **figures}
 
 
 def _train(
     task: Task,
-    batches: Batches[T],
+    batches: Epochs[T],
     epoch: int,
     plan: checkpoint.Plan,
     accelerator: Accelerator,
     bar: PhaseProgress,
 ) -> dict[str, float]:
     """One pass over the batches; the means of the step's figures over all pictures."""
-    # Every epoch starts from a seed of its own, so that no generator's state needs to be saved.
-    salt = (plan.seed * 1_000_003 + epoch) * 4099 + accelerator.process_index
-    torch.manual_seed(salt % 2**63)
     batches.set_epoch(epoch - 1)
-    task.module.train()
     meter = _Meter()
     read = time.perf_counter()
     for index, batch in enumerate(batches):
@@ -186,10 +249,6 @@ class _Meter:
             totals = over.reduce(totals, reduction="sum")
         *sums, pictures = totals.tolist()
         return {name: total / pictures for name, total in zip(self.sums, sums, strict=True)}
-
-
-def _due(epoch: int, epochs: int, every: int) -> bool:
-    return epoch == epochs or (every > 0 and epoch % every == 0)
 
 
 def _check_figures(figures: dict[str, float], epoch: int) -> None:

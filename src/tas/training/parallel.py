@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .. import processes
-from .hardware import alone
+from .accelerate_state import alone
 
 __all__ = ["dealt_out", "side_by_side"]
 

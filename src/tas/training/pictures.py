@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..forward import answer, evaluating
 from ..nets import ResNet
 from ..shape import Shape
-from .hardware import accelerator, place
+from .hardware import where
+from .memory_format import place
 
 __all__ = [
     "check_fits",
@@ -41,7 +42,7 @@ class BatchOptions(Protocol):
 
 def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
     """A data set, loaded if it is a name or a folder."""
-    accelerator(device)  # connects the processes, which are to load the same
+    where(device)  # connects the processes, which are to load the same
     if isinstance(data, Data):
         return data
     return data_room.load(data, workers=workers, progress=progress)
@@ -90,21 +91,21 @@ def training_batches(
     batch_size: int | None = None,
 ) -> data_room.Batches:
     """Shuffled and varied batches to train on; of the size that the options say, or another."""
-    where = accelerator(device, options.precision)
+    here = where(device, options.precision)
     # A set smaller than a batch is one batch, as far as the processes can share it.
-    most = max(len(part) // where.num_processes, 1) * where.num_processes
+    most = max(len(part) // here.num_processes, 1) * here.num_processes
     return data_room.batches(
         data,
         part,
         min(batch_size or options.batch_size, most),
         augment=augment,
-        device=where.device,
+        device=here.device,
         seed=seed,
         shuffle=True,
         drop_last=True,
         workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
+        rank=here.process_index,
+        world=here.num_processes,
     )
 
 
@@ -116,17 +117,17 @@ def unvaried_batches(
     workers: int | None,
 ) -> data_room.Batches:
     """Batches to measure on."""
-    where = accelerator(device, options.precision)
+    here = where(device, options.precision)
     return data_room.batches(
         data,
         part,
         options.batch_size,
         augment=None,
-        device=where.device,
+        device=here.device,
         shuffle=False,
         workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
+        rank=here.process_index,
+        world=here.num_processes,
     )
 
 
@@ -147,16 +148,16 @@ def measuring_batches(
 ) -> data_room.Batches:
     """Batches by which norms measure: shuffled, for one of a single class has the statistics of
     none, and not varied."""
-    where = accelerator(device)
+    here = where(device)
     return data_room.batches(
         data,
         part,
         options.batch_size,
         augment=None,
-        device=where.device,
+        device=here.device,
         shuffle=True,
         drop_last=len(part) >= options.batch_size,  # every process is to have some
         workers=workers,
-        rank=where.process_index,
-        world=where.num_processes,
+        rank=here.process_index,
+        world=here.num_processes,
     )

@@ -1,51 +1,41 @@
-"""What is learnt: a task knows its nets, losses and optimizers; the loop knows none of them.
+"""What the loop asks of a task, and what all tasks share.
 
-``Classification`` trains a net on labels, ``Distillation`` on labels and a teacher's answers,
-``Search`` a supernet's weights and logits, on two batches a step or on one. Nothing here waits for
-the device within a step.
+A task knows its nets, losses and optimizers; the loop knows none of them. ``Classification`` trains
+a net on labels, ``Distillation`` on labels and a teacher's answers, the paper's ``Search`` a
+supernet's weights and logits. Nothing in a step waits for the device.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..errors import InputError
 from .checkpoint import Stateful
-from .evaluation import measure
-from .hardware import average, compiled, place, place_module, prepare, release
-from .losses import distill_loss
+from .evaluation import Labelled, measure
+from .memory_format import place
+from .modes import moving_buffers
 from .norms import separate, synchronise
-from .options import StepOptions, TrainOptions
+from .options import StepOptions
+from .preparing import average, compiled, release
 from .rate import learning_rate
 from .recording import Recorder
 
-__all__ = [
-    "Batches",
-    "Classification",
-    "Distillation",
-    "Learner",
-    "Rate",
-    "Task",
-    "learning",
-    "sgd",
-]
+__all__ = ["Batch", "Epochs", "Learner", "Rate", "Task", "sgd"]
 
 LEAST = 0.25  # of the learning rate, to which a limited travel may lower it
 
-Batch = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
+Batch: TypeAlias = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
 T = TypeVar("T", covariant=True)
 
 
-class Batches(Protocol[T]):
-    """One pass over the data after another; ``set_epoch`` tells which comes next."""
+class Epochs(Protocol[T]):
+    """What a training reads: one pass over the data after another, in items of what a step takes.
+
+    ``set_epoch`` tells which pass comes next. ``tas.data.Batches`` are such.
+    """
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[T]: ...
@@ -83,10 +73,11 @@ class Task(Protocol):
         ...
 
     def end_epoch(self) -> dict[str, float]:
-        """Make the processes agree; further figures for the log."""
+        """Make the processes agree, while the net is in training mode; further figures for the
+        log."""
         ...
 
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+    def evaluate(self, batches: Labelled) -> dict[str, float]:
         """Figures on held-out pictures."""
         ...
 
@@ -126,11 +117,11 @@ class Learner:
         """What a step calls in the place of a module that was prepared."""
         return compiled(module) if self.options.compile else module
 
-    def average_buffers(self) -> None:
-        """Each process has its own running statistics of the norms."""
-        average(self.accelerator, [b for b in self.module.buffers() if b.is_floating_point()])
+    def average_buffers(self, of: nn.Module | None = None) -> None:
+        """Each process has its own running statistics of the norms, in the net or a copy of it."""
+        average(self.accelerator, moving_buffers(self.module, of))
 
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+    def evaluate(self, batches: Labelled) -> dict[str, float]:
         return measure(self.module, batches, self.accelerator)
 
     def stop(self) -> None:
@@ -144,125 +135,6 @@ class Learner:
         images, labels = batch
         device = self.accelerator.device
         return place(images, device), labels.to(device, non_blocking=True)
-
-
-class Classification(Learner):
-    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped."""
-
-    name = "train"
-    options: TrainOptions
-
-    def __init__(self, model: nn.Module, options: TrainOptions) -> None:
-        self.module = model
-        self.options = options
-
-    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
-        self.start_together(accelerator, self.options.sync_norms)
-        self.rate = Rate(self.options, steps, self.options.travel)
-        self.mean: AveragedModel | None = None
-        if self.options.ema:
-            decay = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
-            self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
-            place_module(self.mean.module, accelerator.device)  # its count of steps stays here
-        self.model = self.ready(prepare(accelerator, self.module))
-        self.optimizer = sgd(self.module.parameters(), self.options)
-        self.take = self.recorder()
-
-    def parts(self) -> Mapping[str, Stateful]:
-        parts: dict[str, Stateful] = {"module": self.module, "optimizer": self.optimizer}
-        return parts if self.mean is None else {**parts, "mean": self.mean}
-
-    def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
-        images, labels = self._placed(batch)
-        self.rate.set(self.optimizer, step)
-        figures = self.take(self._pass, images, labels)
-        self.optimizer.step()
-        if self.mean is not None:
-            self.mean.update_parameters(self.module)
-        return len(labels), figures
-
-    def _pass(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The gradients of a batch, and its figures."""
-        self.optimizer.zero_grad()
-        halves = (half.chunk(self.options.accumulate) for half in (images, labels))
-        pieces = list(zip(*halves, strict=True))
-        figures = [
-            self._learn(*piece, of=len(labels), last=number == len(pieces))
-            for number, piece in enumerate(pieces, start=1)
-        ]
-        if self.options.clip_norm:
-            clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
-        loss, correct = (torch.stack(parts).sum() for parts in zip(*figures, strict=True))
-        return {"loss": loss, "accuracy": correct * (100 / len(labels))}
-
-    def _learn(
-        self, images: Tensor, labels: Tensor, *, of: int, last: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Add the gradients of a piece of a batch of ``of``; its share of the loss, and how many
-        answers are correct. The processes exchange gradients at the last piece."""
-        with nullcontext() if last else self.accelerator.no_sync(self.model):
-            logits = self.model(images)  # [N, classes], float32
-            loss = self.loss(images, logits, labels) * (len(labels) / of)
-            self.accelerator.backward(loss)
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
-
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        net = self.module if self.mean is None else self.mean.module
-        return measure(net, batches, self.accelerator)
-
-    def stop(self) -> None:
-        super().stop()
-        if self.mean is not None:
-            self.module.load_state_dict(self.mean.module.state_dict())
-
-    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
-
-    def end_epoch(self) -> dict[str, float]:
-        self.average_buffers()
-        if self.mean is not None:
-            statistics = (b for b in self.mean.module.buffers() if b.is_floating_point())
-            average(self.accelerator, statistics)
-        return {"lr": self.rate.last}
-
-
-class Distillation(Classification):
-    """Cross-entropy on labels and the divergence from a teacher's answers."""
-
-    name = "distil"
-
-    def __init__(self, model: nn.Module, teacher: nn.Module, options: TrainOptions) -> None:
-        super().__init__(model, options)
-        self.teacher = teacher
-
-    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
-        super().start(accelerator, steps, seed)
-        # Placed like the student but not prepared: it is neither wrapped nor saved.
-        self.answering = self.ready(place_module(self.teacher, accelerator.device).eval())
-
-    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        with torch.inference_mode(), self.accelerator.autocast():
-            answers = self.answering(images)  # [N, classes]
-        if answers.shape != logits.shape:
-            raise InputError(
-                f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
-                "give a teacher that was trained on the same classes"
-            )
-        return distill_loss(
-            logits,
-            answers.to(torch.float32, copy=True),  # autograd refuses tensors of inference mode
-            labels,
-            alpha=self.options.kd_alpha,
-            temperature=self.options.kd_temperature,
-            label_smoothing=self.options.label_smoothing,
-        )
-
-
-def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
-    """A net's training: on labels, and with a teacher's answers where there are any that count."""
-    if teacher is None or not options.distils:
-        return Classification(net, options)
-    return Distillation(net, teacher, options)
 
 
 class Rate:
@@ -282,6 +154,7 @@ class Rate:
 
 
 def sgd(parameters: Iterable[nn.Parameter], options: StepOptions) -> torch.optim.SGD:
+    """Of the parameters that are trained; those that are frozen get no gradient, and stay."""
     return torch.optim.SGD(
         parameters,
         lr=options.lr,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from helpers import images
 from tas.methods.paper import algorithm as paper
-from tas.training.losses import distill_loss
+from tas.training import distill_loss
 
 
 @pytest.mark.parametrize(("c", "n"), [(4, 4), (4, 6), (5, 8), (6, 16), (1, 7), (9, 11)])

@@ -262,12 +262,12 @@ def _correct(output: Tensor, labels: Tensor) -> Tensor:
 
 @contextmanager
 def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """What runs inside builds no gradient for these parameters."""
-    parameters = list(parameters)
-    for parameter in parameters:
+    """What runs inside builds no gradient for these parameters; then each is as it was."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in trained:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in parameters:
+        for parameter in trained:
             parameter.requires_grad_(True)

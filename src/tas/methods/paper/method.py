@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 
+from ... import training
 from ...costs import Budget
 from ...errors import InputError
 from ...inherit import Source
@@ -48,8 +49,8 @@ class Paper:
     def find(self, problem: Problem) -> Found:
         """The most likely shape at the end of the supernet's training."""
         options = self.options
-        torch.manual_seed(problem.seed)
-        supernet = supernet_of(problem.space, problem.source, problem.budget, options.mixing)
+        with training.seeded(problem.seed):
+            supernet = supernet_of(problem.space, problem.source, problem.budget, options.mixing)
         task = Search(supernet, options, float(problem.budget.limit))
         if options.bilevel:
             other = (problem.seed + 1) % SEEDS

@@ -8,9 +8,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ...errors import InputError
 from ...training.checkpoint import Stateful
-from ...training.hardware import average, prepare
-from ...training.tasks import Batches, Learner, Rate, sgd
+from ...training.preparing import average, prepare
+from ...training.tasks import Epochs, Learner, Rate, sgd
 from . import algorithm as paper
 from .options import PaperOptions
 from .supernet import Supernet
@@ -36,9 +37,17 @@ class Search(Learner):
         self.module = supernet
         self.options = options
         self.budget = budget
+        # The supernet is new; the net in it may come from one that was only used last.
+        if not supernet.net.training:
+            supernet.net.train()
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         options, supernet = self.options, self.module
+        if not any(parameter.requires_grad for parameter in supernet.weight_parameters()):
+            raise InputError(
+                "the net has no parameter to train while it is searched: all are frozen; "
+                "unfreeze some, as net.head.requires_grad_()"
+            )
         self.start_together(accelerator, options.sync_norms)
         self.steps = steps
         self.seed = seed
@@ -118,7 +127,7 @@ class Search(Learner):
 class Paired(Generic[T]):
     """Two passes side by side, as long as the shorter: what ``Search`` takes a step on."""
 
-    def __init__(self, first: Batches[T], second: Batches[T]) -> None:
+    def __init__(self, first: Epochs[T], second: Epochs[T]) -> None:
         self.first = first
         self.second = second
 

@@ -21,7 +21,7 @@ from ... import processes, training
 from ...runs import PhaseProgress
 from ...shape import Shape
 from ...space import Space
-from ...training.losses import distill_loss
+from ...training import distill_loss
 from ..method import PICTURES, Problem
 from .evolution import generations
 from .options import TrialOptions
@@ -46,7 +46,7 @@ class Examiner:
         self.space = space
         self.source = problem.source
         self.out = problem.out
-        self.device = training.accelerator(problem.device, options.precision).device
+        self.device = training.where(problem.device, options.precision).device
         self.bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         with training.alone():  # every process sees the same pictures
             pictures = problem.batches(problem.learn, problem.seed, PICTURES)
@@ -124,7 +124,9 @@ class Examiner:
         lost = float(torch.stack(parts).mean())
         return lost if math.isfinite(lost) else math.inf
 
+    @training.repeatable()
     @torch.no_grad()
+    @training.repeatable()
     def asked(self, shape: Shape) -> list[Tensor]:
         """The answers [N, classes] of a shape's net to every batch."""
         net = training.place_module(self.source.derive(shape), self.device).eval()

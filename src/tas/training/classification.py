@@ -1,0 +1,115 @@
+"""A plain net that learns from labels."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
+
+from .checkpoint import Stateful
+from .evaluation import Labelled, measure
+from .memory_format import place_module
+from .options import TrainOptions
+from .preparing import prepare
+from .tasks import Batch, Learner, Rate, sgd
+
+__all__ = ["Classification"]
+
+Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
+
+
+class Classification(Learner):
+    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped."""
+
+    name = "train"
+    options: TrainOptions
+
+    def __init__(self, model: nn.Module, options: TrainOptions) -> None:
+        self.module = model
+        self.options = options
+
+    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
+        self.start_together(accelerator, self.options.sync_norms)
+        self.rate = Rate(self.options, steps, self.options.travel)
+        self.mean: AveragedModel | None = None
+        if self.options.ema:
+            decay = _mean_over_steps(self.options.ema)
+            self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
+            place_module(self.mean.module, accelerator.device)  # its count of steps stays here
+        self.model = self.ready(prepare(accelerator, self.module))
+        self.optimizer = sgd(self.module.parameters(), self.options)
+        self.take = self.recorder()
+
+    def parts(self) -> Mapping[str, Stateful]:
+        parts: dict[str, Stateful] = {"module": self.module, "optimizer": self.optimizer}
+        return parts if self.mean is None else {**parts, "mean": self.mean}
+
+    def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
+        images, labels = self._placed(batch)
+        self.rate.set(self.optimizer, step)
+        figures = self.take(self._pass, images, labels)
+        self.optimizer.step()
+        if self.mean is not None:
+            self.mean.update_parameters(self.module)
+        return len(labels), figures
+
+    def _pass(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The gradients of a batch, and its figures."""
+        self.optimizer.zero_grad()
+        halves = (half.chunk(self.options.accumulate) for half in (images, labels))
+        pieces = list(zip(*halves, strict=True))
+        figures = [
+            self._learn(*piece, of=len(labels), last=number == len(pieces))
+            for number, piece in enumerate(pieces, start=1)
+        ]
+        if self.options.clip_norm:
+            clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
+        loss, correct = (torch.stack(parts).sum() for parts in zip(*figures, strict=True))
+        return {"loss": loss, "accuracy": correct * (100 / len(labels))}
+
+    def _learn(
+        self, images: Tensor, labels: Tensor, *, of: int, last: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a piece of a batch of ``of``; its share of the loss, and how many
+        answers are correct. The processes exchange gradients at the last piece."""
+        with nullcontext() if last else self.accelerator.no_sync(self.model):
+            logits = self.model(images)  # [N, classes], float32
+            loss = self.loss(images, logits, labels) * (len(labels) / of)
+            self.accelerator.backward(loss)
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+
+    def end_epoch(self) -> dict[str, float]:
+        self.average_buffers()
+        if self.mean is not None:
+            self.average_buffers(self.mean.module)
+        return {"lr": self.rate.last}
+
+    def evaluate(self, batches: Labelled) -> dict[str, float]:
+        net = self.module if self.mean is None else self.mean.module
+        return measure(net, batches, self.accelerator)
+
+    def stop(self) -> None:
+        super().stop()
+        if self.mean is not None:
+            self.module.load_state_dict(self.mean.module.state_dict())
+
+
+def _mean_over_steps(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """How ``AveragedModel`` takes a step into the mean; what is no fraction, a count, is copied."""
+
+    @torch.no_grad()
+    def take_in(mean: Tensors, new: Tensors, steps: Tensor | int) -> None:
+        if mean[0].is_floating_point() or mean[0].is_complex():
+            torch._foreach_lerp_(mean, new, 1 - decay)
+        else:
+            torch._foreach_copy_(mean, new)
+
+    return take_in

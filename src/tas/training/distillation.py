@@ -1,0 +1,91 @@
+"""A net that learns from labels and from a teacher's answers (section 3.2 of the paper)."""
+
+from contextlib import ExitStack
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .classification import Classification
+from .memory_format import place_module
+from .modes import modes_kept
+from .options import TrainOptions
+
+__all__ = ["Distillation", "distill_loss", "learning"]
+
+
+def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
+    """A net's training: on labels, and with a teacher's answers where there are any that count."""
+    if teacher is None or not options.distils:
+        return Classification(net, options)
+    return Distillation(net, teacher, options)
+
+
+class Distillation(Classification):
+    """Cross-entropy on labels and the divergence from a teacher's answers.
+
+    The teacher answers in evaluation mode; afterwards each of its modules has its own again.
+    """
+
+    name = "distil"
+
+    def __init__(self, model: nn.Module, teacher: nn.Module, options: TrainOptions) -> None:
+        super().__init__(model, options)
+        self.teacher = teacher
+        self.lent = ExitStack()  # the teacher, while it answers
+
+    def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
+        super().start(accelerator, steps, seed)
+        # Placed like the student but not prepared: it is neither wrapped nor saved.
+        place_module(self.teacher, accelerator.device)
+        self.lent.enter_context(modes_kept(self.teacher))
+        self.answering = self.ready(self.teacher.eval())
+
+    def stop(self) -> None:
+        self.lent.close()
+        super().stop()
+
+    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        with torch.inference_mode(), self.accelerator.autocast():
+            answers = self.answering(images)  # [N, classes]
+        if answers.shape != logits.shape:
+            raise InputError(
+                f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
+                "give a teacher that was trained on the same classes"
+            )
+        return distill_loss(
+            logits,
+            answers.to(torch.float32, copy=True),  # autograd refuses tensors of inference mode
+            labels,
+            alpha=self.options.kd_alpha,
+            temperature=self.options.kd_temperature,
+            label_smoothing=self.options.label_smoothing,
+        )
+
+
+def distill_loss(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    alpha: float = 0.9,
+    temperature: float = 4.0,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """(1 - alpha) cross-entropy + alpha T^2 KL(teacher_T || student_T).
+
+    Section 3.2 of *Network Pruning via Transformable Architecture Search*, Dong & Yang, NeurIPS
+    2019, arXiv 1905.09717.
+
+    Args:
+        student, teacher: [N, classes], before the softmax.
+    """
+    hard = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
+    soft = F.kl_div(
+        F.log_softmax(student / temperature, -1),
+        F.log_softmax(teacher / temperature, -1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return (1 - alpha) * hard + alpha * temperature**2 * soft
