@@ -115,7 +115,7 @@ class _Training(_Compute):
     augment: bool = option(True, "vary training pictures: pad or resize, crop, mirror, colours")
     padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
     flip: bool | None = option(None, "mirror pictures (default: where it keeps the class)")
-    jitter: float = option(0.4, "how far colours of pictures on disk are changed, as a ratio")
+    jitter: float = option(0.4, "how far colours of large pictures are changed, as a ratio")
     seed: int = option(0, "random seed; -1 draws one and prints it")
     out: str | None = option(
         None, "run directory; the same command continues there (default: runs/VERB-NET-DATA-TIME)"
@@ -248,7 +248,11 @@ class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
 class TrainRunOptions(_Distilling, _Training, _Data):
     """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
 
-    net: str | None = option(None, "a net's name, e.g. resnet110 or torchvision:mobilenet_v2")
+    net: str | None = option(
+        None,
+        "a net's name, e.g. resnet110 or torchvision:mobilenet_v2; of a --shape whose net is a "
+        "function of yours, that function, for no file can have one called",
+    )
     shape: str | None = option(
         None, "or a shape: a published one (C010-ResNet32), a shape file, or a .config file"
     )
@@ -267,7 +271,11 @@ class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
 
     run: str | None = positional("a run directory, whose model and data are taken", optional=True)
-    net: str | None = option(None, "a net's name")
+    net: str | None = option(
+        None,
+        "a net's name; of a run or a shape whose net is a function of yours, that function, for no "
+        "file can have one called",
+    )
     shape: str | None = option(None, "or a shape: a published one or a file")
     weights: str | None = option(None, "the weights (.safetensors or a state dict)")
     data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
@@ -282,6 +290,9 @@ class MacsOptions:
     what: str = positional(
         "a net's name (also timm:NAME, torchvision:NAME, package.module:function), a published "
         "shape's name, a shape file or .config file"
+    )
+    net: str | None = option(
+        None, "package.module:function of yours, where a file names it: it is imported and called"
     )
     classes: int | None = option(None, "number of classes (default: what the shape says)")
     input: list[int] | None = option(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .data import Augment
+from .data import Augment, Vary
 from .errors import InputError, one_of
 from .methods import PaperOptions, ProbeOptions, TrialOptions
 from .training import TrainOptions
@@ -26,6 +26,7 @@ class Recipe:
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
         fraction: of the training pictures, for the search's weights; the rest is to choose by.
+        vary: how training pictures are varied, ``"shift"`` or ``"zoom"``; None: as their size says.
         trained_search: how the space is searched where there are trained weights; None: as without.
         inherited: options that the student's training has instead where its net inherits trained
             weights.
@@ -36,6 +37,7 @@ class Recipe:
     student: TrainOptions
     augment: Augment = field(default_factory=Augment)
     fraction: float = 0.5
+    vary: Vary | None = None
     trained_search: TrialOptions | None = None
     inherited: Mapping[str, float] = field(default_factory=dict)
 
@@ -80,6 +82,7 @@ def imagenet() -> Recipe:
         ProbeOptions(epochs=4, batch_size=256, lr=0.1, weight_decay=1e-4),
         _imagenet(),
         fraction=0.9,
+        vary="zoom",
         trained_search=TrialOptions(lr=0.03, weight_decay=1e-4, clip_norm=CLIPPED),
     )
 
@@ -92,7 +95,7 @@ def paper() -> Recipe:
 def paper_imagenet() -> Recipe:
     """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120."""
     search = PaperOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
-    return Recipe(_imagenet(), search, _imagenet())
+    return Recipe(_imagenet(), search, _imagenet(), vary="zoom")
 
 
 def _cifar() -> TrainOptions:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import tas
 from tas import recipes
-from tas.inherit.source import ranked
+from tas.inherit import Source
 from tas.spaces import trace
 from tas.training import (
     Classification,
@@ -57,7 +57,7 @@ def by_trials() -> None:
 
 def rank() -> None:
     space = trace(Mixed(), torch.zeros(1, 3, 8, 8))
-    ranked(space, TinyBatches(), "cpu")
+    Source.of(space).ordered((3, 8, 8), lambda: TinyBatches())
 
 
 NET = tiny_net()

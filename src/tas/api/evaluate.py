@@ -14,7 +14,7 @@ from ..options import EvalOptions, with_changes
 from ..runs import RunDir
 from ..training import TrainOptions
 from ..training.pictures import check_net, given_data, unvaried_batches
-from .session import below_unpruned, load_data, row
+from .session import below_unpruned, load_data, read_own, row
 
 __all__ = ["Tested", "eval_run", "evaluate"]
 
@@ -45,11 +45,13 @@ class Tested:
         figures: ``accuracy`` (percent), ``loss``, ``macs``, ``params``, ``pictures``.
         rows: of the table, the unpruned net first where the net is a smaller one.
         data: name of the data set.
+        note: what was not counted, in words; empty where all costs are known.
     """
 
     figures: dict[str, Any]
     rows: list[dict[str, Any]]
     data: str
+    note: str = ""
 
 
 def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
@@ -66,12 +68,15 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     if options.run:
         options = _of_run(options)
     name = options.shape or options.net
-    if name is None or options.weights is None or (options.shape and options.net):
+    both = options.net is not None and options.shape is not None
+    if name is None or options.weights is None or (both and not nets.is_named(options.net or "")):
         raise InputError(
             "say what to test: a run directory, or one of --net and --shape with --weights"
         )
-    shape = nets.read_shape(name)
-    data = load_data(replace(options, data="digits") if options.data is None else options)
+    shape = read_own(name, options.net if options.shape else None)
+    data = load_data(
+        replace(options, data="digits") if options.data is None else options, to_train=False
+    )
     net = nets.load(shape, options.weights, data.classes, data.input)
     tested = evaluate(
         net,
@@ -86,13 +91,13 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
     own = row(str(name), **cost, accuracy=tested["accuracy"])
     figures = {**tested, **cost, "pictures": len(data.test)}
-    return Tested(figures, below_unpruned(own, full), data.name)
+    return Tested(figures, below_unpruned(own, full), data.name, counted.note)
 
 
 def _of_run(options: EvalOptions) -> EvalOptions:
     """The options with what the run directory says in the place of what was not given."""
     assert options.run is not None
-    if options.net or options.shape or options.weights:
+    if options.shape or options.weights:
         raise InputError("give a run directory, or --net or --shape with --weights, not both")
     path = Path(options.run)
     config = RunDir.recorded(path)

@@ -15,6 +15,7 @@ from ..recipes import Recipe
 from ..runs import say
 from ..shape import Shape
 from ..space import Space
+from ..spaces import TracedSpace
 from .search import find
 from .session import Run, load_data
 from .settings import chosen_recipe
@@ -70,7 +71,7 @@ class Plan:
             name=options.net,
             inheriting=inheriting,
         )
-        return cls(
+        plan = cls(
             options=options,
             data=data,
             recipe=recipe,
@@ -80,6 +81,9 @@ class Plan:
             budget=Budget.of(space, options.budget, options.unit),
             split=read_split(options.split, data) if options.split else None,
         )
+        if plan.uncounted:
+            say(f"note: {plan.uncounted}")
+        return plan
 
     def search(self, run: Run) -> Found:
         """Search, write the shape into the run directory and say what was found."""
@@ -105,12 +109,19 @@ class Plan:
     def notes(self) -> list[str]:
         """What a reader of the result must know of the data and of the search."""
         notes = [*self.data.notes]
+        if self.uncounted:
+            notes.append(self.uncounted)
         if processes.count() > 1 and self.recipe.search.method().short_trainings:
             notes.append(
                 "Processes try and train different shapes at the same time; the time of the search "
                 "is the sum of theirs."
             )
         return notes
+
+    @property
+    def uncounted(self) -> str:
+        """What costs nothing here because nobody knows what it costs, in words."""
+        return self.space.note if isinstance(self.space, TracedSpace) else ""
 
     def facts(self) -> dict[str, Any]:
         """What a result says of the search that led to it."""

@@ -59,7 +59,7 @@ def run(
         options = replace(options, net=f"{kind.__module__}.{kind.__qualname__}")
     _check(options, model)
     job = _Job.of(options, model)
-    opened = Run.open("run", options, options.net)
+    opened = Run.open("run", options, options.net, job.plan.data)
     if opened.finished:
         return opened
     with guard(opened):
@@ -141,7 +141,7 @@ class _Job:
         small = student(found.shape, "student")
         searched = row(f"searched, {how}", small)
         searched["seconds"] += found.history.seconds
-        run.directory.save_model(small.net)
+        run.save(small.net, found.shape, self.plan.data)
         run.finish({**self.plan.facts(), "rows": [*rows, searched], "notes": [*notes, NOTE]})
 
     def teacher(self, run: Run, common: dict[str, Any]) -> tuple[nn.Module, list[dict[str, Any]]]:

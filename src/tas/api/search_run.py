@@ -39,7 +39,7 @@ def search_run(
             "out, or choose --preset quick, cifar or imagenet"
         )
     plan = Plan.of(options, inheriting=options.weights is not None)
-    run = Run.open("search", options, options.net)
+    run = Run.open("search", options, options.net, plan.data)
     if run.finished:
         return run
     with guard(run):
@@ -50,7 +50,7 @@ def search_run(
         if found.source.trained:
             small = found.derive(inherit=True)
             _measure_norms(small, plan, options)
-            run.directory.save_model(small)
+            run.save(small, found.shape, plan.data)
             notes.append(NOTE)
             command += ["--weights", str(run.directory.model)]
         rows = [

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from .. import data as data_room
-from .. import processes, training
-from ..data import Data
+from .. import nets, processes, training
+from ..data import Data, Transform
 from ..errors import InputError
+from ..recipes import recipe
 from ..report import html
-from ..runs import RunDir, say
+from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
 from ..version import __version__
 from .settings import chosen_augment, chosen_seed
 from .train import Trained
 
-__all__ = ["Guard", "Run", "below_unpruned", "load_data", "row", "unguarded"]
+__all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
 
 # Where a run computes and who shows it change no result, and may change when it is continued.
 NOT_OF_THE_RUN = ("out", "device", "compile", "cuda_graphs", "workers", "download", "data_dir")
@@ -45,8 +47,11 @@ class Run:
     finished: bool
 
     @classmethod
-    def open(cls, verb: str, options: Any, net: str) -> "Run":
+    def open(cls, verb: str, options: Any, net: str, data: Data) -> "Run":
         """Create the run directory, or continue in it; says which.
+
+        What the run's models need beside their weights is written at once: the transform and the
+        classes of its pictures.
 
         A seed of -1 is drawn, or is the one with which the run was begun.
         """
@@ -65,6 +70,7 @@ class Run:
         directory = RunDir.open(path, config)
         finished = processes.agreed(directory.finished)
         if not finished:
+            directory.save_config(ModelConfig(data.transform.to_dict(), data.class_names))
             say(f"{'continuing in' if recorded else 'writing to'} {path}")
         return cls(verb, directory, config["seed"], finished)
 
@@ -77,6 +83,14 @@ class Run:
             "workers": options.workers,
             "out": self.directory,
         }
+
+    def save(self, net: nn.Module, shape: Shape, data: Data) -> None:
+        """Write the net that the run is for: ``model.safetensors``, ``shape.json``,
+        ``config.json``."""
+        self.directory.save_shape(shape)
+        config = ModelConfig(data.transform.to_dict(), data.class_names, shape)
+        self.directory.save_config(config)
+        self.directory.save_model(net)
 
     def finish(self, content: Mapping[str, Any]) -> None:
         """Write ``result.json`` with what a reader must know to trust the figures."""
@@ -122,12 +136,24 @@ def unguarded(run: Run) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def load_data(options: Any) -> Data:
-    """The data set of the options; what its reader must know is printed."""
+def load_data(options: Any, *, to_train: bool = True) -> Data:
+    """The data set of the options; what its reader must know is said.
+
+    Where the run goes on, or starts from a model that was saved with its transform and classes,
+    pictures are prepared and classes numbered as they were then.
+
+    Args:
+        to_train: every class is to have training pictures.
+
+    Raises:
+        InputError: an option cannot be used, or two models differ in their transform or classes.
+        DataError: the data are missing or damaged, or have other classes than the model.
+    """
     if not options.data:
         raise InputError("--data is empty: give the name of a data set or a folder of pictures")
     if hasattr(options, "device"):
         training.where(options.device)  # connects the processes, which are to load the same
+    known = _known(options)
     data = data_room.load(
         options.data,
         data_dir=options.data_dir,
@@ -135,10 +161,54 @@ def load_data(options: Any) -> Data:
         image_size=options.image_size,
         workers=options.workers,
         in_memory=options.in_memory,
+        vary=recipe(options.preset).vary if hasattr(options, "preset") else None,
+        transform=Transform.from_dict(known.transform) if known else None,
+        class_names=known.classes if known else None,
     )
+    if to_train and data.absent:
+        names = ", ".join(f"'{name}'" for name in data.absent[:3])
+        raise InputError(
+            f"'{options.data}' has no training pictures of {names}, which the model knows: "
+            "add some, or train a net of your classes alone"
+        )
     for note in data.notes:
         say(f"note: {note}")
     return data
+
+
+def read_own(name: str, net: str | None) -> Shape:
+    """The shape of a name or a file; its net may be a function of the user's if that is given.
+
+    Args:
+        net: ``--net`` beside a shape.
+
+    Raises:
+        InputError: the shape is one of another net.
+    """
+    shape = nets.read_shape(name, trust=net)
+    if net is not None and shape.net != net:
+        raise InputError(f"'{name}' is a shape of {shape.net}, not of --net {net}: give one")
+    return shape
+
+
+def _known(options: Any) -> ModelConfig | None:
+    """What the run that goes on, or the models that it starts from, say of their pictures."""
+    found: dict[str, ModelConfig] = {}
+    for name in ("out", "weights", "teacher"):
+        path = getattr(options, name, None)
+        if path and (config := ModelConfig.beside(path)):
+            found[name] = config
+    if not found:
+        return None
+    (first, known), *others = found.items()
+    for name, config in others:
+        if (config.transform, config.classes) != (known.transform, known.classes):
+            what = "classes" if config.transform == known.transform else "transforms of pictures"
+            both = f"--{first} {getattr(options, first)} and --{name} {getattr(options, name)}"
+            raise InputError(
+                f"{both} were saved with different {what}: give models that were trained alike"
+            )
+    return known
 
 
 def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any]:

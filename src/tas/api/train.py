@@ -29,6 +29,7 @@ class Trained:
         macs, params: what it costs, counted on the net itself.
         accuracy: percent of the test pictures, after the last epoch.
         history: a line per epoch.
+        note: what was not counted, in words; empty where all costs are known.
     """
 
     net: nn.Module
@@ -36,6 +37,7 @@ class Trained:
     params: int
     accuracy: float
     history: History
+    note: str = ""
 
 
 def train(
@@ -100,7 +102,8 @@ def train(
         progress=progress,
     )
     counted = count(net, data.input)
-    return Trained(net, counted.macs, counted.params, history.last["test_accuracy"], history)
+    accuracy = history.last["test_accuracy"]
+    return Trained(net, counted.macs, counted.params, accuracy, history, counted.note)
 
 
 def _inherited(

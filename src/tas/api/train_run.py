@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..options import TrainRunOptions, with_changes
 from ..shape import Shape
 from ..training.pictures import check_net
-from .session import Guard, Run, below_unpruned, load_data, row, unguarded
+from .session import Guard, Run, below_unpruned, load_data, read_own, row, unguarded
 from .settings import chosen_recipe
 from .train import train
 
@@ -36,20 +36,20 @@ def train_run(
     data = load_data(options)
     recipe = chosen_recipe(options, inheriting=bool(options.inherit or options.weights))
     name = options.shape or options.net or ""
-    shape = nets.read_shape(name)
+    shape = read_own(name, options.net if options.shape else None)
     if options.inherit and options.teacher_net not in (None, shape.net):
         raise InputError(
             f"--inherit: {options.teacher_net} is not the unpruned net of {name}, {shape.net}"
         )
     teacher = None
     if options.teacher:
-        of = options.teacher_net or shape.net
+        of = options.teacher_net or nets.full_shape(shape.net)
         teacher = nets.load(of, options.teacher, data.classes, data.input)
     start: Shape | nn.Module = shape
     if options.weights:
         start = nets.load(shape, options.weights, data.classes, data.input)
     _check_nets(start, shape, teacher, data, options)
-    run = Run.open("train", options, name)
+    run = Run.open("train", options, name, data)
     if run.finished:
         return run
     with guard(run):
@@ -62,18 +62,18 @@ def train_run(
             phase="student" if teacher else "train",
             **run.common(options),
         )
-        run.directory.save_model(trained.net)
         as_trained = shape.replace(classes=data.classes, input=data.input)
-        run.directory.save_shape(nets.measured(as_trained))
+        run.save(trained.net, nets.measured(as_trained), data)
         how = "distilled" if teacher and recipe.student.distils else "trained"
         full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
+        notes = [*data.notes, *([trained.note] if trained.note else [])]
         run.finish(
             {
                 "net": name,
                 "data": data.name,
                 "rows": below_unpruned(row(f"{name}, {how}", trained), full),
                 "full_shape": full.to_dict(),
-                "notes": [*data.notes, "Accuracy: percent of the test pictures, last epoch."],
+                "notes": [*notes, "Accuracy: percent of the test pictures, last epoch."],
             }
         )
     return run
@@ -81,7 +81,8 @@ def train_run(
 
 def _check(options: TrainRunOptions) -> None:
     """Options that contradict one another."""
-    if (options.net is None) == (options.shape is None):
+    both = options.net is not None and options.shape is not None
+    if not (options.net or options.shape) or (both and not nets.is_named(options.net or "")):
         raise InputError("say what to train: either --net resnet20 or --shape C010-ResNet20")
     if options.teacher_net and not options.teacher:
         raise InputError(

@@ -23,10 +23,11 @@ FEW = 4  # candidates, or modules, that are printed; of more, the first and the 
 def main(options: DoctorOptions) -> None:
     image = asked_input(options)
     started = time.perf_counter()
-    shape = nets.full_shape(options.net, options.classes, image)
-    net = nets.build(shape)
+    net = nets.read_shape(options.net).net
+    shape = nets.full_shape(net, options.classes, image)
+    model = nets.build(shape)
     space = trace(
-        net,
+        model,
         torch.zeros(1, *shape.input),
         ignore=options.ignore or (),
         only=options.only or (),
@@ -60,6 +61,7 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
         "depths": [{"name": d.name, "candidates": list(d.candidates)} for d in space.depths],
         "locked": [vars(entry) for entry in space.locked],
         "range": [round(lowest / highest, 4), 1.0],
+        "note": space.note,
         "seconds": round(seconds, 2),
     }
 
@@ -92,6 +94,8 @@ def _print(space: TracedSpace, seconds: float) -> None:
     for (reason, channels), layers in reasons.items():
         locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
     console.print(locked)
+    if space.note:
+        print(f"note: {space.note}")
     lowest, highest = Budget(0).range(space)
     print(
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "

@@ -17,3 +17,5 @@ def main(options: EvalOptions) -> None:
     print_rows(tested.rows)
     loss, pictures = tested.figures["loss"], tested.figures["pictures"]
     print(f"loss {loss:.4f} on {pictures:,} test pictures of {tested.data}")
+    if tested.note:
+        print(f"note: {tested.note}")

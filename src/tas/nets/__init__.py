@@ -36,7 +36,11 @@ ARCHITECTURES = {**resnet_cifar.ARCHITECTURES, **resnet_imagenet.ARCHITECTURES}
 
 
 def build(
-    net: str | Shape, classes: int | None = None, input: tuple[int, int, int] | None = None
+    net: str | Shape,
+    classes: int | None = None,
+    input: tuple[int, int, int] | None = None,
+    *,
+    trust: str | None = None,
 ) -> nn.Module:
     """Build a net with fresh weights.
 
@@ -47,12 +51,14 @@ def build(
         classes: number of classes; default: what the shape says, or 10 for the CIFAR nets and
             1000 for all others.
         input: channels, height, width of one image; default: likewise.
+        trust: ``"package.module:function"``, where a shape that was read from a file names it: it
+            is imported and called, which no file can ask for by itself.
 
     Raises:
         InputError: no net has this name, it does not fit in memory, or (``ShapeError``) the shape,
             the classes or the input cannot be its own.
     """
-    shape = read_shape(net)
+    shape = read_shape(net, trust=trust)
     given = {"classes": classes, "input": input}
     changed = {k: v for k, v in given.items() if v is not None and v != getattr(shape, k)}
     cost = {"macs": None, "params": None} if changed else {}  # was counted for others
@@ -74,16 +80,19 @@ def load(
     weights: str | Path,
     classes: int | None = None,
     input: tuple[int, int, int] | None = None,
+    *,
+    trust: str | None = None,
 ) -> nn.Module:
     """Build the net of a name, a shape or a shape file, and fill it with the weights of a file.
 
     Args:
         weights: ``.safetensors``, or a state dict of ``torch.save``; nothing in it is run.
+        trust: as in ``build``.
 
     Raises:
         InputError: the shape or the weights cannot be read, or do not belong together.
     """
-    built = build(read_shape(net), classes, input)
+    built = build(read_shape(net, trust=trust), classes, input)
     load_weights(built, weights)
     return built
 
@@ -133,16 +142,23 @@ def published() -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".json") for p in _published_folder().iterdir()))
 
 
-def read_shape(name: str | Path | Shape) -> Shape:
+def read_shape(name: str | Path | Shape, *, trust: str | None = None) -> Shape:
     """A shape from a published shape's name, a net's name, a shape file or a ``.config`` file.
+
+    Args:
+        trust: a function of the user's that a file may name; see ``build``.
 
     Raises:
         ShapeError: the file cannot be read or is not a shape.
         InputError: it is neither a known name nor a file.
     """
+    if trust is not None:
+        named.trust(trust)
     if isinstance(name, Shape):
         return name
     text = str(name)
+    if is_named(text):
+        named.trust(text)
     if text in published():
         return Shape.load(Path(str(_published_folder() / f"{text}.json")))
     if text in ARCHITECTURES or is_named(text):

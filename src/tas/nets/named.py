@@ -10,9 +10,18 @@ from torch import nn
 
 from ..errors import InputError, first_line, one_of
 
-__all__ = ["SIDE", "build_named", "default_input", "is_named"]
+__all__ = ["SIDE", "build_named", "default_input", "is_named", "trust"]
 
 SIDE = 224  # pixels, where neither the user nor the net says
+
+
+_LIBRARIES = ("timm", "torchvision")
+_trusted: set[str] = set()  # functions that the user has named in this process
+
+
+def trust(name: str) -> None:
+    """Take a function as named by the user, as against by a file: it may be imported and called."""
+    _trusted.add(name)
 
 
 def is_named(name: str) -> bool:
@@ -41,9 +50,15 @@ def build_named(name: str, classes: int, input: tuple[int, int, int]) -> nn.Modu
             called with ``classes`` or ``num_classes`` if it takes one of them.
 
     Raises:
-        InputError: there is no such net, or it cannot be built so.
+        InputError: there is no such net, it cannot be built so, or it is a function that the user
+            has not named (``trust``).
     """
     source, _, which = name.partition(":")
+    if source not in _LIBRARIES and name not in _trusted:
+        raise InputError(
+            f"the net '{name}' is a function that a file names, and it would be called: if it is "
+            f"yours, say so by --net {name} (in Python: trust='{name}')"
+        )
     if source == "timm":
         return _timm(name, which, classes, input)
     if source == "torchvision":

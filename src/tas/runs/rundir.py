@@ -20,6 +20,7 @@ from .. import processes
 from ..errors import InputError, first_line
 from ..shape import Shape
 from ..weights import save_weights
+from .model import NAME, ModelConfig
 
 __all__ = ["RunDir"]
 
@@ -175,6 +176,10 @@ class RunDir:
         others = [line for line in self.log_lines if line.get("phase") != phase]
         text = "".join(json.dumps(line) + "\n" for line in [*others, *lines])
         _write(self.path / "log.jsonl", text)
+
+    def save_config(self, config: ModelConfig) -> None:
+        """Write ``config.json``: what the weights of this directory need beside them."""
+        _write(self.path / NAME, config.text())
 
     def save_model(self, model: nn.Module) -> None:
         """Write ``model.safetensors``."""

@@ -38,12 +38,14 @@ class TracedSpace(Space):
         structure: what the trace found.
         locked: layers whose output channels must stay, with the reason.
         fine: of a grouped space, the one with a width for every layer.
+        note: what was not counted, in words; empty where all costs are known.
     """
 
     model: nn.Module
     structure: Structure
     locked: tuple[Locked, ...]
     fine: "TracedSpace | None" = None
+    note: str = ""
 
     def grouped(self, kinds: bool = False) -> "TracedSpace":
         """This space with one choice for the widths of every resolution; see ``Space.grouped``.
@@ -255,9 +257,14 @@ def _space(
     )
     counted = count(model, example)
     unpruned = unpruned.replace(macs=counted.macs, params=counted.params)
-    assert space.cost(unpruned) == counted.macs
-    assert space.cost(unpruned, "params") == counted.params
-    return replace(space, unpruned=unpruned, widest=unpruned)
+    for what, number in (("macs", counted.macs), ("params", counted.params)):
+        if space.cost(unpruned, what) != number:
+            raise InputError(
+                f"the {what} of {unpruned.net} cannot be told from its widths: its layers make "
+                f"{space.cost(unpruned, what):,}, but {number:,} were counted; what it computes "
+                "may depend on the pictures, or a rule of yours names other sides than its counter"
+            )
+    return replace(space, unpruned=unpruned, widest=unpruned, note=counted.note)
 
 
 def _kind(width: Width) -> str:

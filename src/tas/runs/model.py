@@ -1,0 +1,74 @@
+"""What a trained model needs beside its weights: ``config.json`` in the folder of the weights.
+
+It says which net it is, what happens to a picture before the net sees it, and the names of the
+classes in the order of the net's scores. Data alone: nothing in it is run.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, first_line
+from ..shape import Shape
+
+__all__ = ["ModelConfig"]
+
+FORMAT = "tas-model/1"
+NAME = "config.json"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The content of a ``config.json``.
+
+    Attributes:
+        transform: what happens to a picture, as ``tas.data.Transform.to_dict`` gives it.
+        classes: names, in the order of the net's scores.
+        shape: of the net; None while it is not known yet.
+    """
+
+    transform: Mapping[str, Any]
+    classes: tuple[str, ...]
+    shape: Shape | None = None
+
+    def text(self) -> str:
+        """The JSON of the file."""
+        content = {
+            "format": FORMAT,
+            "shape": self.shape.to_dict() if self.shape else None,
+            "transform": dict(self.transform),
+            "classes": list(self.classes),
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+    @classmethod
+    def beside(cls, path: str | Path) -> "ModelConfig | None":
+        """The config of a model folder, or of the folder that a file of weights lies in.
+
+        Returns:
+            None where there is none, as beside weights that come from elsewhere.
+
+        Raises:
+            InputError: it cannot be read, or is not such a file.
+        """
+        folder = path if os.path.isdir(path) else Path(path).parent
+        file = Path(folder) / NAME
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"'{file}' cannot be read: {first_line(error)}") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise InputError(f"'{file}' is not the config of a model: its format is not '{FORMAT}'")
+        transform, classes = content.get("transform"), content.get("classes")
+        if not isinstance(transform, dict):
+            raise InputError(f"'{file}' is damaged: it has no transform")
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise InputError(f"'{file}' is damaged: its classes are no list of names")
+        shape = content.get("shape")
+        known = None if shape is None else Shape.from_dict(shape, source=f"'{file}'")
+        return cls(transform, tuple(classes), known)
