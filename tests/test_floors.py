@@ -134,3 +134,20 @@ def test_a_relative_import_starts_from_the_package_that_a_file_is_in_or_is() -> 
     source = "from . import methods"  # of the room itself, and of the one that has this name
     assert violations("tas.nets", source, is_package=True) == []
     assert len(violations("tas.nets", source)) == 1
+
+
+LONGEST_FUNCTION, LONGEST_MODULE = 60, 400  # lines, docstrings of functions not counted
+TABLES: set[str] = set()  # modules that are one table
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_function_and_no_module_is_long(module: str) -> None:
+    source = modules()[module].read_text(encoding="utf-8")
+    assert module in TABLES or len(source.splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            doc = node.body[0]
+            if ast.get_docstring(node) is not None:
+                lines -= (doc.end_lineno or 0) - doc.lineno + 1
+            assert lines <= LONGEST_FUNCTION, f"{node.name} has {lines} lines"

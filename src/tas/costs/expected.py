@@ -1,5 +1,7 @@
 """The expected cost of a space whose candidates have probabilities: exact and differentiable."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,30 +45,10 @@ class ExpectedCost(nn.Module):
         terms = [t for t in space.terms if not (t.unequal and t.source == t.target)]
         sides = list(dict.fromkeys(s for t in terms for s in (t.source, t.target)))
         place = {side: i for i, side in enumerate(sides)}
-        table = torch.zeros(len(sides), *shape, dtype=dtype)
-        constant = torch.zeros(len(sides), dtype=dtype)
-        for i, side in enumerate(sides):
-            if isinstance(side, int):
-                constant[i] = side
-                continue
-            if isinstance(side, Sum):
-                constant[i] = side.constant
-            for key, n, of in side.parts if isinstance(side, Sum) else ((side, 1, 1),):
-                if key not in owners:  # a width that is not searched
-                    constant[i] += n * space.widest.widths[key] / of
-                    continue
-                choice = space.widths[owners[key]]
-                values = choice.of(key) if key in choice.keys else choice.candidates
-                added = n * torch.tensor(values, dtype=dtype) / of
-                table[i, owners[key], : len(values)] += added
+        table, constant = _sides(space, sides, owners, shape[1], dtype)
         conditions = sorted(
             {t.when for t in space.terms if t.when}, key=lambda w: (w[0], *sorted(w[1]))
         )
-        depths = {d.name: i for i, d in enumerate(space.depths)}
-        masks = torch.zeros(len(conditions), len(depths), self.columns[1], dtype=dtype)
-        for i, (name, allowed) in enumerate(conditions):
-            for k, depth in enumerate(space.depths[depths[name]].candidates):
-                masks[i, depths[name], k] = depth in allowed
         index = torch.tensor(
             [
                 [place[t.source], place[t.target], conditions.index(t.when) if t.when else -1]
@@ -76,17 +58,17 @@ class ExpectedCost(nn.Module):
         factors = torch.tensor([t.factors(count) for t in terms], dtype=dtype).T
         used = table.ne(0).any(2)
         shared = (used[index[0]] & used[index[1]]).nonzero().T  # [2, P]
-        projections = [i for i, t in enumerate(terms) if t.unequal]
+        # Projections, and what they would cost where both widths are equal: they are not there then.
         widths = torch.cat([table, table.new_zeros(len(sides), 1, shape[1])], 1)
         widths[:, -1, 0] = constant
-        two = [[_owner(side, owners, shape[0]) for side in (t.source, t.target)] for t in terms]
-        pairs = [[i, *two[i]] for i in projections]
-        costs = [
-            factors[0, i] * _where_equal(a, b) * b[None] + factors[1, i] * _where_equal(a, b)
-            for i, (a, b) in (
-                (i, tuple(widths[index[s, i], two[i][s]] for s in (0, 1))) for i in projections
-            )
-        ]
+        pairs, costs = [], []
+        for i, term in enumerate(terms):
+            if term.unequal:
+                two = [_owner(side, owners, shape[0]) for side in (term.source, term.target)]
+                first, second = (widths[index[s, i], two[s]] for s in (0, 1))
+                equal = _where_equal(first, second)
+                pairs.append([i, *two])
+                costs.append(factors[0, i] * equal * second[None] + factors[1, i] * equal)
         for name, value in {
             "table": table.flatten(1),
             "constant": constant,
@@ -96,7 +78,7 @@ class ExpectedCost(nn.Module):
             "shared_sides": torch.stack([table[index[s, shared[0]], shared[1]] for s in (0, 1)]),
             "unequal": torch.tensor(pairs, dtype=torch.long).reshape(-1, 3).T,
             "unequal_costs": torch.stack(costs) if costs else table.new_zeros(0, 1, 1),
-            "masks": masks,
+            "masks": _depth_masks(space, conditions, self.columns[1], dtype),
         }.items():
             self.register_buffer(name, value, persistent=False)
 
@@ -137,6 +119,43 @@ class ExpectedCost(nn.Module):
         k, k_d = self.columns
         to = self.table.dtype
         return F.one_hot(widths, k).to(to), F.one_hot(depths, k_d).to(to)
+
+
+def _sides(
+    space: Space, sides: Sequence[Side], owners: Mapping[str, int], columns: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """What each candidate adds to each side [sides, L, K], and what the sides have anyway."""
+    table = torch.zeros(len(sides), len(space.widths), columns, dtype=dtype)
+    constant = torch.zeros(len(sides), dtype=dtype)
+    for i, side in enumerate(sides):
+        if isinstance(side, int):
+            constant[i] = side
+            continue
+        if isinstance(side, Sum):
+            constant[i] = side.constant
+        for key, n, of in side.parts if isinstance(side, Sum) else ((side, 1, 1),):
+            if key not in owners:  # a width that is not searched
+                constant[i] += n * space.widest.widths[key] / of
+                continue
+            choice = space.widths[owners[key]]
+            values = choice.of(key) if key in choice.keys else choice.candidates
+            table[i, owners[key], : len(values)] += n * torch.tensor(values, dtype=dtype) / of
+    return table, constant
+
+
+def _depth_masks(
+    space: Space,
+    conditions: Sequence[tuple[str, frozenset[int]]],
+    columns: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """[conditions, D, K_d]: 1 at the depths that meet a condition."""
+    places = {d.name: i for i, d in enumerate(space.depths)}
+    masks = torch.zeros(len(conditions), len(places), columns, dtype=dtype)
+    for i, (name, allowed) in enumerate(conditions):
+        for k, depth in enumerate(space.depths[places[name]].candidates):
+            masks[i, places[name], k] = depth in allowed
+    return masks
 
 
 def _owner(side: Side, owners: dict[str, int], fixed: int) -> int:

@@ -85,18 +85,7 @@ def resnet_space(
             f"the search starts from the unpruned {a.name}, not from one of its shapes"
         )
 
-    # Groups of convolutions that share a width, and the projections that end in that width.
-    streams = a.streams()
-    groups = streams if residual == "tied" else [[key] for stream in streams for key in stream]
-    ends = {key for group in groups for key in group}
-    groups = groups + [[key] for key in a.convolutions() if key not in ends]
-    groups.sort(key=lambda group: a.convolutions().index(group[0]))
-    projected = {
-        f"stages.{s}.{b}.conv{len(a.kernels)}": f"stages.{s}.{b}.shortcut"
-        for s, n in enumerate(a.blocks)
-        for b in range(n)
-        if a.has_projection(s, b)
-    }
+    groups, streams = _groups(a, residual)
     sources: dict[str, Side] = {key: group[0] for group in groups for key in group}
     side: dict[str, Side] = {}
     widths, widest = [], dict(unpruned.widths)
@@ -107,18 +96,8 @@ def resnet_space(
             side[key] = group[0] if len(candidates) > 1 else candidates[0]
             widest[key] = candidates[-1]
         if len(candidates) > 1:
-            sites = [s for key in group for s in (key, projected.get(key)) if s]
-            stage = "stages.0" if group[0] == "stem" else ".".join(group[0].split(".")[:2])
-            widths.append(
-                WidthChoice(
-                    group[0],
-                    candidates,
-                    tuple(group),
-                    tuple(sites),
-                    f"{stage} of {full} channels",
-                    "stream" if group[0] in ends else "inner",
-                )
-            )
+            kind = "stream" if group[0] in streams else "inner"
+            widths.append(_width_choice(a, group, candidates, kind, full))
 
     depths = []
     if what != "width":
@@ -133,6 +112,31 @@ def resnet_space(
         depths=tuple(depths),
         terms=tuple(_terms(a, largest, sources, {d.name: d.candidates for d in depths})),
     )
+
+
+def _groups(a: Architecture, residual: str) -> tuple[list[list[str]], set[str]]:
+    """Convolutions that share a width, in the net's order, and those that end a block."""
+    streams = a.streams()
+    ends = {key for stream in streams for key in stream}
+    groups = streams if residual == "tied" else [[key] for stream in streams for key in stream]
+    groups = groups + [[key] for key in a.convolutions() if key not in ends]
+    return sorted(groups, key=lambda group: a.convolutions().index(group[0])), ends
+
+
+def _width_choice(
+    a: Architecture, group: list[str], candidates: tuple[int, ...], kind: str, full: int
+) -> WidthChoice:
+    """The choice of a group of convolutions, and of the projections that end in its width."""
+    projected = {
+        f"stages.{s}.{b}.conv{len(a.kernels)}": f"stages.{s}.{b}.shortcut"
+        for s, n in enumerate(a.blocks)
+        for b in range(n)
+        if a.has_projection(s, b)
+    }
+    sites = tuple(site for key in group for site in (key, projected.get(key)) if site)
+    stage = "stages.0" if group[0] == "stem" else ".".join(group[0].split(".")[:2])
+    of = f"{stage} of {full} channels"
+    return WidthChoice(group[0], candidates, tuple(group), sites, of, kind)
 
 
 def _depth_choice(
