@@ -129,7 +129,7 @@ def test_a_default_that_is_given_is_meant(trained: tuple[Path, Path]) -> None:
 def test_a_run_goes_on_with_the_transform_that_it_began_with(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    data, run = trained
+    data = trained[0]
     copy, again = tmp_path / "data", tmp_path / "run"
     shutil.copytree(data, copy)
     options = {**SHORT, "data": str(copy), "out": str(again)}

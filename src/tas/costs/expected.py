@@ -58,7 +58,7 @@ class ExpectedCost(nn.Module):
         factors = torch.tensor([t.factors(count) for t in terms], dtype=dtype).T
         used = table.ne(0).any(2)
         shared = (used[index[0]] & used[index[1]]).nonzero().T  # [2, P]
-        # Projections, and what they would cost where both widths are equal: they are not there then.
+        # What projections would cost where both widths are equal, and they are not there.
         widths = torch.cat([table, table.new_zeros(len(sides), 1, shape[1])], 1)
         widths[:, -1, 0] = constant
         pairs, costs = [], []
