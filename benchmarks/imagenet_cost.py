@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tas import nets, recipes
-from tas.api import POOL, search_space
-from tas.costs.expected import ExpectedCost
+from tas.api import search_space
+from tas.costs import Budget
 from tas.data import Data, Images, Transform
+from tas.methods.probes import POOL
 from tas.methods.probes.response import design
 from tas.methods.sampling import states_near
 from tas.methods.trials.ask import BATCHES
@@ -108,13 +109,13 @@ def probe_costs(name: str, budget: float, count: int) -> list[float]:
     transform = Transform.of_size("rgb", (224, 224), (0.5,) * 3, (0.25,) * 3)
     data = Data("imagenet", names, transform, none, none, flip=True)
     options = recipes.imagenet().search
-    space = search_space(name, data, options=options)
+    space, _ = search_space(name, data, options.method())
     generator = torch.Generator().manual_seed(0)
-    limit = space.budget(budget, "macs")
-    near = states_near(space, limit, "macs", options.low, options.high, POOL, generator)
+    limit = Budget.of(space, budget)
+    near = states_near(space, limit, options.low, options.high, POOL, generator)
     chosen = design(space, near, count)
-    costs = ExpectedCost(space, "macs", torch.float64).of_states(chosen)
-    return (costs / space.full_cost("macs")).tolist()
+    costs = limit.expected(space).of_states(chosen)
+    return (costs / (space.unpruned.macs or 1)).tolist()
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ def checks(name: str) -> dict[str, Any]:
     import torch
 
     from tas import nets
-    from tas.costs.count import count
+    from tas.costs import Budget, count
+    from tas.inherit import Source
     from tas.methods.paper import algorithm as paper
     from tas.methods.paper.masked import MaskedSupernet
     from tas.methods.sampling import states_near
@@ -131,16 +132,17 @@ def checks(name: str) -> dict[str, Any]:
     net = nets.build(name, input=INPUT)
     started = time.process_time()
     space = trace(net, torch.zeros(1, *INPUT), name=name)
-    lowest, highest = space.range()
+    lowest, highest = Budget(0).range(space)
     budget = max(int(BUDGET * highest), lowest)
     generator = torch.Generator().manual_seed(0)
-    state = states_near(space, budget, "macs", 0.98, 1.0, 1, generator)[0].tolist()
+    state = states_near(space, Budget(budget), 0.98, 1.0, 1, generator)[0].tolist()
     shape = space.shape(state[: len(space.widths)], state[len(space.widths) :])
-    space.derive(shape)
+    source = Source.of(space)
+    source.derive(shape)
     seconds = time.process_time() - started
 
     randomise(net)
-    small = space.derive(shape).eval()
+    small = source.derive(shape).eval()
     counted = count(small, INPUT)
     images = torch.randn(2, *INPUT)
     supernet = MaskedSupernet(space).eval()

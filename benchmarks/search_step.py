@@ -38,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tas import nets
+from tas.costs import Budget
 from tas.methods.paper.options import PaperOptions
 from tas.methods.paper.supernet import Supernet
 from tas.methods.paper.task import Search
@@ -167,7 +168,7 @@ def step_of(
         space = resnet_space(net, residual=residual, what=what)
         how: dict[str, Any] = SEARCHES[kind]
         supernet = Supernet(space, mixing=how["mixing"])
-        task = Search(supernet, PaperOptions(**common, **how), space.budget(0.55))
+        task = Search(supernet, PaperOptions(**common, **how), Budget.of(space, 0.55).limit)
     task.start(where, 1000, 0)
     task.module.train()
     paired = isinstance(task, Search) and task.options.bilevel

@@ -22,10 +22,12 @@ from torch import nn
 from tas import data as data_room
 from tas import nets, training
 from tas.data import Augment, Batches, Data, Images, Split
-from tas.inherit.source import inherited
+from tas.inherit import Source
 from tas.shape import Shape
-from tas.spaces import ResNetSpace, resnet_space
+from tas.space import Space
+from tas.spaces import resnet_space
 from tas.training import TrainOptions
+from tas.training.pictures import few
 
 NET = "resnet14"  # shallower than any of the paper's nets, so that it is made here
 nets.ARCHITECTURES[NET] = replace(
@@ -49,6 +51,7 @@ INHERITING = replace(OPTIONS, epochs=4, clip_norm=1.0, kd_alpha=0.5)
 TABLE = Path(__file__).with_name("table.csv")  # of nets trained from scratch on labels
 INHERITED = Path(__file__).with_name("table_inherited.csv")  # of nets that inherit, and distil
 TEACHER = Path(__file__).with_name("teacher.pt")  # of which they inherit; not in the repository
+CPU = torch.device("cpu")
 Key = tuple[int, ...]  # widths of the three stages, blocks of the three stages
 
 
@@ -60,7 +63,7 @@ class Pictures:
     validation: Images
 
 
-def space() -> ResNetSpace:
+def space() -> Space:
     """The space of the net, with one width per stage."""
     full = resnet_space(
         nets.full_shape(NET, 10, (3, SIDE, SIDE)), residual="tied", ratios=RATIOS
@@ -77,7 +80,7 @@ def space() -> ResNetSpace:
     return replace(full, depths=tuple(depths), terms=tuple(terms))
 
 
-def shapes(of: ResNetSpace) -> list[Shape]:
+def shapes(of: Space) -> list[Shape]:
     """All shapes, in the order of their multiply-adds."""
     widths = product(*(range(len(c.candidates)) for c in of.widths))
     depths = list(product(*(range(len(c.candidates)) for c in of.depths)))
@@ -134,7 +137,9 @@ def train(
     torch.manual_seed(seed)
     if teacher is None:
         return _accuracy(nets.build(shape), of, seed, OPTIONS)
-    net = inherited(shape, teacher, of.data, batches(of, 0, 256), "cpu")
+    plain, pictures = shape.replace(macs=None, params=None), few(batches(of, 0, 256), CPU)
+    source = Source.teaching(plain, teacher, of.data.input).ordered(of.data.input, pictures)
+    net = source.derive(plain)
     return _accuracy(net, of, seed, INHERITING, teacher)
 
 

@@ -33,11 +33,13 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 import tas
-from tas.api import equal_widths, search_space
-from tas.inherit.source import ranked
+from tas.api import search_space
+from tas.costs import Budget
+from tas.data import Augment, Data, Split
+from tas.inherit import Source
+from tas.methods import Problem, TrialOptions, equal_widths
 from tas.methods.sampling import states_near
-from tas.methods.trials.ask import PICTURES, Trials
-from tas.methods.trials.options import TrialOptions
+from tas.methods.trials.ask import Examiner
 from tas.recipes import quick
 from tas.shape import Shape
 from tas.space import Space
@@ -62,13 +64,13 @@ def main() -> None:
     data, split = bench.searched(pictures)
     how = quick().inheriting().search
     assert isinstance(how, TrialOptions)
-    space = search_space(teacher, data, options=how)
+    space, source = search_space(teacher, data, how.method())
     grid, known = bench.space(), truth.means(bench.read_table(bench.INHERITED))
-    beliefs = believed(space, pictures, how, known)
+    beliefs = believed(space, source, (data, split), how, known)
     lengths = options.trials or [how.trials]
     result: dict[float, dict[str, Any]] = {}
     for budget in options.budgets:
-        limit = space.budget(budget)
+        limit = Budget.of(space, budget)
         best = truth.baselines(grid, known, budget)["best"]["shape"]
         shapes = [(BEST, next(s for s in bench.shapes(grid) if bench.key(s) == best), 0.0)]
         shapes += [(EQUAL, equal_widths(space, limit), 0.0)]
@@ -77,7 +79,7 @@ def main() -> None:
             of = replace(how, trials=trials)
             started = time.perf_counter()
             found = tas.search(
-                space, data, budget, options=of, split=split, seed=seed, progress=False
+                teacher, data, budget, options=of, split=split, seed=seed, progress=False
             )
             shapes.append((f"{trials} trials", found.shape, time.perf_counter() - started))
         lines: dict[str, list[Any]] = {}
@@ -85,25 +87,44 @@ def main() -> None:
             seeds = range(FRESH, FRESH + (1 if name == RANDOM else options.seeds))
             accuracies = [bench.train(shape, pictures, seed, teacher) for seed in seeds]
             line = {"widths": widths(space, shape), "blocks": list(shape.depths.values())}
-            line |= {"ratio": (shape.macs or 0) / space.full_cost(), "accuracies": accuracies}
+            line |= {
+                "ratio": (shape.macs or 0) / (space.unpruned.macs or 1),
+                "accuracies": accuracies,
+            }
             line |= {"accuracy": statistics.mean(accuracies), "seconds": seconds}
             lines.setdefault(name, []).append(line)
             print(f"{budget} {name}: {line}", file=sys.stderr, flush=True)
         best_known = lines[BEST][0]["accuracy"]
         for line in chain.from_iterable(lines.values()):
             line["regret"] = best_known - line["accuracy"]
-        near = [pair for macs, *pair in beliefs if 0.7 * limit <= macs <= limit]
+        near = [pair for macs, *pair in beliefs if 0.7 * limit.limit <= macs <= limit.limit]
         tau = float(kendalltau(*zip(*near, strict=True))[0])
         result[budget] = {"kendall_tau": tau, "shapes": lines}
     print(json.dumps(result)) if options.json else show(result)
 
 
 def believed(
-    space: Space, pictures: bench.Pictures, how: TrialOptions, known: truth.Truth
+    space: Space,
+    source: Source,
+    pictures: tuple[Data, Split],
+    how: TrialOptions,
+    known: truth.Truth,
 ) -> list[tuple[int, float, float]]:
     """Of the table's shapes: multiply-adds, minus the loss of what is cut, accuracy in percent."""
-    batches = bench.batches(pictures, 0, PICTURES)
-    asked = Trials(ranked(space, batches, "cpu"), how, batches, "cpu")
+    data, split = pictures
+    problem = Problem(
+        space=space,
+        source=source,
+        budget=Budget(space.unpruned.macs or 1),
+        data=data,
+        learn=data.train.take(split.weights),
+        judge=data.train.take(split.logits),
+        options=how,
+        augment=Augment(),
+        device="cpu",
+        progress=False,
+    )
+    asked = Examiner(problem.ordered(), space, how)
     full = space.unpruned.widths
     return [
         (shape.macs or 0, -asked.lost(shape), known[bench.key(shape)])
@@ -112,10 +133,10 @@ def believed(
     ]
 
 
-def random_shapes(space: Space, limit: int, count: int) -> list[Shape]:
+def random_shapes(space: Space, limit: Budget, count: int) -> list[Shape]:
     """Shapes of at most 3 % less than a budget, with all blocks or fewer."""
     generator = torch.Generator().manual_seed(0)
-    states = states_near(space, limit, "macs", 0.97, 1.0, count, generator).tolist()
+    states = states_near(space, limit, 0.97, 1.0, count, generator).tolist()
     n = len(space.widths)
     return [space.shape(state[:n], state[n:]) for state in states]
 

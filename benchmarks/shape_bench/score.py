@@ -33,12 +33,9 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 import tas
-from tas.api import Found
+from tas.methods import Found, PaperOptions, ProbeOptions
 from tas.methods.choose import choose
-from tas.methods.paper.options import PaperOptions
-from tas.methods.probes.options import ProbeOptions
 from tas.space import Space
-from tas.spaces import ResNetSpace
 
 METHODS: dict[str, PaperOptions | ProbeOptions] = {
     "probes": ProbeOptions(probes=16, epochs=4, batch_size=64, lr=0.1),
@@ -117,7 +114,7 @@ def estimated(
 
 
 def search_all(
-    space: ResNetSpace,
+    space: Space,
     accuracies: truth.Truth,
     how: PaperOptions | ProbeOptions,
     options: argparse.Namespace,
@@ -160,7 +157,7 @@ def judged(result: Found, space: Space, accuracies: truth.Truth, budget: float) 
             believed.append(float(sum(rows)))
     return {
         "shape": key,
-        "ratio": (shape_found.macs or 0) / space.full_cost(),
+        "ratio": (shape_found.macs or 0) / (space.unpruned.macs or 1),
         "accuracy": accuracies[key],
         "regret": best - accuracies[key],
         "kendall_tau": float(kendalltau(believed, near)[0]),

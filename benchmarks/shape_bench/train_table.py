@@ -30,7 +30,8 @@ import bench
 import torch
 from torch import nn
 
-from tas.api import equal_widths
+from tas.costs import Budget
+from tas.methods import equal_widths
 from tas.shape import Shape
 from tas.space import Space
 
@@ -74,7 +75,7 @@ def main() -> None:
 def jobs(table: Path, seeds: list[int], most: float, near: float | None = None) -> list[Job]:
     """What the table lacks: the baselines, then a seed after another, cheap shapes first."""
     space, known = bench.space(), bench.read_table(table)
-    full = space.full_cost()
+    full = space.unpruned.macs or 1
     grid = [s for s in bench.shapes(space) if s.macs and s.macs <= most * full]
     if near is not None:
         grid = [s for s in grid if _is_near(s, known, full, near)]
@@ -95,7 +96,8 @@ def jobs(table: Path, seeds: list[int], most: float, near: float | None = None) 
 
 def _equal(space: Space) -> list[Shape]:
     """Equal widths at every budget."""
-    return [equal_widths(space, int(b * space.full_cost())) for b in bench.BUDGETS]
+    budgets = [Budget.of(space, ratio) for ratio in bench.BUDGETS]
+    return [shape for budget in budgets if (shape := equal_widths(space, budget))]
 
 
 def _key(text: str) -> bench.Key:

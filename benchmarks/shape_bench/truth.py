@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
-from tas.api import equal_widths
+from tas.costs import Budget
+from tas.methods import equal_widths
 from tas.shape import Shape
 from tas.space import Space
 
@@ -41,10 +42,10 @@ def noise(table: Seeds, space: Space) -> dict[str, float]:
 
 def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
     """The best shape within a budget, and what needs no search."""
-    limit = int(budget * space.full_cost())
+    limit = int(budget * (space.unpruned.macs or 1))
     fitting = [(s, truth[bench.key(s)]) for s in _within(space, truth, limit)]
     shape, best = max(fitting, key=lambda pair: pair[1])
-    equal = equal_widths(space, limit)
+    equal = _equal(space, limit)
 
     def worth(accuracy: float, **more: Any) -> dict[str, Any]:
         return {"accuracy": accuracy, "regret": best - accuracy, **more}
@@ -57,6 +58,13 @@ def baselines(space: Space, truth: Truth, budget: float) -> dict[str, Any]:
         "random": worth(statistics.mean(accuracy for _, accuracy in fitting)),
         "dearest": worth(dearest[1], shape=bench.key(dearest[0])),
     }
+
+
+def _equal(space: Space, limit: int) -> Shape:
+    """Equal widths within a budget; there are some at all budgets of the bench."""
+    shape = equal_widths(space, Budget(limit))
+    assert shape is not None
+    return shape
 
 
 def _within(space: Space, known: Container[bench.Key], limit: int) -> list[Shape]:
@@ -115,13 +123,13 @@ def regrets(
     Args:
         found: by the seeds of a search: a sample, whose noise counts as well.
     """
-    limit = int(budget * space.full_cost())
+    limit = int(budget * (space.unpruned.macs or 1))
     fitting = _within(space, draws, limit)
     all_of = np.stack([draws[bench.key(s)] for s in fitting])
     best = all_of.max(0)
     dearest = max(fitting, key=lambda s: s.macs or 0)
     below = {
-        "equal": best - draws[bench.key(equal_widths(space, limit))],
+        "equal": best - draws[bench.key(_equal(space, limit))],
         "random": best - all_of.mean(0),
         "dearest": best - draws[bench.key(dearest)],
     }
