@@ -1,4 +1,4 @@
-"""What the README and docs/scale.md show works as it is written there."""
+"""What the README and the documents show works as it is written there."""
 
 import re
 import shlex
@@ -13,9 +13,10 @@ from tas.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+METHOD = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
 SCALE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8").replace("\\\n", " ")
 COMMANDS = sorted(
-    set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README, re.MULTILINE))
+    set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README + METHOD, re.MULTILINE))
     | set(re.findall(r"(?:^| -m )(tas [a-z]+ --[^`\n>;&]*)", SCALE, re.MULTILINE))
 )
 
@@ -37,7 +38,7 @@ def test_its_commands_are_understood(command: str, capsys: pytest.CaptureFixture
 
 
 def test_its_shapes_exist() -> None:
-    for name in re.findall(r"--shape ([\w-]+)", README):
+    for name in re.findall(r"--shape ([\w-]+)", METHOD):
         assert nets.read_shape(name).macs
 
 

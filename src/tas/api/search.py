@@ -51,7 +51,7 @@ def search(
     With ``TrialOptions`` hundreds of shapes at the budget are cut from a trained net and asked,
     without any training, what they answer; what answers most like the whole net is found by
     evolution. With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and
-    the logits of the choices are those that explain their losses (``docs/search.md``, of both).
+    the logits of the choices are those that explain their losses (``docs/how-it-works.md``).
     With ``PaperOptions`` it is the paper's search. A net that is given as a module is searched
     with its weights, the most important channels kept first: train it before. A name means fresh
     weights, and so does the paper's search of one of our ResNets, whose interpolation would
@@ -72,7 +72,7 @@ def search(
             free in the paper's search.
         ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, 0.25 to 1
             where the net has weights, and 0.3 to 1 in the paper's search. From trained weights the
-            search stays near equal widths (``docs/search.md``).
+            search stays near equal widths (``docs/research``).
         widths_per: ``"layer"``; or ``"kind"``: what is added up in a stage has one width, and
             what is within its blocks another; or ``"stage"``: all layers of a stage share one.
             Default: per stage where probes are trained, which can tell few slopes; else per layer.

@@ -74,7 +74,7 @@ class TrainOptions(StepOptions):
     Attributes:
         epochs ... cuda_graphs: as in ``StepOptions``.
         travel: learning rate times steps, beyond which the rate is lowered, to a quarter at most,
-            lest a net forgets what it inherits (``docs/search.md``). 0 for no limit.
+            lest a net forgets what it inherits (``docs/research``). 0 for no limit.
         clip_norm: gradients of a step whose norm, over all parameters, is larger are shortened to
             it; 0 for never.
         label_smoothing: share of the label's probability that is spread over all classes.
