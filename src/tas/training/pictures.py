@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..forward import answer, evaluating
 from ..nets import ResNet
 from ..shape import Shape
-from .hardware import where
+from .hardware import Where, where
 from .memory_format import place
 
 __all__ = [
@@ -94,19 +94,9 @@ def training_batches(
     here = where(device, options.precision)
     # A set smaller than a batch is one batch, as far as the processes can share it.
     most = max(len(part) // here.num_processes, 1) * here.num_processes
-    return data_room.batches(
-        data,
-        part,
-        min(batch_size or options.batch_size, most),
-        augment=augment,
-        device=here.device,
-        seed=seed,
-        shuffle=True,
-        drop_last=True,
-        workers=workers,
-        rank=here.process_index,
-        world=here.num_processes,
-    )
+    size = min(batch_size or options.batch_size, most)
+    how: dict[str, Any] = {"augment": augment, "seed": seed, "shuffle": True, "drop_last": True}
+    return _shared(data, part, size, here, workers, **how)
 
 
 def unvaried_batches(
@@ -118,17 +108,7 @@ def unvaried_batches(
 ) -> data_room.Batches:
     """Batches to measure on."""
     here = where(device, options.precision)
-    return data_room.batches(
-        data,
-        part,
-        options.batch_size,
-        augment=None,
-        device=here.device,
-        shuffle=False,
-        workers=workers,
-        rank=here.process_index,
-        world=here.num_processes,
-    )
+    return _shared(data, part, options.batch_size, here, workers, augment=None, shuffle=False)
 
 
 def few(
@@ -148,16 +128,23 @@ def measuring_batches(
 ) -> data_room.Batches:
     """Batches by which norms measure: shuffled, for one of a single class has the statistics of
     none, and not varied."""
-    here = where(device)
+    size = options.batch_size
+    drop = len(part) >= size  # every process is to have some
+    how: dict[str, Any] = {"augment": None, "shuffle": True, "drop_last": drop}
+    return _shared(data, part, size, where(device), workers, **how)
+
+
+def _shared(
+    data: Data, part: data_room.Part, size: int, here: Where, workers: int | None, **how: Any
+) -> data_room.Batches:
+    """Batches of which this process gets its share."""
     return data_room.batches(
         data,
         part,
-        options.batch_size,
-        augment=None,
+        size,
         device=here.device,
-        shuffle=True,
-        drop_last=len(part) >= options.batch_size,  # every process is to have some
         workers=workers,
         rank=here.process_index,
         world=here.num_processes,
+        **how,
     )
