@@ -58,7 +58,7 @@ def run(
         kind = type(model)
         options = replace(options, net=f"{kind.__module__}.{kind.__qualname__}")
     _check(options, model)
-    job = _Job.of(options, model)
+    job = _Job(options, model)
     opened = Run.open("run", options, options.net, job.plan.data)
     if opened.finished:
         return opened
@@ -89,31 +89,23 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
 class _Job:
     """The steps of a run."""
 
-    def __init__(self, options: RunOptions, plan: Plan, teacher: nn.Module | None) -> None:
+    def __init__(self, options: RunOptions, model: nn.Module | None) -> None:
         self.options = options
-        self.plan = plan
-        self.given = teacher
         # The paper's search of our own nets is one from scratch; what there is to inherit is its
         # supernet's, which a net has where it was asked for.
         self.paper = options.preset.startswith("paper")
-        self.inherit = options.inherit if options.inherit is not None else not self.paper
-
-    @classmethod
-    def of(cls, options: RunOptions, model: nn.Module | None) -> "_Job":
-        paper = options.preset.startswith("paper")
+        self.inherit = not self.paper if options.inherit is None else options.inherit
         traced = model is not None or nets.is_named(options.net)
-        inherit = options.inherit if options.inherit is not None else not paper
-        plan = Plan.of(options, inheriting=traced or (inherit and not paper), model=model)
+        self.from_teacher = traced or (self.inherit and not self.paper)
+        self.plan = Plan.of(options, inheriting=self.from_teacher, model=model)
         weights = options.teacher or options.weights
-        given = nets.load(plan.full, weights) if weights else model
-        return cls(options, plan, given)
+        self.given = nets.load(self.plan.full, weights) if weights else model
 
     def do(self, run: Run) -> None:
         common = run.common(self.options)
         teacher, rows = self.teacher(run, common)
-        if self.plan.source.cut or (self.inherit and not self.paper):
-            source = Source.of(self.plan.space, teacher)
-            self.plan = replace(self.plan, source=source)
+        if self.from_teacher:
+            self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
         found = self.plan.search(run)
         notes = self.plan.notes()
         how = "distilled" if self.plan.recipe.student.distils else "trained"
