@@ -49,12 +49,12 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_macs(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(printed(capsys, "macs", "C010-ResNet56", "--json"))
-    assert found == {"macs": 59_858_430, "params": 449_307}
+    assert found == {"macs": 59_858_430, "params": 449_307, "unknown": {}}
     assert "40,813,184 multiply-adds" in printed(capsys, "macs", "resnet20")
     other = printed(
         capsys, "macs", "resnet20", "--classes", "100", "--input", "[3,32,32]", "--json"
     )
-    assert json.loads(other) == {"macs": 40_818_944, "params": 278_132}
+    assert json.loads(other) == {"macs": 40_818_944, "params": 278_132, "unknown": {}}
 
 
 def test_shapes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -213,10 +213,11 @@ def test_a_diverged_run_says_what_to_lower(
 def test_a_seed_is_drawn_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tas.options import TrainRunOptions
 
+    digits = load("digits")
     options = TrainRunOptions(net="resnet20", seed=-1, out=str(tmp_path / "r"))
-    first = Run.open("train", options, "resnet20")
+    first = Run.open("train", options, "resnet20", digits)
     assert f"seed {first.seed}" in capsys.readouterr().err
-    assert Run.open("train", options, "resnet20").seed == first.seed
+    assert Run.open("train", options, "resnet20", digits).seed == first.seed
 
 
 def test_inherited_weights_are_those_of_the_supernet(tmp_path: Path) -> None:
