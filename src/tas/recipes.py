@@ -20,6 +20,13 @@ CLIPPED = 1.0  # the norm to which gradients are shortened: all of ``quick``, th
 class Recipe:
     """How the three trainings of a run are done.
 
+    >>> from dataclasses import replace
+    >>> import tas
+    >>> base = tas.recipes.quick()
+    >>> mine = replace(base, student=replace(base.student, epochs=60, lr=0.05))
+    >>> mine.student.epochs, mine.teacher.epochs
+    (60, 30)
+
     Attributes:
         teacher: training of the unpruned net on labels.
         search: how the space is searched, by the settings of a method.
@@ -50,7 +57,12 @@ class Recipe:
 
 
 def quick() -> Recipe:
-    """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
+    """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers.
+
+    >>> import tas
+    >>> tas.recipes.quick().student.epochs
+    30
+    """
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=CLIPPED)
     return Recipe(
         plain,
@@ -65,7 +77,12 @@ def quick() -> Recipe:
 
 
 def cifar() -> Recipe:
-    """Full-length training on CIFAR, as released; a search of a fifth of that."""
+    """Full-length training on CIFAR, as released; a search of a fifth of that.
+
+    >>> import tas
+    >>> tas.recipes.cifar().student.epochs
+    305
+    """
     return Recipe(
         _cifar(),
         ProbeOptions(epochs=12, batch_size=256, lr=0.1),
@@ -76,7 +93,12 @@ def cifar() -> Recipe:
 
 
 def imagenet() -> Recipe:
-    """Full-length training on ImageNet, as released; a search of a fifth of that."""
+    """Full-length training on ImageNet, as released; a search of a fifth of that.
+
+    >>> import tas
+    >>> tas.recipes.imagenet().student.epochs
+    125
+    """
     return Recipe(
         _imagenet(),
         ProbeOptions(epochs=4, batch_size=256, lr=0.1, weight_decay=1e-4),
@@ -88,12 +110,22 @@ def imagenet() -> Recipe:
 
 
 def paper() -> Recipe:
-    """The paper's search, the released code's settings for CIFAR: 600 epochs, training 5 + 300."""
+    """The paper's search, the released code's settings for CIFAR: 600 epochs, training 5 + 300.
+
+    >>> import tas
+    >>> type(tas.recipes.paper().search).__name__, tas.recipes.paper().search.epochs
+    ('PaperOptions', 600)
+    """
     return Recipe(_cifar(), PaperOptions(epochs=600, batch_size=256), _cifar())
 
 
 def paper_imagenet() -> Recipe:
-    """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120."""
+    """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120.
+
+    >>> import tas
+    >>> tas.recipes.paper_imagenet().search.epochs
+    120
+    """
     search = PaperOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
     return Recipe(_imagenet(), search, _imagenet(), vary="zoom")
 
@@ -123,7 +155,12 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of a name; ``InputError`` names the nearest where there is none."""
+    """The recipe of a name; ``InputError`` names the nearest where there is none.
+
+    >>> import tas
+    >>> tas.recipes.recipe("quick") == tas.recipes.quick()
+    True
+    """
     if name not in RECIPES:
         raise InputError(one_of("preset", name, RECIPES))
     return RECIPES[name]()

@@ -26,6 +26,16 @@ MOST_VALUES = 2**30  # of one image, which fill 4 GiB
 class Shape:
     """The widths and depths of a net, and what it was made for.
 
+    >>> import tas
+    >>> shape = tas.nets.read_shape("C010-ResNet20")  # one that the paper's authors published
+    >>> shape.net, shape.classes, shape.input
+    ('resnet20', 10, (3, 32, 32))
+    >>> shape.widths["stem"], shape.depths["stages.0"]
+    (16, 3)
+    >>> shape.save("shape.json")
+    >>> tas.Shape.load("shape.json") == shape
+    True
+
     Attributes:
         net: name of the unpruned net, e.g. ``"resnet20"``.
         classes: number of classes.

@@ -35,12 +35,17 @@ def run(
 ) -> Run:
     """Search a smaller net within a budget, train it, and write everything into a run directory.
 
+    >>> import tas
+    >>> done = tas.run(data="digits", budget=0.5, epochs=1, trials=4, out="runs/digits")
+    >>> [row["name"] for row in done.result["rows"]]
+    ['unpruned', 'equal widths, distilled', 'searched, distilled']
+    >>> net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
+    >>> again = tas.run(data="digits", budget=0.5, epochs=1, trials=4, out="runs/digits")
+    >>> again.finished
+    True
+
     It is what ``tas run`` does: options have the names of the command's, and the same call goes on
     where an earlier one was interrupted. A finished run is read and not repeated.
-
-        done = tas.run(data="photos", net="resnet20", budget=0.5, out="runs/photos")
-        done.result["rows"]  # unpruned, equal widths, searched: MACs, parameters, accuracy
-        net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
 
     Args:
         options: of the run; see ``tas.options.RunOptions``, or ``tas run --help``.

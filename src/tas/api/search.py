@@ -48,6 +48,16 @@ def search(
 ) -> Found:
     """Search widths and depths of a net within a budget.
 
+    >>> import tas
+    >>> from tas.methods import TrialOptions
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)  # train it first
+    >>> options = TrialOptions(trials=4)  # the default is 300
+    >>> found = tas.search(net, data, budget=0.5, options=options, progress=False)
+    >>> found.shape.macs <= found.budget.limit == 1266496
+    True
+    >>> small = found.derive()  # a plain nn.Module, with weights of net
+
     With ``TrialOptions`` hundreds of shapes at the budget are cut from a trained net and asked,
     without any training, what they answer; what answers most like the whole net is found by
     evolution. With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and

@@ -23,6 +23,17 @@ def search_run(
 ) -> Run:
     """What ``tas search`` does: ``tas.search`` with a run directory.
 
+    >>> import tas.api
+    >>> tas.api.train_run(net="resnet20", epochs=1, out="runs/teacher").finished
+    False
+    >>> found = tas.api.search_run(
+    ...     net="resnet20", weights="runs/teacher/model.safetensors", budget=0.5, trials=4,
+    ...     out="runs/found",
+    ... )
+    >>> [row["name"] for row in found.result["rows"]]
+    ['unpruned', 'searched']
+    >>> shape = tas.Shape.load("runs/found/shape.json")
+
     Args:
         options: of the search; see ``tas.options.SearchRunOptions``, or ``tas search --help``.
         guard: a context around the work, which is given the run.

@@ -32,7 +32,7 @@ NOT_OF_THE_RUN = ("out", "device", "compile", "cuda_graphs", "workers", "downloa
 
 @dataclass
 class Run:
-    """A run: its directory, and what it found once it is finished.
+    """A run: its directory, and what it found once it is finished; see ``tas.run``.
 
     Attributes:
         verb: ``"run"``, ``"search"`` or ``"train"``.
@@ -138,6 +138,11 @@ def unguarded(run: Run) -> AbstractContextManager[Any]:
 
 def load_data(options: Any, *, to_train: bool = True) -> Data:
     """The data set of the options; what its reader must know is said.
+
+    >>> from tas.api import load_data
+    >>> from tas.options import RunOptions
+    >>> load_data(RunOptions(data="digits")).input
+    (1, 8, 8)
 
     Where the run goes on, or starts from a model that was saved with its transform and classes,
     pictures are prepared and classes numbered as they were then.

@@ -39,6 +39,15 @@ def search_space(
 ) -> tuple[Space, Source]:
     """The space that ``search`` searches, and the source of its nets; the arguments are the same.
 
+    >>> import tas
+    >>> from tas.api import search_space
+    >>> from tas.methods import TrialOptions
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> space, source = search_space(net, data, TrialOptions().method())
+    >>> space.unpruned.input, source.net is net
+    ((1, 8, 8), True)
+
     Args:
         method: whose defaults stand in for what is not given.
         inheriting: one of our nets, by its name, is to get trained weights.

@@ -22,6 +22,11 @@ def train_run(
 ) -> Run:
     """What ``tas train`` does: ``tas.train`` with a run directory.
 
+    >>> import tas.api
+    >>> trained = tas.api.train_run(net="resnet20", epochs=1, out="runs/teacher")
+    >>> (trained.path / "model.safetensors").is_file()
+    True
+
     Args:
         options: of the training; see ``tas.options.TrainRunOptions``, or ``tas train --help``.
         guard: a context around the work, which is given the run.

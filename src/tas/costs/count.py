@@ -28,6 +28,12 @@ NAMED = 3  # operators that a note names; of more it tells the number
 class Count:
     """What a net costs.
 
+    >>> import tas
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 10))
+    >>> tas.costs.count(net, (3, 3, 3)).modules
+    {'0': 216, '2': 80}
+
     Attributes:
         macs: multiply-adds for one image.
         params: number of parameters, each counted once.
@@ -44,6 +50,7 @@ class Count:
     def note(self) -> str:
         """What was not counted, in one line; empty where nothing was left out.
 
+        >>> from tas.costs import Count
         >>> Count(0, 0, unknown={"my::op in rnn": 2}).note
         "not counted: 'my::op' in rnn (2 times); say what it costs by tas.costs.counter('my::op')"
         """
@@ -73,6 +80,11 @@ def _where(operator: str, places: Sequence[tuple[str, int]]) -> str:
 
 def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
     """Count one forward pass in evaluation mode.
+
+    >>> import tas
+    >>> counted = tas.costs.count(tas.nets.build("resnet20"), (3, 32, 32))
+    >>> counted.macs, counted.params
+    (40813184, 272282)
 
     Args:
         net: any module that takes one batch of images.

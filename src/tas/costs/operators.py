@@ -55,7 +55,13 @@ _FREE = {
 
 
 def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
-    """Multiply-adds of one call of an operator; None where nothing counts it."""
+    """Multiply-adds of one call of an operator; None where nothing counts it.
+
+    >>> import tas.costs, torch
+    >>> a, b = torch.zeros(2, 3), torch.zeros(3, 4)
+    >>> tas.costs.operator_macs(torch.ops.aten.mm.default, (a, b), {}, a @ b)
+    24
+    """
     own = _GIVEN.get(func.overloadpacket._qualified_op_name)
     if own is not None:
         return _given(func, own, args, kwargs, out)

@@ -35,6 +35,11 @@ def load(
 ) -> Data:
     """Load the data set ``name``, one of ``NAMES`` or the path of a folder of images.
 
+    >>> import tas
+    >>> data = tas.data.load("digits")  # or "cifar10", or the path of a folder of images
+    >>> data.name, data.classes, data.input
+    ('digits', 10, (1, 8, 8))
+
     ``data_dir`` holds the official files of a named set (default: ``$TORCH_HOME``, else
     ``~/.cache/torch``); ``download`` fetches those that can be fetched. ``image_size`` is the
     height and width to scale to, in pixels; without it a named set keeps its own, and a folder

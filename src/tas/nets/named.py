@@ -25,7 +25,12 @@ def trust(name: str) -> None:
 
 
 def is_named(name: str) -> bool:
-    """Whether a name is one of another library's net or of a user's function."""
+    """Whether a name is one of another library's net or of a user's function.
+
+    >>> import tas
+    >>> tas.nets.is_named("timm:resnet50"), tas.nets.is_named("resnet50")
+    (True, False)
+    """
     return ":" in name and not os.path.exists(name)
 
 

@@ -27,6 +27,10 @@ def history_figure(
 ) -> None:
     """Draw accuracy and loss of every phase and, of a search, its cost and how sure it became.
 
+    >>> from tas.report import history_figure
+    >>> lines = [{"phase": "teacher", "epoch": n, "loss": 2.3 / n} for n in (1, 2, 3)]
+    >>> history_figure(lines, "history.png")
+
     Args:
         lines: those of ``log.jsonl``, with ``phase``, ``epoch``, and whatever there is of
             ``loss``, ``accuracy``, ``test_accuracy``; of a search also ``expected_cost`` and

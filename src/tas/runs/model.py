@@ -24,6 +24,15 @@ NAME = "config.json"
 class ModelConfig:
     """The content of a ``config.json``.
 
+    >>> import tas
+    >>> from tas.runs import ModelConfig
+    >>> data = tas.data.load("digits")
+    >>> config = ModelConfig(data.transform.to_dict(), data.class_names)
+    >>> directory = tas.RunDir.open("runs/mine", {"net": "resnet20"})
+    >>> directory.save_config(config)
+    >>> ModelConfig.beside("runs/mine").classes == data.class_names
+    True
+
     Attributes:
         transform: what happens to a picture, as ``tas.data.Transform.to_dict`` gives it.
         classes: names, in the order of the net's scores.

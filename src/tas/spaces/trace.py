@@ -33,6 +33,13 @@ GROUPS = 8  # that a search by probes may have; each is a slope to learn
 class TracedSpace(Space):
     """The space of any net that was run once and followed.
 
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    >>> space = tas.spaces.trace(net, torch.zeros(1, 3, 5, 5), ratios=(0.25, 0.5, 1.0))
+    >>> space.model is net, space.locked[0].layer, space.locked[0].reason
+    (True, '3', "they are the net's output")
+
     Attributes:
         model: the net; derived nets are cut from copies of it, and inherit its weights.
         structure: what the trace found.
@@ -119,6 +126,13 @@ def trace(
     name: str = "",
 ) -> TracedSpace:
     """The space of a net: run it once, see what may shrink, and try it out.
+
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    >>> space = tas.spaces.trace(net, torch.zeros(1, 3, 5, 5), ratios=(0.25, 0.5, 1.0))
+    >>> [(choice.name, choice.candidates) for choice in space.widths]
+    [('0', (4, 8, 16))]
 
     Args:
         model: a classifier of images; it is left as it was.

@@ -18,6 +18,11 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class StepOptions:
     """What every training by SGD can be told, that of a supernet's weights included.
 
+    >>> from tas.training import StepOptions
+    >>> StepOptions(epochs=2, warmup_epochs=2)
+    Traceback (most recent call last):
+    tas.errors.InputError: --warmup-epochs 2: must be less than --epochs 2
+
     Attributes:
         epochs: passes over the training pictures.
         warmup_epochs: the learning rate rises linearly over these, then falls to 0 by a cosine.
@@ -70,6 +75,12 @@ class StepOptions:
 @dataclass(frozen=True)
 class TrainOptions(StepOptions):
     """How a plain net is trained, with or without a teacher.
+
+    >>> from dataclasses import replace
+    >>> from tas.training import TrainOptions
+    >>> options = TrainOptions(epochs=30, warmup_epochs=3, lr=0.2)
+    >>> replace(options, label_smoothing=0.1).lr
+    0.2
 
     Attributes:
         epochs ... cuda_graphs: as in ``StepOptions``.

@@ -16,6 +16,15 @@ __all__ = ["ProbeOptions"]
 class ProbeOptions(TrainOptions):
     """How a space is searched by short trainings of a few of its shapes.
 
+    >>> import tas
+    >>> from tas.methods import ProbeOptions
+    >>> options = ProbeOptions(probes=2, epochs=1, batch_size=64)
+    >>> found = tas.search(
+    ...     "resnet20", "digits", 0.5, options=options, what="depth", subset=8, progress=False
+    ... )
+    >>> [line["phase"] for line in found.history.epochs]
+    ['probe-01-of-02', 'probe-02-of-02']
+
     Attributes:
         epochs ... cuda_graphs: of the training of each of these shapes, the probes.
         probes: how many; more than there are doublings and depths to learn of.

@@ -16,6 +16,13 @@ __all__ = ["TrialOptions"]
 class TrialOptions(TrainOptions):
     """How a space is searched by what its shapes answer, cut from a trained net and not trained.
 
+    >>> from dataclasses import replace
+    >>> import tas
+    >>> options = tas.recipes.quick().inheriting().search  # what tas.search does by default
+    >>> options.trials, options.epochs
+    (300, 1)
+    >>> longer = replace(options, trials=1000, epochs=3)
+
     Attributes:
         epochs ... cuda_graphs: of two short trainings at the end, of what was found and of equal
             widths, by which one of them is taken; the whole net is their teacher.
