@@ -10,8 +10,8 @@ from .training import TrainOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-# Of the training of a net that inherits: it is not to go so far that it forgets, and what its
-# teacher knows it has from the start, so that the labels may say more.
+# For the training of a net with inherited weights: a limited travel, so that it does not forget
+# them, and more weight on the labels, for it knows from the start what its teacher knows.
 INHERITED = {"travel": 100.0, "kd_alpha": 0.5}
 CLIPPED = 1.0  # the norm to which gradients are shortened: all of ``quick``, those of trials
 
@@ -32,7 +32,7 @@ class Recipe:
         search: how the space is searched, by the settings of a method.
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
-        fraction: of the training pictures, for the search's weights; the rest is to choose by.
+        fraction: of the training pictures, to train weights in the search; it chooses by the rest.
         vary: how training pictures are varied, ``"shift"`` or ``"zoom"``; None: as their size says.
         trained_search: how the space is searched where there are trained weights; None: as without.
         inherited: options that the student's training has instead where its net inherits trained
@@ -49,9 +49,8 @@ class Recipe:
     inherited: Mapping[str, float] = field(default_factory=dict)
 
     def inheriting(self) -> "Recipe":
-        """This recipe where there are trained weights: shapes are tried by what they answer, not by
-        training them; the two trainings at the end are short, and all trainings leave the nets what
-        they know (``docs/research``)."""
+        """This recipe for trained weights: the search tries shapes without training them, and the
+        student's training is one that keeps inherited weights (``docs/research``)."""
         student: TrainOptions = replace(self.student, **self.inherited)  # type: ignore[arg-type]
         return replace(self, search=self.trained_search or self.search, student=student)
 

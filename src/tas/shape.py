@@ -168,7 +168,7 @@ def _positive(value: Any, name: str, source: str) -> int:
 
 def _count(value: Any, name: str, source: str) -> int:
     if _positive(value, name, source) > MOST:
-        raise ShapeError(f"{source}: '{name}' is {value}, more than {MOST}: is that a slip?")
+        raise ShapeError(f"{source}: '{name}' is {value}, more than {MOST}: is it a typing error?")
     return int(value)
 
 
@@ -183,5 +183,5 @@ def _input(value: Any, source: str) -> tuple[int, int, int]:
 
 def _counts(value: Any, name: str, source: str) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise ShapeError(f"{source}: '{name}' is {value!r}, not an object of names and numbers")
+        raise ShapeError(f"{source}: '{name}' is {value!r}, not a JSON object of names and numbers")
     return {str(k): _count(v, f"{name}.{k}", source) for k, v in value.items()}

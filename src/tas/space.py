@@ -230,7 +230,9 @@ class Space:
         def index(rows: Sequence[tuple[int, ...]], values: Sequence[int], name: str) -> int:
             candidates = list(zip(*rows, strict=True))
             if tuple(values) not in candidates:
-                raise InputError(f"{values[0]} is no candidate of '{name}': {rows[0]}")
+                raise InputError(
+                    f"{values[0]} is not a candidate of '{name}': choose from {rows[0]}"
+                )
             return candidates.index(tuple(values))
 
         widths = []

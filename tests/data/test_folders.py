@@ -246,7 +246,7 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
 
 
 def test_one_class_alone_is_refused(tmp_path: Path) -> None:
-    assert "one class alone, 'cats'" in refused(folder(tmp_path, classes=("cats",)))
+    assert "only one class, 'cats'" in refused(folder(tmp_path, classes=("cats",)))
 
 
 def test_classes_that_differ_are_named(tmp_path: Path) -> None:

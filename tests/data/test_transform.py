@@ -238,6 +238,8 @@ def test_files_of_a_named_set_are_shown_as_the_set_is(tmp_path: Path) -> None:
 
 def test_another_size_than_the_models_is_refused(tmp_path: Path) -> None:
     folder(tmp_path)
-    with pytest.raises(InputError, match="--image-size 32: the model sees pictures of 112 x 112"):
+    with pytest.raises(
+        InputError, match="--image-size 32: the model was trained on pictures of 112 x 112"
+    ):
         load(tmp_path, image_size=32, transform=LARGE)
     assert load(tmp_path, image_size=112, transform=LARGE).transform == LARGE

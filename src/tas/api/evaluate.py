@@ -121,10 +121,13 @@ def _of_run(options: EvalOptions) -> EvalOptions:
     if not weights.is_file():
         if config.get("verb") == "search" and (path / "result.json").is_file():
             raise InputError(
-                f"the search in '{path}' was from fresh weights and left no trained net: train its "
-                f"shape by `tas train --shape {shape}`"
+                f"the search in '{path}' started from fresh weights and has no trained net: train "
+                f"its shape with `tas train --shape {shape}`"
             )
-        raise InputError(f"the run in '{path}' is not finished: it has no model.safetensors")
+        raise InputError(
+            f"the run in '{path}' is not finished, it has no model.safetensors: continue it with "
+            "the command that began it"
+        )
     taken = {
         name: config[name]
         for name in ("data", "image_size", "in_memory", "data_dir")

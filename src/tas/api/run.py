@@ -19,11 +19,11 @@ from .train import Trained, train
 __all__ = ["run"]
 
 NOTE = (
-    "Accuracy: percent of the test pictures after the last epoch; nothing was chosen by it. "
-    "Time of the searched net: search and training together. What the search trains is tested on "
-    "training pictures that it was not trained on."
+    "Accuracy is measured on the test pictures after the last epoch; nothing was chosen by it. "
+    "The time of the searched net includes the search. The log gives, for nets that the search "
+    "trains, the accuracy on training pictures that were held out."
 )
-NO_EQUAL = "No equal widths meet the budget: the baseline is left out."
+NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
 def run(
@@ -87,7 +87,8 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
         raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
     if options.inherit is False and (model is not None or nets.is_named(options.net)):
         raise InputError(
-            "--inherit false: nets cut from another library's or your own always inherit"
+            "--inherit false is for built-in ResNets alone: a net cut from any other always "
+            "inherits its weights; leave it out"
         )
 
 

@@ -15,7 +15,7 @@ from .session import Guard, Run, row, unguarded
 
 __all__ = ["search_run"]
 
-NOTE = "The weights are inherited, not trained on their own: train the shape from them next."
+NOTE = "The weights are inherited from the unpruned net and not fine-tuned: fine-tune them next."
 
 
 def search_run(

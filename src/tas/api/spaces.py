@@ -61,12 +61,13 @@ def search_space(
         )
     per = method.widths_per if widths_per is None else widths_per
     if per not in WIDTHS_PER:
-        raise InputError(one_of("value of widths per", per, WIDTHS_PER))
+        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
         if ignore or only or round_to != 1:
             raise InputError(
-                "--ignore, --only and --round-to are for nets that are traced, not for our own"
+                "--ignore, --only and --round-to are for traced nets, not for the built-in "
+                "ResNets: leave them out"
             )
         space = resnet_space(
             _unpruned(net, data),
@@ -80,7 +81,9 @@ def search_space(
         source = Source.of(space, given)
     else:
         if residual not in (None, "tied"):
-            raise InputError(f"--residual {residual}: the space of a traced net is always tied")
+            raise InputError(
+                f"--residual {residual}: a traced net is always searched with --residual tied"
+            )
         space = _traced(
             net,
             data,

@@ -92,12 +92,16 @@ def train(
             if not inherit:
                 net = nets.build(net, data.classes, data.input)
             elif teacher is None:
-                raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+                raise InputError(
+                    "--inherit needs a trained net to inherit from: give its weights as --teacher"
+                )
             else:
                 net = _inherited(nets.read_shape(net), teacher, data, batches, device)
     check_net(net, data, "net")
     if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise InputError("the net has no parameter to train: all are frozen, or there are none")
+        raise InputError(
+            "the net has no parameter to train, all are frozen or there are none: unfreeze some"
+        )
     if teacher is not None:
         check_net(teacher, data, "teacher")
     history = training.fit(

@@ -52,7 +52,7 @@ class Count:
 
         >>> from tas.costs import Count
         >>> Count(0, 0, unknown={"my::op in rnn": 2}).note
-        "not counted: 'my::op' in rnn (2 times); say what it costs by tas.costs.counter('my::op')"
+        "not counted: 'my::op' in rnn (2 times); say what it costs with tas.costs.counter('my::op')"
         """
         places: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for entry, times in self.unknown.items():
@@ -67,7 +67,7 @@ class Count:
         what = "it costs" if len(places) == 1 else "they cost"
         return (
             f"not counted: {', '.join([*named, *more])}; "
-            f"say what {what} by tas.costs.counter('{first}')"
+            f"say what {what} with tas.costs.counter('{first}')"
         )
 
 

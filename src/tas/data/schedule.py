@@ -118,7 +118,8 @@ class Schedule:
 class Batches(ABC):
     """A pass over a part of a data set per epoch; the same epoch twice gives the same batches.
 
-    ``tas.data.batches`` makes them, with an example. Yields images float32 [B, C, H, W], normalised, and labels int64 [B], on the device.
+    ``tas.data.batches`` makes them, with an example. Yields images float32 [B, C, H, W],
+    normalised, and labels int64 [B], on the device.
     """
 
     def __init__(self, data: Data, schedule: Schedule, device: torch.device) -> None:

@@ -141,7 +141,7 @@ def read_split(path: str | Path, data: Data) -> Split:
         raise DataError(f"cannot read the split '{path}': {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
         reason = first_line(error)
-        raise DataError(f"'{path}' is not a split file (no JSON: {reason})") from error
+        raise DataError(f"'{path}' is not a split file (not JSON: {reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"'{path}' is not a split file: `tas split` writes one ({FORMAT})")
     split = Split(

@@ -208,7 +208,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if macs % max(prod(len(s) if isinstance(s, Tensor) else s for s in sides), 1):
             for side in sides:
-                self.tie(side, 0, "a cost that is not proportional to them")
+                self.tie(side, 0, "a cost that is not proportional to the channels")
             sides = ()
         self.notes.costs.append(Cost(self.path[-1], macs, sides))
 

@@ -156,14 +156,14 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"the net gives {got} for one image, not class scores [1, classes]: trace a "
+            f"the net returns {got} for one image, not class scores [1, classes]: trace a "
             "classifier, or wrap it so that it returns them"
         )
     for plane in tracer.planes(scores):
         tracer.notes.locks.append((plane.labels[plane.labels > 0], "they are the net's output"))
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
-            tracer.notes.locks.append((labels, "ignored, as asked"))
+            tracer.notes.locks.append((labels, "ignored, as asked for"))
     return _Build(net, tracer, visits).structure(scores.shape[1])
 
 
@@ -260,7 +260,7 @@ class _Build:
                 continue
             made.sort(key=lambda m: order[m[0]])
             if len(kinds) == 1:
-                self.reasons[kinds[0]] = "all of its channels live or die together"
+                self.reasons[kinds[0]] = "its channels can only be cut all together"
                 continue
             first, unit = self._named_after(made)
             name = self.notes.produced[first]

@@ -82,7 +82,7 @@ class MethodOptions(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched, from which weights, within which budget and on which pictures.
+    """What a method is given: a space, weights, a budget, pictures and settings.
 
     >>> import tas
     >>> from tas.methods import TrialOptions, equal_widths

@@ -223,7 +223,7 @@ class ResNet(nn.Module):
 def _fitted(a: Architecture, shape: Shape) -> Shape:
     """The shape without the entries of blocks that are cut, after checking that it fits."""
     if shape.net != a.name:
-        raise ShapeError(f"the shape is one of '{shape.net}', not of '{a.name}'")
+        raise ShapeError(f"the shape belongs to '{shape.net}', not to '{a.name}'")
     stages = {f"stages.{s}": n for s, n in enumerate(a.blocks)}
     for name, depth in shape.depths.items():
         if name not in stages:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 _PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
-_SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "finals of the search")}
+_SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "final check of the search")}
 
 
 def history_figure(

@@ -77,7 +77,7 @@ class ModelConfig:
         if not isinstance(transform, dict):
             raise InputError(f"'{file}' is damaged: it has no transform")
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise InputError(f"'{file}' is damaged: its classes are no list of names")
+            raise InputError(f"'{file}' is damaged: its classes are not a list of names")
         shape = content.get("shape")
         known = None if shape is None else Shape.from_dict(shape, source=f"'{file}'")
         return cls(transform, tuple(classes), known)

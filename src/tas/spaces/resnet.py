@@ -83,9 +83,9 @@ def resnet_space(
         InputError: an option is unknown, or ``net`` is not an unpruned ResNet.
     """
     if what not in WHAT:
-        raise InputError(one_of("value of what to search", what, WHAT))
+        raise InputError(one_of("--what", what, WHAT))
     if residual not in ("free", "tied"):
-        raise InputError(one_of("residual", residual, ("free", "tied")))
+        raise InputError(one_of("--residual", residual, ("free", "tied")))
     if not ratios or not all(0 < ratio < math.inf for ratio in ratios):  # a NaN is refused too
         raise InputError(f"the width ratios {list(ratios)} are not all finite and above 0")
     if isinstance(net, ResNet):

@@ -154,12 +154,14 @@ def _check_device(device: str) -> None:
     if kind not in DEVICES or (index and not (kind == "cuda" and index.isdigit())):
         raise InputError(one_of("device", device, [*DEVICES, "cuda:1"]))
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise InputError(f"--device {device}: no such device here; 'auto' takes what there is")
+        raise InputError(
+            f"--device {device}: no such device here; --device auto uses what there is"
+        )
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise InputError(
             f"--device {device}: PyTorch finds {count or 'no'} CUDA device{'s' * (count != 1)} "
-            "here; 'auto' takes what there is"
+            "here; --device auto uses what there is"
         )
 
 

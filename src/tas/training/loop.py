@@ -84,7 +84,7 @@ def fit(
     >>> data = tas.data.load("digits")
     >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
     >>> train, test = (
-    ...     tas.data.batches(data, part, 64, augment=None, device="cpu", shuffle=True, drop_last=True)
+    ...     tas.data.batches(data, part, 64, augment=None, device="cpu", shuffle=True)
     ...     for part in (data.train, data.test)
     ... )
     >>> task = Classification(net, TrainOptions(epochs=1, warmup_epochs=0))
@@ -117,7 +117,7 @@ def fit(
     """
     epochs, steps = task.options.epochs, len(batches)
     if steps == 0:
-        raise InputError("there is no full batch to train on: lower --batch-size")
+        raise InputError("there are fewer pictures to train on than in a batch: lower --batch-size")
     plan = checkpoint.Plan(phase or task.name, epochs, steps, seed)
     tests = None if evaluate_on is None else _Tests(evaluate_on, evaluate_every)
     shown = progress and processes.is_first()

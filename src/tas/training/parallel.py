@@ -1,4 +1,4 @@
-"""Trainings that have nothing to tell one another, on several processes at the same time."""
+"""Independent trainings, on several processes at the same time."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -35,7 +35,7 @@ def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> lis
 
 
 def dealt_out(costs: Sequence[float], hands: int) -> list[list[int]]:
-    """Which jobs each of so many processes does: the dearest first, to whom has least to do.
+    """Which jobs each of so many processes does: the most expensive first, to the least loaded.
 
     >>> from tas.training import dealt_out
     >>> dealt_out([5.0, 1.0, 3.0, 2.0], hands=2)

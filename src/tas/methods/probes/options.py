@@ -14,7 +14,7 @@ __all__ = ["ProbeOptions"]
 
 @dataclass(frozen=True)
 class ProbeOptions(TrainOptions):
-    """How a space is searched by short trainings of a few of its shapes.
+    """Settings of a search by probes: short trainings of a few shapes.
 
     >>> import tas
     >>> from tas.methods import ProbeOptions
@@ -27,7 +27,7 @@ class ProbeOptions(TrainOptions):
 
     Attributes:
         epochs ... cuda_graphs: of the training of each of these shapes, the probes.
-        probes: how many; more than there are doublings and depths to learn of.
+        probes: how many; more than the space has choices, whose slopes are fitted.
         low, high: what a probe may cost, as ratios of the budget.
 
     Raises:
