@@ -68,7 +68,7 @@ def test_shapes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_split(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "split.json"
     text = printed(capsys, "split", "--seed", "3", "--out", str(path))
-    assert "719 pictures for the weights, 719 for the logits" in text
+    assert "719 pictures to train weights, 719 to choose by" in text
     assert "already" in printed(capsys, "split", "--seed", "3", "--out", str(path))
 
 
@@ -147,7 +147,7 @@ def test_search_then_train_on_a_folder(capsys: pytest.CaptureFixture[str], tmp_p
     assert Shape.load(tmp_path / "as told" / "shape.json").macs == shape.macs
     with pytest.raises(SystemExit):
         main(["eval", str(found)])
-    assert f"train its shape by `tas train --shape {found}" in capsys.readouterr().err
+    assert f"train its shape with `tas train --shape {found}" in capsys.readouterr().err
     assert set(shape.depths.values()) == {3}
     teacher = ["--teacher", str(tmp_path / "teacher" / "model.safetensors")]
     main(["train", *data, "--net", "resnet20", "--out", str(tmp_path / "teacher")])

@@ -19,11 +19,11 @@ from .train import Trained, train
 __all__ = ["run"]
 
 NOTE = (
-    "Accuracy: percent of the test pictures after the last epoch; nothing was chosen by it. "
-    "Time of the searched net: search and training together. What the search trains is tested on "
-    "training pictures that it was not trained on."
+    "Accuracy is measured on the test pictures after the last epoch; nothing was chosen by it. "
+    "The time of the searched net includes the search. The log gives, for nets that the search "
+    "trains, the accuracy on training pictures that were held out."
 )
-NO_EQUAL = "No equal widths meet the budget: the baseline is left out."
+NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
 def run(
@@ -35,12 +35,17 @@ def run(
 ) -> Run:
     """Search a smaller net within a budget, train it, and write everything into a run directory.
 
+    >>> import tas
+    >>> done = tas.run(data="digits", budget=0.5, epochs=1, trials=4, out="runs/digits")
+    >>> [row["name"] for row in done.result["rows"]]
+    ['unpruned', 'equal widths, distilled', 'searched, distilled']
+    >>> net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
+    >>> again = tas.run(data="digits", budget=0.5, epochs=1, trials=4, out="runs/digits")
+    >>> again.finished
+    True
+
     It is what ``tas run`` does: options have the names of the command's, and the same call goes on
     where an earlier one was interrupted. A finished run is read and not repeated.
-
-        done = tas.run(data="photos", net="resnet20", budget=0.5, out="runs/photos")
-        done.result["rows"]  # unpruned, equal widths, searched: MACs, parameters, accuracy
-        net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
 
     Args:
         options: of the run; see ``tas.options.RunOptions``, or ``tas run --help``.
@@ -82,7 +87,8 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
         raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
     if options.inherit is False and (model is not None or nets.is_named(options.net)):
         raise InputError(
-            "--inherit false: nets cut from another library's or your own always inherit"
+            "--inherit false is for built-in ResNets alone: a net cut from any other always "
+            "inherits its weights; leave it out"
         )
 
 

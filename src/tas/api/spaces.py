@@ -39,6 +39,15 @@ def search_space(
 ) -> tuple[Space, Source]:
     """The space that ``search`` searches, and the source of its nets; the arguments are the same.
 
+    >>> import tas
+    >>> from tas.api import search_space
+    >>> from tas.methods import TrialOptions
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> space, source = search_space(net, data, TrialOptions().method())
+    >>> space.unpruned.input, source.net is net
+    ((1, 8, 8), True)
+
     Args:
         method: whose defaults stand in for what is not given.
         inheriting: one of our nets, by its name, is to get trained weights.
@@ -52,12 +61,13 @@ def search_space(
         )
     per = method.widths_per if widths_per is None else widths_per
     if per not in WIDTHS_PER:
-        raise InputError(one_of("value of widths per", per, WIDTHS_PER))
+        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
         if ignore or only or round_to != 1:
             raise InputError(
-                "--ignore, --only and --round-to are for nets that are traced, not for our own"
+                "--ignore, --only and --round-to are for traced nets, not for the built-in "
+                "ResNets: leave them out"
             )
         space = resnet_space(
             _unpruned(net, data),
@@ -71,7 +81,9 @@ def search_space(
         source = Source.of(space, given)
     else:
         if residual not in (None, "tied"):
-            raise InputError(f"--residual {residual}: the space of a traced net is always tied")
+            raise InputError(
+                f"--residual {residual}: a traced net is always searched with --residual tied"
+            )
         space = _traced(
             net,
             data,

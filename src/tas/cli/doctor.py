@@ -99,7 +99,7 @@ def _print(space: TracedSpace, seconds: float) -> None:
     lowest, highest = Budget(0).range(space)
     print(
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
-        f"MACs); traced and tried out in {seconds:.1f} s"
+        f"MACs) are possible; traced and tested in {seconds:.1f} s"
     )
 
 

@@ -23,6 +23,14 @@ __all__ = ["Masks"]
 class Masks(nn.Module):
     """Where the weights of the atoms go.
 
+    >>> import tas, torch
+    >>> net, images = tas.nets.build("resnet20").eval(), torch.rand(2, 3, 32, 32)
+    >>> structure = tas.graph.analyse(net, images)
+    >>> masks = tas.graph.Masks(structure)
+    >>> scores = masks(net, images, torch.ones(structure.atoms))  # all channels at full weight
+    >>> torch.allclose(scores, net(images), atol=1e-5)
+    True
+
     Args:
         structure: of the net that is masked.
     """

@@ -56,7 +56,7 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
         InputError: something else was given.
     """
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise InputError(f"{kind!r} is no class of modules: give the class, as torch.nn.Conv2d")
+        raise InputError(f"{kind!r} is not a module class: give the class, e.g. torch.nn.Conv2d")
     for attribute, place in attributes.items():
         if place is not None and not _is_place(place):
             raise InputError(

@@ -22,6 +22,12 @@ __all__ = ["Run", "Visit", "find_runs", "visiting"]
 class Run:
     """Blocks of which the first few may be kept.
 
+    >>> import tas, torch
+    >>> structure = tas.graph.analyse(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> run = structure.runs[0]
+    >>> run.name, run.blocks
+    ('stages.0', ('stages.0.0', 'stages.0.1', 'stages.0.2'))
+
     Attributes:
         name: the container's path; with the places of the blocks in it where it holds others, too.
         blocks: paths of the blocks, in order.

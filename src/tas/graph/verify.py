@@ -134,11 +134,11 @@ class _Bench:
             return found
         wanted = self._whole(kept, depths)
         if not wanted.isfinite().all():
-            return Failure("the net's scores are not finite, and cannot be compared")
+            return Failure("the net's scores are not finite, so that nothing can be compared")
         scale = wanted.std() if wanted.numel() > 1 else wanted.abs()
         if torch.allclose(found, wanted, rtol=0, atol=TOLERANCE * float(scale)):
             return None
-        return Failure("the net's code takes other channels than it should when some are gone")
+        return Failure("the net's code reads the wrong channels once some are cut")
 
     def trains(self, names: Sequence[str]) -> None:
         """Raise an ``InputError`` unless the net that is cut gives scores in training, too."""
@@ -147,8 +147,9 @@ class _Bench:
         if failure is not None:
             whole = self._in_training(self.net)
             raise InputError(
-                f"in training mode the net {whole or f'that was cut {failure}'}; what runs in "
-                "training alone, as auxiliary heads do, is not seen: build the net without it"
+                f"in training mode the net {whole or f'that was cut {failure}'}; parts that "
+                "run only in training, such as auxiliary heads, are not traced: build the net "
+                "without"
             )
 
     @torch.no_grad()
@@ -161,9 +162,9 @@ class _Bench:
         except Exception as error:  # whatever the user's code may raise
             return f"fails in {_place(error, net) or 'its own code'} ({first_line(error)})"
         if not isinstance(found, Tensor):
-            return f"gives {type(found).__name__}, not scores"
+            return f"returns {type(found).__name__}, not scores"
         if found.shape != (2, self.structure.classes):
-            return f"gives {list(found.shape)} for two images, not scores"
+            return f"returns {list(found.shape)} for two images, not scores"
         return None
 
     def _plan(self, names: Sequence[str], mixed: bool) -> tuple[dict[str, Tensor], dict[str, int]]:
@@ -193,9 +194,11 @@ class _Bench:
                 found = small(self.example)
         except Exception as error:  # whatever the user's code may raise
             place = _place(error, small)
-            return Failure(f"{place or 'the net'} counts on them: {first_line(error)}", place)
+            return Failure(
+                f"{place or 'the net'} relies on their number: {first_line(error)}", place
+            )
         if found.shape != (1, self.structure.classes):
-            return Failure(f"the net then gives {list(found.shape)}")
+            return Failure(f"the cut net returns {list(found.shape)}")
         return found  # type: ignore[no-any-return]
 
     @torch.no_grad()

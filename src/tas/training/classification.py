@@ -24,7 +24,20 @@ Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 class Classification(Learner):
-    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped."""
+    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped.
+
+    >>> import tas
+    >>> from tas.training import Classification, TrainOptions, fit
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> batches = tas.data.batches(
+    ...     data, data.train, 64, augment=None, device="cpu", shuffle=True, drop_last=True
+    ... )
+    >>> task = Classification(net, TrainOptions(epochs=1, warmup_epochs=0))
+    >>> history = fit(task, batches, device="cpu", progress=False)
+    >>> history.phase
+    'train'
+    """
 
     name = "train"
     options: TrainOptions

@@ -25,6 +25,14 @@ def evaluate(
 ) -> dict[str, float]:
     """Top-1 accuracy and cross-entropy of a net, in eval and inference mode.
 
+    >>> import tas
+    >>> from tas.training import evaluate
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> batches = tas.data.batches(data, data.test, 64, augment=None, device="cpu", shuffle=False)
+    >>> sorted(evaluate(net, batches, device="cpu"))
+    ['accuracy', 'loss']
+
     Args:
         model: moved to the device; each of its modules keeps its mode.
         device, precision: as in ``fit``.
@@ -56,6 +64,13 @@ def recompute_norm_statistics(
     model: nn.Module, batches: Labelled, *, device: str = "auto", precision: str = "auto"
 ) -> None:
     """Estimate the running mean and variance of every BatchNorm anew, as a plain average.
+
+    >>> import tas
+    >>> from tas.training import recompute_norm_statistics
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> batches = tas.data.batches(data, data.test, 64, augment=None, device="cpu", shuffle=True)
+    >>> recompute_norm_statistics(net, batches, device="cpu")
 
     For a net whose weights come from a supernet, where other channels fed these statistics. Several
     processes take each its share of the pictures. A norm that is frozen keeps its own: one in

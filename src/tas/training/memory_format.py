@@ -15,7 +15,14 @@ _FORWARDS = (nn.Conv2d.forward, nn.ConvTranspose2d.forward)
 
 
 def place(x: Tensor, device: torch.device) -> Tensor:
-    """A batch on the device: pictures [N, C, H, W] channels-last, anything else as it is."""
+    """A batch on the device: pictures [N, C, H, W] channels-last, anything else as it is.
+
+    >>> import torch
+    >>> from tas.training import place
+    >>> images = place(torch.zeros(2, 3, 8, 8), torch.device("cpu"))
+    >>> images.is_contiguous(memory_format=torch.channels_last)
+    True
+    """
     if x.dim() == 4 and x.is_floating_point() and _prefers_channels_last(device):
         return x.to(device, memory_format=torch.channels_last, non_blocking=True)
     return x.to(device, non_blocking=True)
@@ -23,6 +30,12 @@ def place(x: Tensor, device: torch.device) -> Tensor:
 
 def place_module(module: nn.Module, device: torch.device) -> nn.Module:
     """A module moved to the device, the weights of its 2-d convolutions as ``place`` has pictures.
+
+    >>> import tas, torch
+    >>> from tas.training import place_module
+    >>> net = place_module(tas.nets.build("resnet20"), torch.device("cpu"))
+    >>> net.stem.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    True
 
     A class with a ``forward`` of its own, such as one that standardises its weight, keeps them.
     """

@@ -75,7 +75,7 @@ def check_net(net: nn.Module, data: Data, name: str) -> None:
     if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"the {name} gives {got} for one picture, but '{data.name}' has {data.classes} "
+            f"the {name} returns {got} for one picture, but '{data.name}' has {data.classes} "
             f"classes: give one that returns scores of [1, {data.classes}]"
         )
 

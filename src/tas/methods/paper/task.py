@@ -45,8 +45,8 @@ class Search(Learner):
         options, supernet = self.options, self.module
         if not any(parameter.requires_grad for parameter in supernet.weight_parameters()):
             raise InputError(
-                "the net has no parameter to train while it is searched: all are frozen; "
-                "unfreeze some, as net.head.requires_grad_()"
+                "the net has no parameter to train during the search, all are frozen: unfreeze "
+                "some, e.g. with net.head.requires_grad_()"
             )
         self.start_together(accelerator, options.sync_norms)
         self.steps = steps

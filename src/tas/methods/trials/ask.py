@@ -1,9 +1,9 @@
-"""Asks shapes, cut from a trained net and not trained, what they still answer.
+"""A trial: the net of a shape is cut from the trained net and tested without training.
 
-A cut net makes up for the channels that it lacks (``tas.inherit``), and its norms measure anew what
-they are given. How far its answers then are from those of the whole net foretells how well it will
-train better than a short training does (``docs/research``), and costs a forward pass, in bf16 where
-trainings are: that ranks shapes as float32 does.
+The cut net is compensated for the missing channels (``tas.inherit``), and its norms measure their
+statistics again. The divergence of its answers from those of the whole net then predicts the
+accuracy after training better than a short training does (``docs/research``), for the price of a
+forward pass, in bf16 where trainings use it: that ranks shapes as float32 does.
 """
 
 import math
@@ -33,9 +33,9 @@ PHASE = "search"
 
 
 class Examiner:
-    """Asks one generation after another, and says and writes down how it goes.
+    """Tries one generation after another, shows the progress and writes the log.
 
-    A generation that stands in the log with the same shapes is read back and not asked again.
+    A generation that is in the log with the same shapes is read back and not tried again.
 
     Args:
         problem: its source has its channels in order.
