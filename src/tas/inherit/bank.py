@@ -105,10 +105,8 @@ class Bank:
         given, weight = self._given[reader], module.weight.detach()
         key = id(given), count
         guess, missed = self._guesses.get(key, lambda: _guess(given, count, weight.device))
-        stay, gone = (
-            each.flatten().to(weight.device)
-            for each in columns.split_with_sizes([count, len(columns) - count])
-        )
+        places = columns.to(weight.device)
+        stay, gone = places[:count].flatten(), places[count:].flatten()
         lost = weight[:, gone].float().reshape(len(weight), len(columns) - count, -1)
         added = torch.einsum("ogn,gk->okn", lost, guess.to(weight.device))
         own = weight[:, stay]
@@ -127,8 +125,12 @@ def _guess(given: Reading, count: int, device: torch.device) -> tuple[Tensor, Te
     c = given.covariance[:count].to(where)
     among = c[:, :count].clone()
     among.diagonal().add_(RIDGE * among.diagonal().mean().clamp_min(1e-12))
-    root = torch.linalg.cholesky(among)
-    guess = torch.cholesky_solve(c[:, count:], root).T.cpu()
+    root, failed = torch.linalg.cholesky_ex(among)
+    if failed:  # what was summed in float32 is not quite a covariance
+        guess = torch.linalg.solve(among, c[:, count:])
+    else:
+        guess = torch.cholesky_solve(c[:, count:], root)
+    guess = guess.T.cpu()
     missed = given.mean[count:] - guess @ given.mean[:count]
     return guess.float(), missed.float()
 
