@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import ShapeError, one_of
 from ..shape import Shape
 from .labels import Place
-from .mirrors import follow, sizes
+from .mirrors import follow, tensors
 from .skeleton import Skeleton, copied
 from .structure import Structure
 
@@ -42,13 +42,15 @@ class Cutter:
     def __init__(self, net: nn.Module, structure: Structure) -> None:
         self._structure = structure
         self._skeleton = Skeleton(net)
-        self._before = sizes(net)
-        shapes = {name: tensor.shape for name, tensor in zip(*self._parts(), strict=True)}
+        number = {id(tensor): n for n, tensor in enumerate(self._skeleton.tensors)}
+        named = tensors(net)
+        self._named = {name: number[id(tensor)] for name, tensor in named.items()}
+        self._before = {name: tuple(tensor.shape) for name, tensor in named.items()}
         parts: dict[Place, list[_Part]] = defaultdict(list)
         same: dict[bytes, Any] = {}  # norms, biases and weights have their channels alike
         for width in structure.widths:
             for place, positions in width.places.items():
-                if place[0] in shapes:
+                if place[0] in self._before:
                     rows = positions.numpy()
                     rows = same.setdefault(rows.tobytes() + str(rows.shape).encode(), rows)
                     parts[place].append(_Part(width.name, width.atoms, rows))
@@ -56,7 +58,7 @@ class Cutter:
         self._lines: dict[str, dict[int, _Line]] = defaultdict(dict)
         lines: dict[tuple[Any, ...], _Line] = {}
         for (name, dim), found in parts.items():
-            size = shapes[name][dim]
+            size = self._before[name][dim]
             key = (size, *((part.width, id(part.positions)) for part in found))
             self._lines[name][dim] = lines.setdefault(key, _Line(size, tuple(found)))
 
@@ -83,33 +85,29 @@ class Cutter:
             for path in run.blocks[depths.get(run.name, len(run.blocks)) :]
         ]
         dropped = tuple(f"{path}." for path in gone)
+        named = {name: n for name, n in self._named.items() if not name.startswith(dropped)}
         own = {name: atoms.numpy() for name, atoms in kept.items()}
         staying = _Staying(own)
         of_weight: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for (name, width), values in columns.items():
             of_weight[name][width] = values
-        small = []
-        for name, tensor in zip(*self._parts(), strict=True):
-            if dropped and name.startswith(dropped):
-                small.append(tensor)  # its module goes as well
-                continue
-            given, lines = instead.get(name, tensor).detach(), self._lines.get(name, {})
+        small = list(self._skeleton.tensors)
+        for number in sorted(set(named.values())):  # the others go with their blocks
+            name, tensor = self._skeleton.names[number], self._skeleton.tensors[number]
+            given, lines = instead.get(name, tensor), self._lines.get(name, {})
             if name in of_weight:
                 value = _with_columns(given, lines, of_weight[name], staying)
             else:
                 value = _taken(given, {dim: staying.of(line) for dim, line in lines.items()})
             if isinstance(tensor, nn.Parameter):
                 value = nn.Parameter(value, tensor.requires_grad)
-            small.append(value)
+            small[number] = value
         net = self._skeleton.filled(small)
         for path in gone:
             container, _, name = path.rpartition(".")
             del net.get_submodule(container)._modules[name]
-        follow(net, self._before)
+        follow(net, self._before, {name: tuple(small[n].shape) for name, n in named.items()})
         return net
-
-    def _parts(self) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
-        return self._skeleton.names, self._skeleton.tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +165,7 @@ def _taken(tensor: Tensor, index: Mapping[int, Index]) -> Tensor:
     """What stays of a tensor, in memory of its own."""
     small = tensor
     for dim, rows in index.items():
-        if isinstance(rows, int):
+        if isinstance(rows, int) and rows < small.shape[dim]:
             small = small.narrow(dim, 0, rows)
     for dim, rows in index.items():
         if not isinstance(rows, int):
