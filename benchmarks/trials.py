@@ -20,6 +20,8 @@ have fresh weights, and pictures are noise: neither time depends on them.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import statistics
 import time
@@ -144,17 +146,14 @@ def drawn(space: Any, count: int, generator: Generator) -> Iterator[Shape]:
 
 def kept(source: Source, shapes: list[Shape]) -> dict[str, float]:
     """Seconds of a shape: solving what is new, and what is left when nothing is."""
-    first, new, known = [], 0.0, 0.0
+    whole, known = [], []
     for shape in shapes:
-        seconds, _ = timed(lambda: source.derive(shape))  # noqa: B023
-        nothing_new, _ = timed(lambda: source.derive(shape))  # noqa: B023
-        first.append(seconds)
-        new += max(seconds - nothing_new, 0)
-        known += nothing_new
+        whole.append(timed(lambda: source.derive(shape))[0])  # noqa: B023
+        known.append(timed(lambda: source.derive(shape))[0])  # noqa: B023
     return {
-        "first, after": first[0],
-        "least squares, after": new / len(shapes),
-        "cut and build, after": known / len(shapes),
+        "first, after": whole[0],
+        "least squares, after": statistics.mean(whole) - statistics.mean(known),
+        "cut and build, after": statistics.mean(known),
     }
 
 
@@ -162,7 +161,7 @@ def kept(source: Source, shapes: list[Shape]) -> dict[str, float]:
 
 
 def plainly(source: Source, shapes: list[Shape]) -> dict[str, float]:
-    """The same in the plain way: medians."""
+    """The same in the plain way."""
     folds, cuts = [], []
     for shape in shapes:
         fold, whole = timed(lambda: folded(source, shape))  # noqa: B023
@@ -170,8 +169,8 @@ def plainly(source: Source, shapes: list[Shape]) -> dict[str, float]:
         folds.append(fold)
         cuts.append(cut)
     return {
-        "least squares, before": statistics.median(folds),
-        "cut and build, before": statistics.median(cuts),
+        "least squares, before": statistics.mean(folds),
+        "cut and build, before": statistics.mean(cuts),
     }
 
 
@@ -291,6 +290,8 @@ def timed(do: Callable[[], T]) -> tuple[float, T]:
 
 def with_memory(do: Callable[[], T]) -> tuple[T, float | None]:
     """The result, and the MiB that the process held at most beyond what it held before."""
+    gc.collect()
+    gc.freeze()  # what PyTorch has in memory is not looked through again and again
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
     def held(name: str) -> float:
@@ -298,11 +299,13 @@ def with_memory(do: Callable[[], T]) -> tuple[T, float | None]:
         return int(lines[name].split()[0]) / 1024
 
     try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed goes back
         clear.write_text("5")  # the peak is what is held now
         before = held("VmRSS")
     except (OSError, KeyError):
         return do(), None
-    return (result := do()), held("VmHWM") - before if result is not None else None
+    result = do()
+    return result, held("VmHWM") - before
 
 
 PARTS = ("least squares", "cut and build")

@@ -13,15 +13,15 @@ def pairs(atoms: int, parts: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
     def of(rows: int) -> Tensor:
         x = torch.randn(rows, atoms, generator=generator).double()
         mix = torch.randn(atoms, atoms, generator=generator).double() / atoms**0.5
-        x = x @ (torch.eye(atoms) + mix)
-        return x.T @ x / rows
+        return x @ (torch.eye(atoms) + mix)
 
-    return [(of(4 * atoms), of(atoms + 3)) for _ in range(parts)]
+    given = [(of(4 * atoms), of(atoms + 3 - 6 * (n % 2))) for n in range(parts)]
+    return [(x.T @ x / len(x), w) for x, w in given]
 
 
 def plain(parts: list[tuple[Tensor, Tensor]]) -> list[int]:
     """One atom after another, all matrices worked out anew."""
-    parts, order = [(c.clone(), g) for c, g in parts], list[int]()
+    parts, order = [(c.clone(), w.T @ w) for c, w in parts], list[int]()
     least = [1e-3 * c.diagonal().mean() for c, _ in parts]
     for _ in range(len(parts[0][0])):
         gain = sum(
@@ -48,7 +48,7 @@ def test_the_order_is_that_of_the_least_squares() -> None:
         return float((g * left).sum())
 
     chosen: list[int] = []
-    for atom in greedy([(c, g)]).tolist()[:4]:
+    for atom in greedy([(c, w)]).tolist()[:4]:
         others = [a for a in range(6) if a not in chosen]
         assert atom == min(others, key=lambda a: unexplained([*chosen, a]))
         chosen.append(atom)
@@ -56,9 +56,9 @@ def test_the_order_is_that_of_the_least_squares() -> None:
 
 def test_blocks_change_nothing_but_the_time(monkeypatch) -> None:
     """One method for every number of atoms, of one layer and of several."""
-    for atoms, parts in [(7, 1), (90, 3), (300, 2)]:
+    for atoms, parts in [(7, 1), (40, 3), (150, 2)]:
         given = pairs(atoms, parts)
         wanted = plain(given)
-        for block in (1, 8, 64, 1000):
+        for block in (1, 8, 64):
             monkeypatch.setattr(ordering, "BLOCK", block)
             assert greedy(given).tolist() == wanted

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Cutter:
         self._structure = structure
         self._skeleton = Skeleton(net)
         number = {id(tensor): n for n, tensor in enumerate(self._skeleton.tensors)}
+        self._parameters = [isinstance(tensor, nn.Parameter) for tensor in self._skeleton.tensors]
         named = tensors(net)
         self._named = {name: number[id(tensor)] for name, tensor in named.items()}
         self._before = {name: tuple(tensor.shape) for name, tensor in named.items()}
@@ -94,19 +96,19 @@ class Cutter:
         small = list(self._skeleton.tensors)
         for number in sorted(set(named.values())):  # the others go with their blocks
             name, tensor = self._skeleton.names[number], self._skeleton.tensors[number]
+            parameter = self._parameters[number]
             given, lines = instead.get(name, tensor), self._lines.get(name, {})
             if name in of_weight:
                 value = _with_columns(given, lines, of_weight[name], staying)
             else:
                 value = _taken(given, {dim: staying.of(line) for dim, line in lines.items()})
-            if isinstance(tensor, nn.Parameter):
-                value = nn.Parameter(value, tensor.requires_grad)
-            small[number] = value
+            small[number] = nn.Parameter(value, tensor.requires_grad) if parameter else value
         net = self._skeleton.filled(small)
         for path in gone:
             container, _, name = path.rpartition(".")
             del net.get_submodule(container)._modules[name]
-        follow(net, self._before, {name: tuple(small[n].shape) for name, n in named.items()})
+        after = {name: tuple(small[n].shape) for name, n in named.items()}
+        follow(net, self._before, after)
         return net
 
 
@@ -117,6 +119,11 @@ class _Part:
     width: str
     atoms: int
     positions: Any
+
+    @cached_property
+    def straight(self) -> bool:
+        """They are the first, in order."""
+        return bool((self.positions.reshape(-1) == np.arange(self.positions.size)).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,23 +161,28 @@ class _Staying:
         return np.flatnonzero(mask)
 
     def within(self, line: _Line, width: str) -> Any:
-        """The places of a width's atoms, one after the other, among all that stays."""
+        """The places of a width's atoms, one after the other, among all that stays; None where
+        they are all that stays, in their order."""
         part = next(part for part in line.parts if part.width == width)
-        own = part.positions[self._kept[width]].reshape(-1)
-        index = self.of(line)
-        return own if isinstance(index, int) else np.searchsorted(index.numpy(), own)
+        index, own = self.of(line), self._kept[width]
+        if isinstance(index, int) and part.straight and len(own) * part.positions.shape[1] == index:
+            return None
+        places = part.positions[own].reshape(-1)
+        return places if isinstance(index, int) else np.searchsorted(index.numpy(), places)
 
 
 def _taken(tensor: Tensor, index: Mapping[int, Index]) -> Tensor:
     """What stays of a tensor, in memory of its own."""
+    first = {dim: n for dim, n in index.items() if isinstance(n, int) and n < tensor.shape[dim]}
+    others = {dim: rows for dim, rows in index.items() if not isinstance(rows, int)}
     small = tensor
-    for dim, rows in index.items():
-        if isinstance(rows, int) and rows < small.shape[dim]:
-            small = small.narrow(dim, 0, rows)
-    for dim, rows in index.items():
-        if not isinstance(rows, int):
-            small = small.index_select(dim, rows.to(small.device))
-    return small.clone() if small._is_view() or small is tensor else small
+    for number, (dim, count) in enumerate(first.items(), start=1):
+        if number == len(first) and not others:
+            return small.narrow_copy(dim, 0, count)
+        small = small.narrow(dim, 0, count)
+    for dim, rows in others.items():
+        small = small.index_select(dim, rows.to(small.device))
+    return small if others else small.clone()
 
 
 def _with_columns(
@@ -180,11 +192,9 @@ def _with_columns(
     index = {dim: staying.of(line) for dim, line in lines.items()}
     rows = {dim: kept for dim, kept in index.items() if dim != 1}
     where = {width: staying.within(lines[1], width) for width in columns}
-    inputs = index[1] if isinstance(index[1], int) else len(index[1])
-    if len(columns) == 1:
-        ((width, values),) = columns.items()
-        if len(where[width]) == inputs and (where[width] == np.arange(inputs)).all():
-            return _taken(values, rows)  # it reads nothing else
+    for width, places in where.items():
+        if places is None:  # it reads nothing else
+            return _taken(columns[width], rows)
     small = _taken(weight, index)
     for width, values in columns.items():
         at = torch.from_numpy(where[width]).to(small.device)

@@ -5,6 +5,7 @@ net does. PyTorch's own names are known; ``mirror`` adds those of a class of one
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -182,8 +183,8 @@ def _by_name(
         if name not in said and value != 1:
             groups = value * new[0] // old[0]
             setattr(module, name, groups)
-    for name, dim in BY_NAME.items():
-        value = _value(module, name, None)
+    for name in vars(module).keys() & BY_NAME.keys() | _of_class(type(module)):  # type: ignore[arg-type]
+        value, dim = getattr(module, name), BY_NAME[name]
         if value is None or name in said or dim >= len(new) or (dim == 0 and old[0] == new[0]):
             continue
         size = new[dim] * (groups if dim == 1 else 1)
@@ -199,6 +200,12 @@ def _at(net: nn.Module, path: str) -> nn.Module:
     for name in path.split(".") if path else ():
         found = found._modules[name]
     return found  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1024)
+def _of_class(kind: type[nn.Module]) -> frozenset[str]:
+    """Those of PyTorch's names that are attributes of a class."""
+    return frozenset(name for name in BY_NAME if hasattr(kind, name))
 
 
 def _value(module: nn.Module, name: str, otherwise: Any) -> Any:

@@ -20,7 +20,7 @@ BLOCK = 64  # atoms, after which what is left is worked out anew; it changes not
 def selection(net: nn.Module, structure: Structure, given: Readings) -> dict[str, Tensor]:
     """By the name of every width that is read, its atoms, those that explain most first."""
     # Layers that are given the same count together: by the width and the reading.
-    parts: dict[str, dict[int, tuple[Tensor, Tensor]]] = {}
+    parts: dict[str, dict[int, tuple[Tensor, list[Tensor]]]] = {}
     for path, module, width, columns in readers(net, structure):
         if (path, width.name) in given:
             covariance = given[path, width.name].covariance
@@ -28,17 +28,17 @@ def selection(net: nn.Module, structure: Structure, given: Readings) -> dict[str
             variance = ((weight @ covariance.float()) * weight).sum((1, 2)).clamp_min(1e-12)
             # Every output counts by its variance, and every layer alike.
             scaled = (weight / (len(weight) * variance).sqrt()[:, None, None]).flatten(0, 1)
-            products = (scaled.T @ scaled).double()
             of_width = parts.setdefault(width.name, {})
-            if id(covariance) in of_width:
-                products += of_width[id(covariance)][1]
-            of_width[id(covariance)] = covariance, products
-    return {name: greedy(list(of_width.values())) for name, of_width in parts.items()}
+            of_width.setdefault(id(covariance), (covariance, []))[1].append(scaled)
+    return {
+        name: greedy([(covariance, torch.cat(rows)) for covariance, rows in of_width.values()])
+        for name, of_width in parts.items()
+    }
 
 
 def greedy(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The order in which atoms explain most of tr(G C), summed over pairs of covariances C and
-    products G of the weights that read them, all [atoms, atoms] in float64.
+    """The order in which atoms explain most of tr(G C), summed over covariances C [atoms, atoms] in
+    float64 and G = W'W, where W [rows, atoms] are the weights that read them.
 
     Once atom b is known, C - p c' is left of C, where c is its column b and p = c / (c_b + least).
     With H = C G C and its column h, H - p h' - h p' + h_b p p' is left of H. An atom explains
@@ -48,7 +48,7 @@ def greedy(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
     """
     c = torch.stack([c for c, _ in parts])  # [parts, atoms, atoms]
     least = 1e-3 * c.diagonal(dim1=1, dim2=2).mean(1, keepdim=True).clamp_min(1e-12)
-    h = torch.stack([c @ g @ c for c, g in parts])
+    h = torch.stack([_explained(c, w) for c, w in parts])
     names, order = torch.arange(c.shape[1]), []
     while len(names):
         taken, known = _block(c, h, least, min(BLOCK, len(names)))
@@ -62,6 +62,14 @@ def greedy(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
             h = torch.baddbmm(h[:, left][:, :, left], p, u.mT, alpha=-1)
             h.baddbmm_(u, p.mT, alpha=-1)
     return torch.cat(order)
+
+
+def _explained(c: Tensor, w: Tensor) -> Tensor:
+    """C W'W C."""
+    if len(w) < len(c):
+        half = c @ w.T.to(c)
+        return half @ half.T
+    return c @ (w.T @ w).to(c) @ c
 
 
 def _block(
