@@ -59,7 +59,7 @@ class Cutter:
         # By the name of a tensor and its dimension: what stays is asked once for all that are alike
         self._lines: dict[str, dict[int, _Line]] = defaultdict(dict)
         lines: dict[tuple[Any, ...], _Line] = {}
-        for (name, dim), found in parts.items():
+        for (name, dim), found in sorted(parts.items(), key=lambda part: part[0]):
             size = self._before[name][dim]
             key = (size, *((part.width, id(part.positions)) for part in found))
             self._lines[name][dim] = lines.setdefault(key, _Line(size, tuple(found)))
@@ -173,16 +173,18 @@ class _Staying:
 
 def _taken(tensor: Tensor, index: Mapping[int, Index]) -> Tensor:
     """What stays of a tensor, in memory of its own."""
-    first = {dim: n for dim, n in index.items() if isinstance(n, int) and n < tensor.shape[dim]}
-    others = {dim: rows for dim, rows in index.items() if not isinstance(rows, int)}
-    small = tensor
-    for number, (dim, count) in enumerate(first.items(), start=1):
-        if number == len(first) and not others:
-            return small.narrow_copy(dim, 0, count)
-        small = small.narrow(dim, 0, count)
-    for dim, rows in others.items():
-        small = small.index_select(dim, rows.to(small.device))
-    return small if others else small.clone()
+    first = [(d, n) for d, n in index.items() if isinstance(n, int) and n < tensor.shape[d]]
+    others = [(d, rows) for d, rows in index.items() if not isinstance(rows, int)]
+    if not others and first:
+        *before, (dim, count) = first
+        for d, n in before:
+            tensor = tensor.narrow(d, 0, n)
+        return tensor.narrow_copy(dim, 0, count)
+    for d, n in first:
+        tensor = tensor.narrow(d, 0, n)
+    for d, rows in others:
+        tensor = tensor.index_select(d, rows.to(tensor.device))
+    return tensor if others else tensor.clone()
 
 
 def _with_columns(

@@ -102,13 +102,18 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
             for attribute, place in _said(module).items():
                 if place is not None:
                     _repeat(module, path, attribute, place, before, after)
-    changed = (name.rpartition(".")[0] for name, size in after.items() if size != before[name])
+    changed: dict[str, list[str]] = {}
+    for name, size in after.items():
+        if size != before[name]:
+            changed.setdefault(name.rpartition(".")[0], []).append(name)
     done: set[int] = set()
-    for path in dict.fromkeys(changed):
+    for path, names in changed.items():
         module = _at(net, path)
         if id(module) not in done:  # it may have several paths
             done.add(id(module))
-            _by_name(module, path, before, after, _said(module))
+            first = _joined(path, "weight")
+            first = first if first in names else names[0]
+            _by_name(module, before[first], after[first], _said(module))
 
 
 def _said(module: nn.Module) -> dict[str, Repeated | None]:
@@ -164,12 +169,8 @@ def _resized(value: object, old: int, new: int) -> object:
 
 
 def _by_name(
-    module: nn.Module, path: str, before: Sizes, after: Sizes, said: Mapping[str, object]
+    module: nn.Module, old: tuple[int, ...], new: tuple[int, ...], said: Mapping[str, object]
 ) -> None:
-    names = [n for n, t in (*module._parameters.items(), *module._buffers.items()) if t is not None]
-    changed = [n for n in names if after[_joined(path, n)] != before[_joined(path, n)]]
-    first = _joined(path, "weight" if "weight" in changed else changed[0])
-    old, new = before[first], after[first]
     groups = 1
     if _value(module, "transposed", False):
         groups = _value(module, "groups", 1)
