@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ShapeError
 from ..shape import Shape
 
-__all__ = ["Architecture", "Block", "ConvNorm", "ResNet"]
+__all__ = ["Architecture", "Block", "ConvNorm", "ResNet", "fitted"]
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class ResNet(nn.Module):
     def __init__(self, architecture: Architecture, shape: Shape) -> None:
         super().__init__()
         a, self.architecture = architecture, architecture
-        self.shape = shape = _fitted(a, shape)
+        self.shape = shape = fitted(a, shape)
         width = shape.widths["stem"]
         kernel, stride = (7, 2) if a.large_input else (3, 1)
         self.stem = ConvNorm(shape.input[0], width, kernel, stride, norm=True)
@@ -220,7 +220,7 @@ class ResNet(nn.Module):
                     nn.init.zeros_(last.norm.weight)  # type: ignore[union-attr, arg-type]
 
 
-def _fitted(a: Architecture, shape: Shape) -> Shape:
+def fitted(a: Architecture, shape: Shape) -> Shape:
     """The shape without the entries of blocks that are cut, after checking that it fits."""
     if shape.net != a.name:
         raise ShapeError(f"the shape belongs to '{shape.net}', not to '{a.name}'")
