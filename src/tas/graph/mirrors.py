@@ -36,9 +36,9 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
 
     When a net is cut, the attribute shrinks with the size: a number that is the size or a multiple
     of it, or a tuple in which the size stands. A multiple that a candidate would leave in parts
-    locks its width. It holds for subclasses, too. A second word on an
-    attribute takes the place of the first, and None leaves an attribute alone whose name would be
-    taken for one of PyTorch's.
+    locks its width. It holds for subclasses, too. A second call for
+    an attribute replaces the first. None leaves an attribute alone that has the name of one of
+    PyTorch's.
 
     >>> import tas.graph
     >>> from torch import nn
