@@ -142,14 +142,23 @@ class _Staying:
 
     def __init__(self, kept: Mapping[str, Any]) -> None:
         self._kept = kept
+        self._leading = {
+            width for width, atoms in kept.items() if (atoms == np.arange(len(atoms))).all()
+        }
         self._known: dict[int, Index] = {}
 
     def of(self, line: _Line) -> Index:
         if id(line) not in self._known:
-            found = self._positions(line)
-            first = len(found) == 0 or int(found[-1]) == len(found) - 1
-            self._known[id(line)] = len(found) if first else torch.from_numpy(found)
+            self._known[id(line)] = self._found(line)
         return self._known[id(line)]
+
+    def _found(self, line: _Line) -> Index:
+        part = line.parts[0]
+        if part.width in self._leading and part.positions.size == line.size and part.straight:
+            return len(self._kept[part.width]) * int(part.positions.shape[1])  # as most are
+        found = self._positions(line)
+        first = len(found) == 0 or int(found[-1]) == len(found) - 1
+        return len(found) if first else torch.from_numpy(found)
 
     def _positions(self, line: _Line) -> Any:
         mask = np.ones(line.size, dtype=bool)
@@ -165,7 +174,8 @@ class _Staying:
         they are all that stays, in their order."""
         part = next(part for part in line.parts if part.width == width)
         index, own = self.of(line), self._kept[width]
-        if isinstance(index, int) and part.straight and len(own) * part.positions.shape[1] == index:
+        first = part.straight and width in self._leading
+        if first and isinstance(index, int) and index == len(own) * part.positions.shape[1]:
             return None
         places = part.positions[own].reshape(-1)
         return places if isinstance(index, int) else np.searchsorted(index.numpy(), places)

@@ -14,7 +14,9 @@ from .readings import Readings, readers, slices
 
 __all__ = ["selection"]
 
-BLOCK = 64  # atoms, after which what is left is worked out anew; it changes nothing but the time
+# These change nothing but the time.
+BLOCK = 64  # atoms, after which what is left is worked out anew
+PACKED = 0.75  # of the atoms, when so many are left, the others are dropped from the matrices
 
 
 def selection(net: nn.Module, structure: Structure, given: Readings) -> dict[str, Tensor]:
@@ -44,23 +46,22 @@ def greedy(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
     With H = C G C and its column h, H - p h' - h p' + h_b p p' is left of H. An atom explains
     H_bb / (C_bb + least): the diagonals decide, and a step needs one column of each matrix. These
     are worked out from the matrices as they were at the beginning of a block, and the matrices
-    themselves, of the atoms that are left, at its end: the work of products of matrices.
+    themselves at its end, by products of matrices.
     """
     c = torch.stack([c for c, _ in parts])  # [parts, atoms, atoms]
     least = 1e-3 * c.diagonal(dim1=1, dim2=2).mean(1, keepdim=True).clamp_min(1e-12)
     h = torch.stack([_explained(c, w) for c, w in parts])
     names, order = torch.arange(c.shape[1]), []
-    while len(names):
-        taken, known = _block(c, h, least, min(BLOCK, len(names)))
+    left = torch.ones(len(names), dtype=torch.bool)
+    while left.any():
+        if left.sum() <= PACKED * len(names):  # often enough: copies take time as well
+            c, h = c[:, left][:, :, left], h[:, left][:, :, left]
+            names, left = names[left], left[left]
+        taken, (p, columns, u) = _block(c, h, least, left)
         order.append(names[taken])
-        left = torch.ones(len(names), dtype=torch.bool)
         left[taken] = False
-        names = names[left]
-        if len(names):
-            p, columns, u = (each[:, left] for each in known)
-            c = torch.baddbmm(c[:, left][:, :, left], p, columns.mT, alpha=-1)
-            h = torch.baddbmm(h[:, left][:, :, left], p, u.mT, alpha=-1)
-            h.baddbmm_(u, p.mT, alpha=-1)
+        c.baddbmm_(p, columns.mT, alpha=-1)
+        h.baddbmm_(p, u.mT, alpha=-1).baddbmm_(u, p.mT, alpha=-1)
     return torch.cat(order)
 
 
@@ -73,16 +74,19 @@ def _explained(c: Tensor, w: Tensor) -> Tensor:
 
 
 def _block(
-    c: Tensor, h: Tensor, least: Tensor, count: int
+    c: Tensor, h: Tensor, least: Tensor, left: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """The next atoms, and p, c and u = h - h_b p / 2 of each [parts, atoms, count]."""
+    """The next of the atoms that are left, and p, c and u = h - h_b p / 2 of each [parts, atoms,
+    count]."""
+    count = min(BLOCK, int(left.sum()))
     p, columns, u = (c.new_empty(*c.shape[:2], count) for _ in range(3))
     own, gain = c.diagonal(dim1=1, dim2=2).clone(), h.diagonal(dim1=1, dim2=2).clone()
     taken: list[int] = []
+    left = left.clone()
     for n in range(count):
         score = (gain / (own + least)).sum(0)
-        score[taken] = -torch.inf
-        best = int(score.argmax())
+        best = int(torch.where(left, score, -torch.inf).argmax())
+        left[best] = False
         before = p[:, :, :n], columns[:, :, :n], u[:, :, :n]
         at = [each[:, best, :, None] for each in before]
         column = c[:, best] - (before[0] @ at[1])[:, :, 0]
