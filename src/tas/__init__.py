@@ -36,6 +36,7 @@ __all__ = [
     "nets",
     "recipes",
     "run",
+    "save",
     "search",
     "spaces",
     "train",
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
         TasError,
     )
     from .methods import Found
-    from .nets import load
+    from .models import load, save
     from .runs import RunDir
     from .shape import Shape
     from .space import Space
@@ -82,6 +83,6 @@ __getattr__, __dir__ = lazy(
         "RunDir": "runs",
         "Shape": "shape",
         "Space": "space",
-        "load": "nets",
+        **dict.fromkeys(("load", "save"), "models"),
     },
 )
