@@ -21,6 +21,7 @@ __all__ = [
     "Found",
     "InfeasibleBudgetError",
     "InputError",
+    "Prediction",
     "Run",
     "RunDir",
     "Shape",
@@ -34,6 +35,7 @@ __all__ = [
     "graph",
     "load",
     "nets",
+    "predict",
     "recipes",
     "run",
     "save",
@@ -45,6 +47,7 @@ __all__ = [
 if TYPE_CHECKING:
     from . import costs, data, graph, nets, recipes, spaces
     from .api.evaluate import evaluate
+    from .api.predict import Prediction, predict
     from .api.run import run
     from .api.search import search
     from .api.session import Run
@@ -67,7 +70,9 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         **dict.fromkeys(("costs", "data", "graph", "nets", "recipes", "spaces"), ""),
-        **dict.fromkeys(("Run", "Trained", "evaluate", "run", "search", "train"), "api"),
+        **dict.fromkeys(
+            ("Prediction", "Run", "Trained", "evaluate", "predict", "run", "search", "train"), "api"
+        ),
         **dict.fromkeys(
             (
                 "DataError",
