@@ -84,7 +84,6 @@ def test_pictures_are_found_in_order(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "empty").mkdir()
-    os.symlink(tmp_path / "b", tmp_path / "b" / "loop")
 
     def names(*given: str) -> list[str]:
         found = chosen_pictures([tmp_path / each for each in given])
@@ -94,6 +93,8 @@ def test_pictures_are_found_in_order(tmp_path: Path) -> None:
     assert names("*.png", "b/notes.txt", "a.png") == ["a.png", "b/notes.txt", "a.png"]
     assert names("**/*.png") == ["a.png", "b/2.png"]
     assert names("empty", "*.gif") == ["empty", "*.gif"]
+    os.symlink(tmp_path / "b", tmp_path / "b" / "loop")
+    assert names("b") == ["b/10.PNG", "b/2.png", "b/c/x.jpg"]
     image = Image.new("L", (8, 8))
     assert chosen_pictures([image]) == [image]
 
