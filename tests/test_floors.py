@@ -21,11 +21,11 @@ FLOORS = (
     ("graph", "report", "runs"),  # rooms of one floor do not import one another
     ("nets",),
     ("data", "spaces"),
-    ("inherit",),
+    ("exports", "inherit", "models"),
     ("training",),
     ("methods",),
     ("recipes",),
-    ("api", "export"),
+    ("api",),
     ("cli",),
     ("__main__",),
     ("__init__",),

@@ -49,6 +49,7 @@ def test_a_net_of_ones_own_without_the_search(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 8, 8)
     torch.save(images, tmp_path / "images.pt")
     program = PROGRAM.replace("tas.nets.resnet", "traced_nets")
+    program = program.replace('.safetensors")', f'.safetensors", trust="{name}")')
     path = {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=os.environ | path)
     with torch.inference_mode():

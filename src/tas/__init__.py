@@ -21,6 +21,7 @@ __all__ = [
     "Found",
     "InfeasibleBudgetError",
     "InputError",
+    "Prediction",
     "Run",
     "RunDir",
     "Shape",
@@ -34,8 +35,10 @@ __all__ = [
     "graph",
     "load",
     "nets",
+    "predict",
     "recipes",
     "run",
+    "save",
     "search",
     "spaces",
     "train",
@@ -44,6 +47,7 @@ __all__ = [
 if TYPE_CHECKING:
     from . import costs, data, graph, nets, recipes, spaces
     from .api.evaluate import evaluate
+    from .api.predict import Prediction, predict
     from .api.run import run
     from .api.search import search
     from .api.session import Run
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
         TasError,
     )
     from .methods import Found
-    from .nets import load
+    from .models import load, save
     from .runs import RunDir
     from .shape import Shape
     from .space import Space
@@ -66,7 +70,9 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         **dict.fromkeys(("costs", "data", "graph", "nets", "recipes", "spaces"), ""),
-        **dict.fromkeys(("Run", "Trained", "evaluate", "run", "search", "train"), "api"),
+        **dict.fromkeys(
+            ("Prediction", "Run", "Trained", "evaluate", "predict", "run", "search", "train"), "api"
+        ),
         **dict.fromkeys(
             (
                 "DataError",
@@ -82,6 +88,6 @@ __getattr__, __dir__ = lazy(
         "RunDir": "runs",
         "Shape": "shape",
         "Space": "space",
-        "load": "nets",
+        **dict.fromkeys(("load", "save"), "models"),
     },
 )

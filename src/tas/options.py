@@ -12,6 +12,7 @@ __all__ = [
     "DoctorOptions",
     "EvalOptions",
     "MacsOptions",
+    "PredictOptions",
     "ReportOptions",
     "RunOptions",
     "SearchRunOptions",
@@ -27,8 +28,9 @@ def option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-def positional(text: str, optional: bool = False) -> Any:
-    return field(default=None, metadata={"help": text, "positional": "?" if optional else True})
+def positional(text: str, optional: bool = False, many: bool = False) -> Any:
+    where = "?" if optional else "+" if many else True
+    return field(default=None, metadata={"help": text, "positional": where})
 
 
 DATA = (
@@ -316,6 +318,31 @@ class EvalOptions(_Compute, _Files):
     data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
     batch_size: int = option(256, "pictures per step")
     json: bool = option(False, "print a JSON object")
+
+
+@dataclass(frozen=True)
+class PredictOptions(_Compute):
+    """Tell the classes of pictures: a line each, with name, class and probability.
+
+    Pictures are prepared as the model's test pictures were. One that cannot be read is named on
+    standard error, the rest go on, and the exit status is 1.
+    """
+
+    model: str = positional("a run or model folder")
+    pictures: list[str] = positional(
+        "files, folders (all pictures below them), patterns such as 'photos/*.png', or - for a "
+        "list of them on standard input, one a line",
+        many=True,
+    )
+    net: str | None = option(
+        None,
+        "package.module:function of yours that makes the unpruned net, for no file can have one "
+        "called",
+    )
+    top: int = option(1, "so many classes of each picture, the most probable first")
+    batch_size: int = option(256, "pictures per step")
+    workers: int | None = option(None, "threads that decode (default: one per core)")
+    json: bool = option(False, "print a JSON object for each picture")
 
 
 @dataclass(frozen=True)

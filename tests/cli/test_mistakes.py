@@ -103,7 +103,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("search --weights a.pt", "'a.pt': no such file"),
         ("run --weights a.pt --teacher b.pt", "--teacher and --weights are both weights"),
         ("eval", "a run directory, or one of --net and --shape"),
-        ("eval none", "'none' holds no run"),
+        ("eval none", "'none' does not exist"),
         ("macs", "tas macs needs one more word: a net's name"),
         ("macs resnet20 --input [3,32]", r"--input \[3, 32\]: give \[channels, height, width\]"),
         ("macs resnet20 --input []", r"--input \[\]: give \[channels, height, width\]"),

@@ -1,10 +1,12 @@
 """All that a user can ask for, in Python; the command parses, calls this and prints.
 
-``run``, ``search``, ``train`` and ``evaluate`` are at the top of the package as well. Those that
-end in ``_run`` work in a run directory, as the command's verbs do, by options of the same names.
+``run``, ``search``, ``train``, ``evaluate`` and ``predict`` are at the top of the package as well.
+Those that end in ``_run`` work in a run directory, as the command's verbs do, by options of the
+same names.
 """
 
 from .evaluate import Tested, eval_run, evaluate
+from .predict import Prediction, predict
 from .run import run
 from .search import search
 from .search_run import search_run
@@ -14,12 +16,14 @@ from .train import Trained, train
 from .train_run import train_run
 
 __all__ = [
+    "Prediction",
     "Run",
     "Tested",
     "Trained",
     "eval_run",
     "evaluate",
     "load_data",
+    "predict",
     "run",
     "search",
     "search_run",

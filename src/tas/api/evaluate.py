@@ -11,9 +11,9 @@ from ..costs import count
 from ..data import Data
 from ..errors import InputError
 from ..options import EvalOptions, with_changes
-from ..runs import RunDir
 from ..training import TrainOptions
 from ..training.pictures import check_net, given_data, unvaried_batches
+from .opening import OpenedFolder, own_data
 from .session import below_unpruned, load_data, read_own, row
 
 __all__ = ["Tested", "eval_run", "evaluate"]
@@ -79,19 +79,21 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
         InputError: an option cannot be used, or the run holds no trained net.
     """
     options = with_changes(options or EvalOptions(), changes)
+    model = None
     if options.run:
-        options = _of_run(options)
-    name = options.shape or options.net
-    both = options.net is not None and options.shape is not None
-    if name is None or options.weights is None or (both and not nets.is_named(options.net or "")):
+        options, model = _of_run(options)
+    name = options.shape or options.run or options.net
+    both = options.shape is not None and options.net is not None
+    wrong = both and not nets.is_named(options.net or "")
+    if name is None or options.weights is None or wrong:
         raise InputError(
             "say what to test: a run directory, or one of --net and --shape with --weights"
         )
-    shape = read_own(name, options.net if options.shape else None)
+    shape = model.folder.shape if model else read_own(name, options.net if options.shape else None)
     data = load_data(
         replace(options, data="digits") if options.data is None else options, to_train=False
     )
-    net = nets.load(shape, options.weights, data.classes, data.input)
+    net = model.net if model else nets.load(shape, options.weights, data.classes, data.input)
     tested = evaluate(
         net,
         data,
@@ -102,35 +104,25 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     )
     counted = count(net, data.input)
     cost: dict[str, Any] = {"macs": counted.macs, "params": counted.params}
-    full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
-    own = row(str(name), **cost, accuracy=tested["accuracy"])
+    rows = [row(str(name), **cost, accuracy=tested["accuracy"])]
+    if nets.is_named(shape.net) or shape.net in nets.ARCHITECTURES:
+        full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
+        rows = below_unpruned(rows[0], full)
     figures = {**tested, **cost, "pictures": len(data.test)}
-    return Tested(figures, below_unpruned(own, full), data.name, counted.note)
+    return Tested(figures, rows, data.name, counted.note)
 
 
-def _of_run(options: EvalOptions) -> EvalOptions:
-    """The options with what the run directory says in the place of what was not given."""
+def _of_run(options: EvalOptions) -> tuple[EvalOptions, OpenedFolder]:
+    """The options with what the folder says in the place of what was not given, and its model."""
     assert options.run is not None
     if options.shape or options.weights:
         raise InputError("give a run directory, or --net or --shape with --weights, not both")
-    path = Path(options.run)
-    config = RunDir.recorded(path)
-    if config is None:
-        raise InputError(f"'{path}' holds no run: it has no config.yaml")
-    shape, weights = path / "shape.json", path / "model.safetensors"
-    if not weights.is_file():
-        if config.get("verb") == "search" and (path / "result.json").is_file():
-            raise InputError(
-                f"the search in '{path}' started from fresh weights and has no trained net: train "
-                f"its shape with `tas train --shape {shape}`"
-            )
-        raise InputError(
-            f"the run in '{path}' is not finished, it has no model.safetensors: continue it with "
-            "the command that began it"
-        )
+    model = OpenedFolder.of(options.run, options.net)
     taken = {
-        name: config[name]
-        for name in ("data", "image_size", "in_memory", "data_dir")
-        if config.get(name) is not None and getattr(options, name) is None
+        name: value
+        for name, value in own_data(model.folder).items()
+        if getattr(options, name) is None
     }
-    return replace(options, shape=str(shape), weights=str(weights), **taken)
+    if options.data is None and "data" not in taken:
+        raise InputError(f"'{options.run}' does not say what it was tested on: give --data")
+    return replace(options, weights=str(model.folder.weights), **taken), model

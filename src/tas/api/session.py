@@ -1,33 +1,28 @@
 """A run: a directory that one command or call works in, and goes on in after an interruption."""
 
-import platform
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from .. import data as data_room
 from .. import nets, processes, training
 from ..data import Data, Transform
 from ..errors import InputError
+from ..models import card
 from ..recipes import recipe
 from ..report import html
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
-from ..version import __version__
+from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
 from .train import Trained
 
 __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
-
-# Where a run computes and who shows it change no result, and may change when it is continued.
-NOT_OF_THE_RUN = ("out", "device", "compile", "cuda_graphs", "workers", "download", "data_dir")
 
 
 @dataclass
@@ -39,12 +34,15 @@ class Run:
         directory: where everything lies.
         seed: of all that is random.
         finished: it was there already, and was only read.
+        command: what gives the same result again.
     """
 
     verb: str
     directory: RunDir
     seed: int
     finished: bool
+    command: str = ""
+    _saved: tuple[Shape, Data] | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, verb: str, options: Any, net: str, data: Data) -> "Run":
@@ -72,7 +70,8 @@ class Run:
         if not finished:
             directory.save_config(ModelConfig(data.transform.to_dict(), data.class_names))
             say(f"{'continuing in' if recorded else 'writing to'} {path}")
-        return cls(verb, directory, config["seed"], finished)
+        seed = config["seed"]
+        return cls(verb, directory, seed, finished, command(verb, options, seed))
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""
@@ -85,15 +84,17 @@ class Run:
         }
 
     def save(self, net: nn.Module, shape: Shape, data: Data) -> None:
-        """Write the net that the run is for: ``model.safetensors``, ``shape.json``,
-        ``config.json``."""
+        """Write the net that the run is for: ``model.safetensors``, ``shape.json``."""
         self.directory.save_shape(shape)
-        config = ModelConfig(data.transform.to_dict(), data.class_names, shape)
-        self.directory.save_config(config)
         self.directory.save_model(net)
+        self._saved = shape, data
 
     def finish(self, content: Mapping[str, Any]) -> None:
-        """Write ``result.json`` with what a reader must know to trust the figures."""
+        """Write ``result.json`` with what a reader must know to trust the figures.
+
+        Before it, where the run has a net, what makes its folder one that stands for itself:
+        ``config.json`` and ``README.md``.
+        """
         lines = self.directory.log_lines
         if processes.count() > 1:
             content = {**content, "processes": processes.count()}
@@ -101,15 +102,16 @@ class Run:
             "verb": self.verb,
             **content,
             "seed": self.seed,
-            "hardware": _hardware(),
-            "versions": {
-                "torch-tas": __version__,
-                "torch": torch.__version__,
-                "torchvision": version("torchvision"),
-                "python": platform.python_version(),
-            },
+            "hardware": hardware(),
+            "versions": versions(),
             "seconds_total": sum(line["seconds"] for line in lines),
         }
+        if self._saved is not None:
+            shape, data = self._saved
+            facts = provenance(result, lines, command=self.command, test_pictures=len(data.test))
+            config = ModelConfig(data.transform.to_dict(), data.class_names, shape, facts)
+            self.directory.save_config(config)
+            self.directory.save_card(card(config))
         self.directory.finish(result)
 
     @property
@@ -245,18 +247,3 @@ def _as_text(budget: str | float) -> str:
         return str(float(budget))
     except ValueError:  # such as 22.4M
         return str(budget)
-
-
-def _hardware() -> str:
-    """Processor and accelerators, for the result."""
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return ", ".join(f"{names.count(n)} x {n}" for n in sorted(set(names)))
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text().splitlines()
-        model = next(
-            (ln.partition(":")[2].strip() for ln in lines if ln.startswith("model name")), model
-        )
-    return f"{model}, {torch.get_num_threads()} threads"

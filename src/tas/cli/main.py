@@ -30,6 +30,7 @@ VERBS = {
     "search": (verb_options.SearchRunOptions, "search widths and depths within a budget"),
     "train": (verb_options.TrainRunOptions, "train a net or a shape, with or without a teacher"),
     "eval": (verb_options.EvalOptions, "test a trained net"),
+    "predict": (verb_options.PredictOptions, "tell the classes of pictures"),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
     "doctor": (
         verb_options.DoctorOptions,
@@ -64,6 +65,11 @@ EXAMPLES = {
     "eval": [
         "tas eval runs/mine",
         "tas eval --shape runs/mine/shape.json --weights runs/mine/model.safetensors --data PATH",
+    ],
+    "predict": [
+        "tas predict runs/mine photo.jpg --top 5",
+        "tas predict runs/mine photos --json > answers.jsonl",
+        "find photos -name '*.png' | tas predict runs/mine - | cut -f 2 | sort | uniq -c",
     ],
     "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],
     "doctor": [
@@ -210,9 +216,11 @@ def _verb_parser(verb: str, kind: type) -> Parser:
     hints = get_type_hints(kind)
     for f in fields(kind):
         if where := f.metadata.get("positional"):
-            parser.usage = f"tas {verb} {f'[{f.name}]' if where == '?' else f.name} [options]"
-            extra: dict[str, Any] = {"nargs": "?"} if where == "?" else {}
-            parser.add_argument(f.name, type=hints[f.name], help=f.metadata["help"], **extra)
+            word = {"?": f"[{f.name}]", "+": f"{f.name} ..."}.get(where, f.name)
+            parser.usage = str(parser.usage).replace("[options]", f"{word} [options]")
+            extra: dict[str, Any] = {"nargs": where} if where in ("?", "+") else {}
+            hint = get_args(hints[f.name])[0] if where == "+" else hints[f.name]
+            parser.add_argument(f.name, type=hint, help=f.metadata["help"], **extra)
     if len(kind.__mro__) > 2:
         parser.add_argument(
             "--config", action="config", help="a YAML file with any of these options"

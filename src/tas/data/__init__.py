@@ -1,6 +1,7 @@
 """Data sets as tensors: named sets and folders of images, splits, and batches on the device."""
 
 from .batching import batches
+from .chosen import Chosen, chosen_pictures, read_chosen
 from .parts import NAMES, Data, Files, Images, Part, Pictures
 from .schedule import Augment, Batches
 from .sources import load
@@ -11,6 +12,7 @@ __all__ = [
     "NAMES",
     "Augment",
     "Batches",
+    "Chosen",
     "Data",
     "Files",
     "Images",
@@ -20,7 +22,9 @@ __all__ = [
     "Transform",
     "Vary",
     "batches",
+    "chosen_pictures",
     "load",
+    "read_chosen",
     "read_split",
     "search_split",
     "stratified_split",

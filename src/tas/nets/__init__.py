@@ -1,5 +1,6 @@
 """Plain nets, built from a name or from a ``Shape``; no search code."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -41,6 +42,7 @@ def build(
     input: tuple[int, int, int] | None = None,
     *,
     trust: str | None = None,
+    make: Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
     """Build a net with fresh weights.
 
@@ -58,6 +60,8 @@ def build(
         input: channels, height, width of one image; default: likewise.
         trust: ``"package.module:function"``, where a shape that was read from a file names it: it
             is imported and called, which no file can ask for by itself.
+        make: a function that returns the unpruned net, in the place of the name that a shape has
+            for it; it is called with ``classes`` or ``num_classes`` if it takes one of them.
 
     Raises:
         InputError: no net has this name, it does not fit in memory, or (``ShapeError``) the shape,
@@ -69,12 +73,15 @@ def build(
     cost = {"macs": None, "params": None} if changed else {}  # was counted for others
     fields = shape.to_dict() | changed | cost
     shape = Shape.from_dict(fields, source=f"the net {shape.net}")
-    if not is_named(shape.net):
+    if make is None and not is_named(shape.net):
         try:
             return ResNet(architecture(shape.net), shape)
         except RuntimeError as error:  # so many channels that memory is too small
             raise InputError(f"the net {shape.net} cannot be built: {first_line(error)}") from error
-    unpruned = named.build_named(shape.net, shape.classes, shape.input)
+    if make is not None:
+        unpruned = named.made(shape.net, make, shape.classes)
+    else:
+        unpruned = named.build_named(shape.net, shape.classes, shape.input)
     if not shape.widths and not shape.depths:
         return unpruned
     return cut_to(unpruned, analyse(unpruned, torch.zeros(1, *shape.input)), shape)
@@ -87,6 +94,7 @@ def load(
     input: tuple[int, int, int] | None = None,
     *,
     trust: str | None = None,
+    make: Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
     """Build the net of a name, a shape or a shape file, and fill it with the weights of a file.
 
@@ -97,12 +105,12 @@ def load(
 
     Args:
         weights: ``.safetensors``, or a state dict of ``torch.save``; nothing in it is run.
-        trust: as in ``build``.
+        trust, make: as in ``build``.
 
     Raises:
         InputError: the shape or the weights cannot be read, or do not belong together.
     """
-    built = build(read_shape(net, trust=trust), classes, input)
+    built = build(read_shape(net, trust=trust), classes, input, make=make)
     load_weights(built, weights)
     return built
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..errors import InputError, first_line, one_of
 
-__all__ = ["SIDE", "build_named", "default_input", "is_named", "trust"]
+__all__ = ["SIDE", "build_named", "default_input", "is_named", "made", "trust"]
 
 SIDE = 224  # pixels, where neither the user nor the net says
 
@@ -109,6 +109,12 @@ def _function(name: str, module: str, which: str, classes: int) -> nn.Module:
             f"cannot import the net '{name}': {error}; give timm:NAME, torchvision:NAME, or "
             "package.module:function of a function that returns a torch.nn.Module"
         ) from None
+    return made(name, make, classes)
+
+
+def made(name: str, make: Any, classes: int) -> nn.Module:
+    """The net that a function returns, which is given ``classes`` or ``num_classes`` if it takes
+    one of them."""
     try:
         takes = inspect.signature(make).parameters
     except (TypeError, ValueError):

@@ -6,7 +6,6 @@ processes the first alone writes.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..errors import InputError, first_line
 from ..shape import Shape
 from ..weights import save_weights
 from .model import NAME, ModelConfig
+from .whole import write_whole
 
 __all__ = ["RunDir"]
 
@@ -101,7 +101,7 @@ class RunDir:
         """
         file = Path(path) / "config.yaml"
         try:
-            config = yaml.safe_load(file.read_text())
+            config = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -188,6 +188,10 @@ class RunDir:
         """Write ``config.json``: what the weights of this directory need beside them."""
         _write(self.path / NAME, config.text())
 
+    def save_card(self, text: str) -> None:
+        """Write ``README.md``: what a reader must know of the model in this directory."""
+        _write(self.path / "README.md", text)
+
     def save_model(self, model: nn.Module) -> None:
         """Write ``model.safetensors``."""
         self.save_weights(model, self.model.name)
@@ -204,11 +208,8 @@ class RunDir:
 
 
 def _write(path: Path, text: str) -> None:
-    if not processes.is_first():
-        return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)
+    if processes.is_first():
+        write_whole(path, text)
 
 
 def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -1,0 +1,57 @@
+"""A model folder that a user names, and ``--net`` beside it: the function that made the net."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .. import nets
+from ..errors import InputError
+from ..models import ModelFolder
+from ..runs import RunDir
+
+__all__ = ["OpenedFolder", "own_data"]
+
+
+@dataclass(frozen=True)
+class OpenedFolder:
+    """A model folder with its net."""
+
+    folder: ModelFolder
+    net: nn.Module
+
+    @classmethod
+    def of(cls, folder: str | Path | ModelFolder, net: str | None = None) -> "OpenedFolder":
+        """Read a folder and build its net.
+
+        Args:
+            net: a function of the user's, ``package.module:function``, that makes it unpruned.
+
+        Raises:
+            InputError: the folder cannot be used, or is one of another net.
+        """
+        read = folder if isinstance(folder, ModelFolder) else ModelFolder.of(folder)
+        name = read.shape.net
+        if net is None or net == name:
+            return cls(read, read.net(trust=net))
+        if not nets.is_named(net) or nets.is_named(name) or name in nets.ARCHITECTURES:
+            raise InputError(f"'{read.path}' is a model of {name}, not of --net {net}: give one")
+
+        def make() -> nn.Module:
+            return nets.build(net, read.shape.classes, read.shape.input)
+
+        return cls(read, read.net(make=make))
+
+
+def own_data(folder: ModelFolder) -> dict[str, Any]:
+    """The data that a model was tested on, as options: of its run, or what ``tas.save`` was told.
+
+    Empty where they are not known.
+    """
+    run = RunDir.recorded(folder.path)
+    if run is not None:
+        names = ("data", "image_size", "in_memory", "data_dir")
+        return {name: run[name] for name in names if run.get(name) is not None}
+    data = folder.provenance.get("data")
+    return {"data": data} if isinstance(data, str) else {}

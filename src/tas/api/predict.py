@@ -1,0 +1,194 @@
+"""Tell the classes of pictures, prepared as the net's test pictures were."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .. import checks
+from ..data import Transform, chosen_pictures, read_chosen
+from ..errors import InputError
+from ..forward import answer, evaluating
+from ..training import computing, where
+from ..training.memory_format import place, place_module
+from .opening import OpenedFolder
+
+__all__ = ["Prediction", "Scorer", "predict", "predictions", "scorer"]
+
+Pictures = str | Path | Image.Image | Sequence[str | Path | Image.Image]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a net says of a picture.
+
+    Attributes:
+        picture: its path, as given or found; of an ``Image`` its file's.
+        classes: the most probable ones, the first is the ``label``.
+        probabilities: of these classes, by softmax.
+        error: why the picture cannot be read; there are no classes then.
+    """
+
+    picture: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """The most probable class; empty where the picture cannot be read."""
+        return self.classes[0] if self.classes else ""
+
+    @property
+    def probability(self) -> float:
+        """That of the label."""
+        return self.probabilities[0] if self.probabilities else float("nan")
+
+
+def predict(
+    model: nn.Module | str | Path,
+    pictures: Pictures,
+    *,
+    top: int = 1,
+    transform: Transform | None = None,
+    classes: Sequence[str] | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int | None = None,
+) -> list[Prediction]:
+    """Tell the classes of pictures.
+
+        for guess in tas.predict("runs/mine", "photos"):
+            print(guess.picture, guess.label, guess.probability)
+
+    Pictures are prepared as those of the test set are, bit for bit: predictions on the files of a
+    test set have the accuracy of ``tas eval``.
+
+    Args:
+        model: a run or model folder, or a net that ``tas.load`` gave.
+        pictures: a file, a folder (all pictures below it), a pattern such as ``photos/*.png``, an
+            image of Pillow; or several of them.
+        top: so many classes, the most probable first.
+        transform, classes: for a net that was not loaded from a folder.
+
+    Returns:
+        One for each picture, in order; of one that cannot be read it has the ``error``.
+
+    Raises:
+        InputError: the model or an option cannot be used.
+    """
+    if isinstance(pictures, str | Path | Image.Image):
+        pictures = [pictures]
+    score = scorer(model, transform, classes, device=device, precision=precision)
+    return list(predictions(score, pictures, top=top, batch_size=batch_size, workers=workers))
+
+
+class Scorer(Protocol):
+    """What gives the probabilities of the classes of pictures."""
+
+    transform: Transform
+    classes: tuple[str, ...]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """uint8 [N, C, H, W] -> float32 [N, classes]."""
+
+
+def scorer(
+    model: nn.Module | str | Path,
+    transform: Transform | None = None,
+    classes: Sequence[str] | None = None,
+    *,
+    net: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Scorer:
+    """A model ready to score pictures.
+
+    Args:
+        net: the function that makes a net of the user's own, ``package.module:function``.
+
+    Raises:
+        InputError: the model, its transform or its classes are missing or cannot be used.
+    """
+    where(device, precision)  # or an error, now
+    of = "the net"
+    if not isinstance(model, nn.Module):
+        opened = OpenedFolder.of(model, net)
+        folder, model, of = opened.folder, opened.net, f"'{opened.folder.path}'"
+        transform, classes = transform or folder.transform, classes or folder.classes
+    transform = getattr(model, "transform", None) if transform is None else transform
+    classes = getattr(model, "classes", None) if classes is None else classes
+    if not isinstance(transform, Transform):
+        raise InputError(
+            f"{of} does not say what happens to a picture before: give transform=data.transform, "
+            "or save it with tas.save(net, folder, transform=..., classes=...)"
+        )
+    if not isinstance(classes, list | tuple):
+        raise InputError(f"{of} does not name its classes: give classes=data.class_names")
+    return _Net(model, transform, tuple(classes), device, precision)
+
+
+def predictions(
+    score: Scorer,
+    pictures: Sequence[str | Path | Image.Image],
+    *,
+    top: int = 1,
+    batch_size: int = 256,
+    workers: int | None = None,
+) -> Iterator[Prediction]:
+    """``predict``, one after the other, of a model that is ready."""
+    checks.whole("top", top, 1)
+    checks.whole("batch_size", batch_size, 1)
+    top = min(top, len(score.classes))
+    chosen = chosen_pictures(pictures)
+    for batch in read_chosen(chosen, score.transform, batch_size=batch_size, workers=workers):
+        pixels = [content for _, content in batch if isinstance(content, Tensor)]
+        best = iter(_best(score, torch.stack(pixels), top) if pixels else [])
+        for name, content in batch:
+            if isinstance(content, Tensor):
+                yield Prediction(name, *next(best))
+            else:
+                yield Prediction(name, (), (), content)
+
+
+def _best(
+    score: Scorer, pixels: Tensor, top: int
+) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Classes and probabilities of each picture, the most probable first."""
+    found = score(pixels)
+    # Of equals the first, as argmax has it.
+    values, places = found.sort(dim=1, descending=True, stable=True)
+    return [
+        (tuple(score.classes[i] for i in row[:top]), tuple(probabilities[:top]))
+        for row, probabilities in zip(places.tolist(), values.tolist(), strict=True)
+    ]
+
+
+@dataclass
+class _Net:
+    """A net in PyTorch, computed as ``evaluate`` computes it."""
+
+    net: nn.Module
+    transform: Transform
+    classes: tuple[str, ...]
+    device: str
+    precision: str
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        with computing(self.device, self.precision) as accelerator:
+            net = place_module(self.net, accelerator.device)
+            with evaluating(net), torch.inference_mode(), accelerator.autocast():
+                pictures = self.transform.normalise(pixels.to(accelerator.device))
+                scores = answer(net, place(pictures, accelerator.device))
+        if getattr(scores, "shape", None) != (len(pixels), len(self.classes)):
+            got = list(scores.shape[1:]) if isinstance(scores, Tensor) else type(scores).__name__
+            raise InputError(
+                f"the net gives {got} for a picture, and {len(self.classes)} classes are named: "
+                "give one that returns a score for each"
+            )
+        return scores.float().softmax(1).cpu()  # type: ignore[no-any-return]

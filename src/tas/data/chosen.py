@@ -1,0 +1,108 @@
+"""Pictures that a user names one by one: files, folders and patterns, in order."""
+
+import glob
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image
+from torch import Tensor
+
+from .pictures import SUFFIXES, check_workers, cpus, reason
+from .transform import Transform
+
+__all__ = ["Chosen", "chosen_pictures", "read_chosen"]
+
+Picture: TypeAlias = str | Image.Image
+Chosen: TypeAlias = tuple[str, Tensor | str]  # name; uint8 [C, H, W], or why it cannot be read
+
+
+def chosen_pictures(given: Sequence[str | Path | Image.Image]) -> list[Picture]:
+    """The pictures that are meant, in the order in which they were given.
+
+    Of a folder all pictures below it, in order of their names; hidden and other files are passed.
+    What is no file and no folder is a pattern (``photos/*.png``, ``photos/**/*.png``). What means
+    no picture stays, as the name of a file that is not there.
+    """
+    found: list[Picture] = []
+    for each in given:
+        if isinstance(each, Image.Image):
+            found.append(each)
+            continue
+        word = os.fspath(each)
+        if not os.path.lexists(word) and (matches := sorted(glob.glob(word, recursive=True))):
+            found += [path for match in matches for path in _below(match)]
+        else:
+            found += _below(word)
+    return found
+
+
+def _below(path: str, above: frozenset[str] = frozenset()) -> list[str]:
+    """A file itself, or the pictures below a folder; a folder with none stays as it is."""
+    if not os.path.isdir(path):
+        return [path]
+    real = os.path.realpath(path)  # a link may lead back up
+    found: list[str] = []
+    if real not in above:
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                inside = _below(entry.path, above | {real})
+                found += [] if inside == [entry.path] else inside
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                found.append(entry.path)
+    return found or [path]
+
+
+def read_chosen(
+    pictures: Sequence[Picture],
+    transform: Transform,
+    *,
+    batch_size: int,
+    workers: int | None = None,
+) -> Iterator[list[Chosen]]:
+    """Batches of pictures as the net sees them but for normalising, decoded ahead in threads."""
+    check_workers(workers)
+
+    def read(picture: Picture) -> Tensor | str:
+        try:
+            if isinstance(picture, Image.Image):
+                return transform.pixels(picture)
+            if os.path.isdir(picture):
+                return "a folder without pictures"
+            return transform.read(picture)
+        except FileNotFoundError:
+            return "no such file"
+        except Exception as error:  # whatever Pillow raises on a broken file
+            return reason(error)
+
+    pool = ThreadPoolExecutor(max(1, cpus() if workers is None else workers))
+    try:
+        yield from _ahead(pool, read, pictures, batch_size)
+    finally:  # Ctrl-C as well, and a caller that stops early: do not decode the rest
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    read: Callable[[Picture], Tensor | str],
+    pictures: Sequence[Picture],
+    batch_size: int,
+) -> Iterator[list[Chosen]]:
+    """One batch is read while the one before it is computed."""
+    waiting: deque[list[tuple[str, Future[Tensor | str]]]] = deque()
+    for start in range(0, len(pictures), batch_size):
+        batch = pictures[start : start + batch_size]
+        waiting.append([(_name(picture), pool.submit(read, picture)) for picture in batch])
+        if len(waiting) > 1:
+            yield [(name, future.result()) for name, future in waiting.popleft()]
+    while waiting:
+        yield [(name, future.result()) for name, future in waiting.popleft()]
+
+
+def _name(picture: Picture) -> str:
+    return str(getattr(picture, "filename", "")) if isinstance(picture, Image.Image) else picture

@@ -1,0 +1,55 @@
+"""``load``: a net from its shape and weights, or from the folder that a run left."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from .. import nets
+from ..errors import InputError
+from ..shape import Shape
+
+__all__ = ["load"]
+
+
+def load(
+    net: str | Path | Shape,
+    weights: str | Path | None = None,
+    classes: int | None = None,
+    input: tuple[int, int, int] | None = None,
+    *,
+    trust: str | None = None,
+    make: Callable[..., nn.Module] | None = None,
+) -> nn.Module:
+    """Load a net: of a folder, or of a shape and a file of weights.
+
+        net = tas.load("runs/mine")  # of tas run, train, search or tas.save; in eval mode
+        net.transform, net.classes  # what its pictures go through, and the names of its scores
+        net = tas.load("runs/mine/shape.json", "runs/mine/model.safetensors")  # the net alone
+
+    ``transform`` and ``classes`` are plain attributes: they are in no state dict, and are copied
+    and pickled with the net. A net that has attributes of these names keeps its own, which is said.
+    Folders of runs before there was a ``config.json`` give None for both.
+
+    Files are data: nothing in them is run. A function of yours that made the net is called if you
+    name it (``trust``) or give it (``make``).
+
+    Args:
+        net: a run or model folder; or the name of a net, a shape or a shape file, for ``weights``.
+        weights: ``.safetensors``, or a state dict of ``torch.save``.
+        classes, input: as in ``tas.nets.build``; a folder says both itself.
+        trust: ``"package.module:function"``, where the files name it.
+        make: a function that returns the unpruned net.
+
+    Raises:
+        InputError: the files cannot be read, or do not belong together.
+    """
+    if weights is not None:
+        return nets.load(net, weights, classes, input, trust=trust, make=make)
+    if isinstance(net, Shape):
+        raise InputError("a shape has no weights: give them as well, tas.load(shape, weights)")
+    if classes is not None or input is not None:
+        raise InputError("a model folder says its classes and input itself: leave them out")
+    from .folder import ModelFolder
+
+    return ModelFolder.of(net).net(trust, make)
