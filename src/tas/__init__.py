@@ -18,6 +18,7 @@ from .version import __version__ as __version__
 __all__ = [
     "DataError",
     "DivergedError",
+    "Exported",
     "Found",
     "InfeasibleBudgetError",
     "InputError",
@@ -32,6 +33,7 @@ __all__ = [
     "costs",
     "data",
     "evaluate",
+    "export",
     "graph",
     "load",
     "nets",
@@ -47,6 +49,7 @@ __all__ = [
 if TYPE_CHECKING:
     from . import costs, data, graph, nets, recipes, spaces
     from .api.evaluate import evaluate
+    from .api.export import Exported, export
     from .api.predict import Prediction, predict
     from .api.run import run
     from .api.search import search
@@ -70,9 +73,8 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         **dict.fromkeys(("costs", "data", "graph", "nets", "recipes", "spaces"), ""),
-        **dict.fromkeys(
-            ("Prediction", "Run", "Trained", "evaluate", "predict", "run", "search", "train"), "api"
-        ),
+        **dict.fromkeys(("Exported", "Prediction", "Run", "Trained", "evaluate", "export"), "api"),
+        **dict.fromkeys(("predict", "run", "search", "train"), "api"),
         **dict.fromkeys(
             (
                 "DataError",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,20 @@ def test_the_code_of_a_model_card_runs(
     exec(compile(code, "README.md", "exec"), {})
     (run / "picture.png").unlink()
     assert re.match(r"picture.png (nought|one|two) 0\.\d+", capsys.readouterr().out)
+
+
+def test_the_code_of_the_readme_runs(
+    trained: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = next(block for block in blocks if 'tas.load("runs/mine")' in block)
+    shutil.copytree(trained[1], tmp_path / "runs" / "mine")
+    (tmp_path / "photos").mkdir()
+    digit(1).save(tmp_path / "photos" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert re.match(r"photos/1.png (nought|one|two) 0\.\d+", capsys.readouterr().out)

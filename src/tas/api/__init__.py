@@ -1,11 +1,12 @@
 """All that a user can ask for, in Python; the command parses, calls this and prints.
 
-``run``, ``search``, ``train``, ``evaluate`` and ``predict`` are at the top of the package as well.
-Those that end in ``_run`` work in a run directory, as the command's verbs do, by options of the
-same names.
+``run``, ``search``, ``train``, ``evaluate``, ``predict`` and ``export`` are at the top of the
+package as well. Those that end in ``_run`` or ``_model`` take the options of the command's verbs,
+by the same names.
 """
 
 from .evaluate import Tested, eval_run, evaluate
+from .export import Exported, export, export_model
 from .predict import Prediction, predict
 from .run import run
 from .search import search
@@ -16,12 +17,15 @@ from .train import Trained, train
 from .train_run import train_run
 
 __all__ = [
+    "Exported",
     "Prediction",
     "Run",
     "Tested",
     "Trained",
     "eval_run",
     "evaluate",
+    "export",
+    "export_model",
     "load_data",
     "predict",
     "run",

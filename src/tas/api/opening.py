@@ -1,5 +1,6 @@
 """A model folder that a user names, and ``--net`` beside it: the function that made the net."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 from torch import nn
 
 from .. import nets
+from ..data import Transform
 from ..errors import InputError
 from ..models import ModelFolder
 from ..runs import RunDir
 
-__all__ = ["OpenedFolder", "own_data"]
+__all__ = ["OpenedFolder", "described", "own_data"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,32 @@ class OpenedFolder:
             return nets.build(net, read.shape.classes, read.shape.input)
 
         return cls(read, read.net(make=make))
+
+
+def described(
+    net: nn.Module,
+    folder: ModelFolder | None,
+    transform: Transform | None,
+    classes: Sequence[str] | None,
+) -> tuple[Transform, tuple[str, ...]]:
+    """The transform and the classes of a net: those given, of its folder, or attached to it.
+
+    Raises:
+        InputError: nobody says what they are.
+    """
+    of = f"'{folder.path}'" if folder else "the net"
+    if transform is None:
+        transform = folder.transform if folder else getattr(net, "transform", None)
+    if classes is None:
+        classes = folder.classes if folder else getattr(net, "classes", None)
+    if not isinstance(transform, Transform):
+        raise InputError(
+            f"{of} does not say what happens to a picture before: give transform=data.transform, "
+            "or save it with tas.save(net, folder, transform=..., classes=...)"
+        )
+    if not isinstance(classes, list | tuple):
+        raise InputError(f"{of} does not name its classes: give classes=data.class_names")
+    return transform, tuple(classes)
 
 
 def own_data(folder: ModelFolder) -> dict[str, Any]:

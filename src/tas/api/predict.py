@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from .. import checks
 from ..data import Transform, chosen_pictures, read_chosen
 from ..errors import InputError
+from ..exports import OnnxNet
 from ..forward import answer, evaluating
 from ..training import computing, where
 from ..training.memory_format import place, place_module
-from .opening import OpenedFolder
+from .opening import OpenedFolder, described
 
 __all__ = ["Prediction", "Scorer", "predict", "predictions", "scorer"]
 
@@ -70,7 +71,8 @@ def predict(
     test set have the accuracy of ``tas eval``.
 
     Args:
-        model: a run or model folder, or a net that ``tas.load`` gave.
+        model: a run or model folder, an ``.onnx`` file of ``tas.export``, or a net that
+            ``tas.load`` gave.
         pictures: a file, a folder (all pictures below it), a pattern such as ``photos/*.png``, an
             image of Pillow; or several of them.
         top: so many classes, the most probable first.
@@ -116,21 +118,16 @@ def scorer(
         InputError: the model, its transform or its classes are missing or cannot be used.
     """
     where(device, precision)  # or an error, now
-    of = "the net"
+    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+        if net is not None:
+            raise InputError(f"--net {net}: '{model}' holds its net itself, leave it out")
+        return _Onnx(OnnxNet(model))
+    folder = None
     if not isinstance(model, nn.Module):
         opened = OpenedFolder.of(model, net)
-        folder, model, of = opened.folder, opened.net, f"'{opened.folder.path}'"
-        transform, classes = transform or folder.transform, classes or folder.classes
-    transform = getattr(model, "transform", None) if transform is None else transform
-    classes = getattr(model, "classes", None) if classes is None else classes
-    if not isinstance(transform, Transform):
-        raise InputError(
-            f"{of} does not say what happens to a picture before: give transform=data.transform, "
-            "or save it with tas.save(net, folder, transform=..., classes=...)"
-        )
-    if not isinstance(classes, list | tuple):
-        raise InputError(f"{of} does not name its classes: give classes=data.class_names")
-    return _Net(model, transform, tuple(classes), device, precision)
+        folder, model = opened.folder, opened.net
+    transform, classes = described(model, folder, transform, classes)
+    return _Net(model, transform, classes, device, precision)
 
 
 def predictions(
@@ -192,3 +189,15 @@ class _Net:
                 "give one that returns a score for each"
             )
         return scores.float().softmax(1).cpu()  # type: ignore[no-any-return]
+
+
+class _Onnx:
+    """An ONNX file, run by ONNX Runtime."""
+
+    def __init__(self, net: OnnxNet) -> None:
+        self.net = net
+        self.transform, self.classes = net.form.transform, net.form.classes
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        given = self.net(self.net.form.given(pixels))
+        return given if self.net.form.softmax else given.softmax(1)

@@ -31,6 +31,7 @@ VERBS = {
     "train": (verb_options.TrainRunOptions, "train a net or a shape, with or without a teacher"),
     "eval": (verb_options.EvalOptions, "test a trained net"),
     "predict": (verb_options.PredictOptions, "tell the classes of pictures"),
+    "export": (verb_options.ExportOptions, "write a model for ONNX Runtime and other programs"),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
     "doctor": (
         verb_options.DoctorOptions,
@@ -70,6 +71,11 @@ EXAMPLES = {
         "tas predict runs/mine photo.jpg --top 5",
         "tas predict runs/mine photos --json > answers.jsonl",
         "find photos -name '*.png' | tas predict runs/mine - | cut -f 2 | sort | uniq -c",
+    ],
+    "export": [
+        "tas export runs/mine                               # runs/mine/model.onnx",
+        "tas export runs/mine --preprocess --softmax --out mine.onnx",
+        "tas export runs/mine --to torch-export --out mine.pt2 --data PATH",
     ],
     "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],
     "doctor": [

@@ -8,13 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
+import torch
 from PIL import Image
 from torch import Tensor
 
+from .parts import Data, Images, Pictures
 from .pictures import SUFFIXES, check_workers, cpus, reason
 from .transform import Transform
 
-__all__ = ["Chosen", "chosen_pictures", "read_chosen"]
+__all__ = ["Chosen", "chosen_pictures", "read_chosen", "some_pixels"]
 
 Picture: TypeAlias = str | Image.Image
 Chosen: TypeAlias = tuple[str, Tensor | str]  # name; uint8 [C, H, W], or why it cannot be read
@@ -85,6 +87,19 @@ def read_chosen(
         yield from _ahead(pool, read, pictures, batch_size)
     finally:  # Ctrl-C as well, and a caller that stops early: do not decode the rest
         pool.shutdown(cancel_futures=True)
+
+
+def some_pixels(data: Data, most: int) -> Tensor:
+    """uint8 [N, C, H, W]: at most so many of the test pictures, from all over the set."""
+    part = data.test
+    step = max(1, -(-len(part) // most))
+    part = part.take(torch.arange(0, len(part), step))
+    if isinstance(part, Images):
+        return part.pixels if part.broken is None else part.pixels[~part.broken]
+    assert not isinstance(part, Pictures)  # those are to train on
+    batches = read_chosen(part.paths, data.transform, batch_size=64)
+    found = [content for batch in batches for _, content in batch if isinstance(content, Tensor)]
+    return torch.stack(found) if found else torch.empty(0, *data.input, dtype=torch.uint8)
 
 
 def _ahead(

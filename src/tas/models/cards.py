@@ -16,6 +16,7 @@ from ..shape import Shape
 
 __all__ = ["card"]
 
+MARKUP = "".join(sorted(set(string.punctuation) - set(",.-%'\"/;?")))
 NAMED = ("cifar10", "cifar100", "fashion-mnist", "imagenet")  # data sets that others know, too
 
 
@@ -48,7 +49,9 @@ def escaped(text: Any) -> str:
     shown = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
     )
-    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", shown)
+    shown = re.sub(f"([{re.escape(MARKUP)}])", r"\\\1", shown)
+    shown = re.sub(r"^(\d*)([-.])", r"\1\\\2", shown)  # at the start of a line it makes a list
+    return re.sub(r"(www)\.", r"\1\\.", shown, flags=re.IGNORECASE)
 
 
 def fenced(code: str, language: str) -> str:
@@ -74,7 +77,7 @@ def _front_matter(shape: Shape, facts: Mapping[str, Any]) -> str:
             "dataset": {"name": str(data or "not said"), "type": str(data or "not said")},
             "metrics": [{"type": "accuracy", "value": round(accuracy / 100, 6)}],
         }
-        content["model-index"] = [{"name": f"{shape.net}, smaller", "results": [result]}]
+        content["model-index"] = [{"name": f"{shape.net}, {_smaller(facts)}", "results": [result]}]
     return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---\n"
 
 

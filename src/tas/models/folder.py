@@ -83,7 +83,7 @@ class ModelFolder:
         if make is None and not known:
             raise InputError(
                 f"the net '{self.shape.net}' of '{self.path}' is your own: give what makes it, "
-                "unpruned, by make=function (in a command: --net package.module:function)"
+                "unpruned, by tas.load(folder, make=function), or --net package.module:function"
             )
         net = nets.load(self.shape, self.weights, trust=trust, make=make).eval()
         if self.transform is None:

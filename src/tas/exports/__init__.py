@@ -1,0 +1,19 @@
+"""Nets for other programs: files that run without this package, checked against PyTorch."""
+
+from .check import Difference, compare
+from .fold import Folded, folded
+from .form import Form
+from .onnx_file import OnnxNet, write_onnx
+from .program_file import read_program, write_program
+
+__all__ = [
+    "Difference",
+    "Folded",
+    "Form",
+    "OnnxNet",
+    "compare",
+    "folded",
+    "read_program",
+    "write_onnx",
+    "write_program",
+]

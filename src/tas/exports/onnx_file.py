@@ -1,0 +1,95 @@
+"""ONNX files: written from a net, and run by ONNX Runtime."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, first_line
+from .form import NAME, Form, exporting, known, program
+
+__all__ = ["OnnxNet", "write_onnx"]
+
+EXTRA = "onnx"
+
+
+def write_onnx(net: nn.Module, form: Form, path: Path) -> None:
+    """Write a net that is in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: a package is missing, or the exporter has no way for an operator.
+    """
+    known({"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}, EXTRA)
+    followed = program(net, form)
+    with exporting("torch.onnx"), torch.no_grad():
+        made = torch.onnx.export(
+            followed,
+            dynamo=True,
+            verbose=False,
+            input_names=["pictures"],
+            output_names=["probabilities" if form.softmax else "scores"],
+        )
+        assert made is not None
+        model = made.model_proto
+    _strip(model)
+    _name_batch(model)
+    model.producer_name = "torch-tas"
+    entry = model.metadata_props.add()
+    entry.key, entry.value = NAME, form.text()
+    path.write_bytes(model.SerializeToString())
+
+
+def _strip(model: Any) -> None:
+    """Leave out what names files of the machine that it was made on, which traces do."""
+    del model.metadata_props[:]
+    for graph in (model.graph, *model.functions):
+        del graph.metadata_props[:]
+        for name in ("node", "input", "output", "initializer", "value_info"):
+            for part in getattr(graph, name, ()):
+                if hasattr(part, "metadata_props"):  # a function's inputs are bare names
+                    del part.metadata_props[:]
+                    part.ClearField("doc_string")
+
+
+def _name_batch(model: Any) -> None:
+    """Call the number of pictures "batch"; the exporter numbers its symbols."""
+    del model.graph.value_info[:]  # shapes within, in these symbols: whoever runs it infers them
+    ends = [end.type.tensor_type.shape.dim for end in (*model.graph.input, *model.graph.output)]
+    symbol = ends[0][0].dim_param
+    for dims in ends:
+        for dim in dims:
+            if symbol and dim.dim_param == symbol:
+                dim.dim_param = "batch"
+
+
+class OnnxNet:
+    """An ONNX file of ours, run by ONNX Runtime on the CPU.
+
+    Attributes:
+        form: what it takes and gives.
+
+    Raises:
+        InputError: a package is missing, or the file is none of ours.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        known({"onnxruntime": "onnxruntime"}, EXTRA)
+        import onnxruntime
+
+        if not Path(path).is_file():
+            raise InputError(f"'{path}': no such file")
+        onnxruntime.set_default_logger_severity(3)  # errors alone, which are raised as well
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # of its own classes, one for each kind of fault
+            raise InputError(f"'{path}' cannot be read as ONNX: {first_line(error)}") from None
+        told = self._session.get_modelmeta().custom_metadata_map
+        self.form = Form.of_text(told.get(NAME), str(path))
+        self._name = self._session.get_inputs()[0].name
+
+    def __call__(self, given: Tensor) -> Tensor:
+        """[N, C, H, W] as ``form.given`` makes it -> what the file gives, [N, classes]."""
+        return torch.from_numpy(self._session.run(None, {self._name: given.numpy()})[0])
