@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
-from ..forward import answer, evaluating
+from ..forward import answer, evaluating, example_for
 from ..nets import ResNet
 from ..shape import Shape
 from .hardware import where
@@ -68,10 +68,8 @@ def check_net(net: nn.Module, data: Data, name: str) -> None:
     if isinstance(net, ResNet):
         check_fits(net.shape, data, name)
         return
-    first = next(net.parameters(), torch.empty(0))
-    picture = torch.zeros(1, *data.input, device=first.device, dtype=first.dtype)
     with evaluating(net), torch.no_grad():
-        scores = answer(net, picture)
+        scores = answer(net, example_for(net, data.input))
     if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
