@@ -15,7 +15,7 @@ from ..forward import answer, evaluating, example_for
 from ..nets import ResNet
 from ..shape import Shape
 from .hardware import where
-from .memory_format import place
+from .placing import settled
 
 __all__ = [
     "check_fits",
@@ -130,13 +130,19 @@ def unvaried_batches(
 
 
 def few(
-    batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
 ) -> Callable[[], Iterator[tuple[Tensor, Tensor]]]:
-    """What gives the first batches on a device, at every call: enough to put channels in order."""
+    """What gives the first batches on a device, at every call: enough to put channels in order.
+
+    Args:
+        net: that is given them; it is brought to the device.
+    """
+    images, _ = next(iter(batches))
+    placing = settled([net], images, device, weights=False)
 
     def first() -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in islice(batches, RANKED_BY):
-            yield place(images, device), labels.to(device)
+            yield placing.pictures(images), labels.to(device)
 
     return first
 
