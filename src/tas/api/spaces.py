@@ -9,6 +9,7 @@ from torch import nn
 from .. import nets
 from ..data import Data
 from ..errors import InputError, one_of
+from ..forward import example_for
 from ..inherit import Source
 from ..methods import Method
 from ..nets import ResNet
@@ -103,14 +104,12 @@ def search_space(
 def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> TracedSpace:
     """The space of another library's or a user's net."""
     model = _fresh(net, data) if isinstance(net, str) else net
-    first = next(model.parameters(), None)
-    if first is None:
+    if next(model.parameters(), None) is None:
         raise InputError(
             f"the net '{name or type(model).__name__}' has no parameters to train: "
             "give one that has, such as torchvision:mobilenet_v2"
         )
-    example = torch.zeros(1, *data.input, device=first.device)
-    space = trace(model, example, name=name, **how)
+    space = trace(model, example_for(model, data.input), name=name, **how)
     check_fits(space.unpruned, data, "net")
     return space
 

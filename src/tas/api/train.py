@@ -126,6 +126,5 @@ def _inherited(
     shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)
     source = Source.teaching(shape, teacher, data.input)
     here = training.where(device, "fp32").device
-    teacher.to(here)
     with training.repeatable():
-        return source.ordered(data.input, few(batches, here)).derive(shape)
+        return source.ordered(data.input, few(teacher, batches, here)).derive(shape)

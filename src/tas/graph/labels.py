@@ -108,7 +108,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         notes: what was found.
         places: the labels of every dimension of each parameter and buffer that was used.
-        path: paths of the running modules, the innermost last; kept by ``running``.
+        path: paths of the running modules, the innermost last; kept by ``naming``.
+        watchers: are called with every operator after its rule, as ``rule`` is but for the tracer.
     """
 
     def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
@@ -117,6 +118,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.notes = Notes()
         self.places: dict[Place, Tensor] = {}
         self.path = [""]
+        self.watchers: list[Callable[..., None]] = []
         named = [*net.named_parameters(), *net.named_buffers()]
         self._names = {id(t): name for name, t in named}
         self._keep = [t for _, t in named]  # so that no other tensor gets one of these ids
@@ -127,6 +129,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         self._rule(self, func, args, kwargs, out)
+        for watcher in self.watchers:
+            watcher(func, args, kwargs, out)
         return out
 
     # What the rules ask ------------------------------------------------------------------------

@@ -145,9 +145,9 @@ class Problem:
         with training.alone(), training.repeatable():  # every process sees the same pictures
             here = training.where(self.device, "fp32").device
             batches = self.batches(self.learn, self.seed, PICTURES)
-            if self.source.net is not None:
-                self.source.net.to(here)
-            ordered = self.source.ordered(self.data.input, few(batches, here))
+            assert self.source.net is not None
+            pictures = few(self.source.net, batches, here)
+            ordered = self.source.ordered(self.data.input, pictures)
         return replace(self, source=ordered)
 
     def fit(self, *args: Any, **more: Any) -> History:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..costs.count import count
 from ..errors import InputError, first_line, one_of
+from ..forward import example_for
 from ..graph import analyse, cut_to
 from ..nets import named, reference, resnet_cifar, resnet_imagenet
 from ..shape import Shape
@@ -84,7 +85,7 @@ def build(
         unpruned = named.build_named(shape.net, shape.classes, shape.input)
     if not shape.widths and not shape.depths:
         return unpruned
-    return cut_to(unpruned, analyse(unpruned, torch.zeros(1, *shape.input)), shape)
+    return cut_to(unpruned, analyse(unpruned, example_for(unpruned, shape.input)), shape)
 
 
 def load(
@@ -159,7 +160,7 @@ def measured(shape: Shape) -> Shape:
         shape = shape.replace(macs=counted.macs, params=counted.params)
         if shape.widths or shape.depths:
             return shape
-        structure = analyse(net, torch.zeros(1, *shape.input))
+        structure = analyse(net, example_for(net, shape.input))
         return shape.replace(
             widths={width.name: width.channels for width in structure.widths},
             depths={run.name: len(run.blocks) for run in structure.runs},

@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..forward import example_for
 from .classification import Classification
-from .memory_format import place_module
 from .modes import modes_kept
 from .options import TrainOptions
 
@@ -53,9 +53,13 @@ class Distillation(Classification):
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         super().start(accelerator, steps, seed)
         # Placed like the student but not prepared: it is neither wrapped nor saved.
-        place_module(self.teacher, accelerator.device)
+        self.teacher.to(accelerator.device)
+        self.taught_in = example_for(self.teacher, (1, 1, 1)).dtype
         self.lent.enter_context(modes_kept(self.teacher))
         self.answering = self.ready(self.teacher.eval())
+
+    def nets(self) -> list[nn.Module]:
+        return [*super().nets(), self.teacher]
 
     def stop(self) -> None:
         self.lent.close()
@@ -63,6 +67,8 @@ class Distillation(Classification):
 
     def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.inference_mode(), self.accelerator.autocast():
+            if images.is_floating_point():
+                images = images.to(self.taught_in)
             answers = self.answering(images)  # [N, classes]
         if answers.shape != logits.shape:
             raise InputError(

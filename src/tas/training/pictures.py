@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
-from ..forward import answer, evaluating
+from ..forward import answer, evaluating, example_for
 from ..nets import ResNet
 from ..shape import Shape
 from .hardware import Where, where
-from .memory_format import place
+from .placing import settled
 
 __all__ = [
     "check_fits",
@@ -68,10 +68,8 @@ def check_net(net: nn.Module, data: Data, name: str) -> None:
     if isinstance(net, ResNet):
         check_fits(net.shape, data, name)
         return
-    first = next(net.parameters(), torch.empty(0))
-    picture = torch.zeros(1, *data.input, device=first.device, dtype=first.dtype)
     with evaluating(net), torch.no_grad():
-        scores = answer(net, picture)
+        scores = answer(net, example_for(net, data.input))
     if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
@@ -112,13 +110,19 @@ def unvaried_batches(
 
 
 def few(
-    batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
 ) -> Callable[[], Iterator[tuple[Tensor, Tensor]]]:
-    """What gives the first batches on a device, at every call: enough to put channels in order."""
+    """What gives the first batches on a device, at every call: enough to put channels in order.
+
+    Args:
+        net: that is given them; it is brought to the device.
+    """
+    images, _ = next(iter(batches))
+    placing = settled([net], images, device, weights=False)
 
     def first() -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in islice(batches, RANKED_BY):
-            yield place(images, device), labels.to(device)
+            yield placing.pictures(images), labels.to(device)
 
     return first
 
