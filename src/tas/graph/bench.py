@@ -121,8 +121,9 @@ class Bench:
         if failure is not None:
             whole = self._in_training(self.net)
             raise InputError(
-                f"in training mode the net {whole or f'that was cut {failure}'}; what runs in "
-                "training alone, as auxiliary heads do, is not seen: build the net without it"
+                f"in training mode the net {whole or f'that was cut {failure}'}; parts that "
+                "run only in training, such as auxiliary heads, are not traced: build the net "
+                "without"
             )
 
     # What is cut -------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class Bench:
                 f"{place or 'the net'} relies on their number: {first_line(error)}", place
             )
         if found.shape != (1, self.structure.classes):
-            return Failure(f"the net then gives {list(found.shape)}")
+            return Failure(f"the cut net returns {list(found.shape)}")
         return found  # type: ignore[no-any-return]
 
     @torch.no_grad()
