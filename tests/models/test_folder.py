@@ -102,7 +102,7 @@ def test_a_net_of_ones_own_is_loaded_with_its_maker(tmp_path: Path) -> None:
     for name, saved in (("whole", net), ("small", small)):
         again = tas.load(tmp_path / name, make=make_net)
         torch.testing.assert_close(again(x), saved(x), rtol=0, atol=0)
-        with pytest.raises(InputError, match="give what makes it, unpruned, by tas.load"):
+        with pytest.raises(InputError, match=r"give what makes it, unpruned, by tas\.load"):
             tas.load(tmp_path / name)
 
 
