@@ -354,10 +354,10 @@ class NotFinite(Base):
 
 
 REFUSED = {
-    "pair": (Pair, "gives tuple for one image, not class scores"),
+    "pair": (Pair, "returns tuple for one image, not class scores"),
     "auxiliary": (
         Auxiliary,
-        "in training mode the net gives tuple, not scores; what runs in train",
+        "in training mode the net returns tuple, not scores; parts that run only in train",
     ),
     "hidden": (lambda: Auxiliary(False), "net that was cut fails in auxiliary .*shapes cannot be"),
     "lazy": (Lazy, "'0.weight' is lazy and has no size yet: run the net once"),

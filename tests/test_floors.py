@@ -137,7 +137,7 @@ def test_a_relative_import_starts_from_the_package_that_a_file_is_in_or_is() -> 
 
 
 LONGEST_FUNCTION, LONGEST_MODULE = 60, 400  # lines, docstrings of functions not counted
-TABLES: set[str] = set()  # modules that are one table
+TABLES = {"tas.options"}  # modules that are one table
 
 
 @pytest.mark.parametrize("module", modules())

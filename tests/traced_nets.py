@@ -101,7 +101,8 @@ class Attention(nn.Module):
         x = self.patch(x).flatten(2).transpose(1, 2)  # [N, 4, C]
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
         q, k, v = self.qkv(self.norm(x)).view(len(x), 5, 3, 2, 6).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(len(x), 5, 12)
+        y = F.scaled_dot_product_attention(q, k, v, scale=0.4)
+        y = y.transpose(1, 2).reshape(len(x), 5, 12)
         x = x + self.project(y)
         x = x + self.mlp(x)
         return self.head(x[:, 0])

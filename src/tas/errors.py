@@ -28,6 +28,14 @@ class DataError(InputError):
 class InfeasibleBudgetError(InputError):
     """No shape of the space has a cost within the budget.
 
+    >>> import tas
+    >>> space = tas.spaces.resnet_space("resnet20")
+    >>> try:
+    ...     tas.costs.Budget.of(space, 0.001)
+    ... except tas.InfeasibleBudgetError as error:
+    ...     print(error.lowest > 0.001 * space.unpruned.macs)
+    True
+
     ``lowest`` and ``highest`` bound the feasible budgets, in the budget's own unit.
     """
 

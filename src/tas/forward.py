@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from .errors import InputError, TasError, first_line
 
-__all__ = ["answer", "evaluating", "naming"]
+__all__ = ["answer", "evaluating", "example_for", "naming"]
+
+
+def example_for(net: nn.Module, input: tuple[int, int, int]) -> Tensor:
+    """A black picture [1, C, H, W] such as a net takes: on its device, of its parameters' type."""
+    tensors = (*net.parameters(), *net.buffers())
+    first = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    return torch.zeros(1, *input, device=first.device, dtype=first.dtype)
 
 
 def answer(net: nn.Module, images: Tensor) -> Any:

@@ -43,15 +43,19 @@ class _Files:
     """How the pictures are found and read."""
 
     data_dir: str | None = option(
-        None, "folder with the official files of a named data set (default: $TORCH_HOME)"
+        None,
+        "folder with the official files of a named data set (default: $TORCH_HOME, else "
+        "~/.cache/torch)",
     )
     download: bool = option(False, "fetch the official files into --data-dir first")
     image_size: int | None = option(None, "scale pictures to this height and width, in pixels")
     in_memory: bool | None = option(
-        None, "decode a folder once and keep it in memory (default: where it fits)"
+        None, "decode the pictures of a folder once and keep them in memory (default: if they fit)"
     )
     workers: int | None = option(
-        None, "threads or processes that decode, for each process (default: one per core)"
+        None,
+        "threads or processes that decode pictures, for each training process (default: one "
+        "per CPU core)",
     )
 
 
@@ -64,11 +68,11 @@ class _Data(_Files):
 
 @dataclass(frozen=True)
 class _Compute:
-    """Where and in which precision it is computed."""
+    """Device and precision."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps")
     precision: Literal["auto", "fp32", "bf16"] | None = option(
-        None, "bf16 where the hardware computes it (auto), or always one of the two"
+        None, "fp32, bf16, or auto: bf16 where the hardware supports it (default: auto)"
     )
 
 
@@ -78,48 +82,66 @@ class _Training(_Compute):
 
     preset: Literal["quick", "cifar", "imagenet", "paper", "paper-imagenet"] = option(
         "quick",
-        "hyper-parameters that belong together: quick (minutes), full-length training for cifar "
-        "and imagenet, or the paper's search with the released code's settings",
+        "a set of hyper-parameters: quick (minutes), cifar or imagenet (full-length "
+        "training), or paper or paper-imagenet (the paper's search with the settings of the "
+        "released code)",
     )
     epochs: int | None = option(None, "epochs of each training")
-    warmup_epochs: int | None = option(None, "epochs over which the learning rate rises")
-    batch_size: int | None = option(None, "pictures per step, over all processes")
+    warmup_epochs: int | None = option(None, "epochs of learning rate warm-up")
+    batch_size: int | None = option(None, "pictures per step, of all processes together")
     lr: float | None = option(
         None,
-        "highest learning rate of SGD; default: the preset's, in quick a lower one for a long "
-        "training of a net that inherits; in a run that of its trainings, to which that of its "
-        "search keeps the ratio that it has in the preset",
+        "peak learning rate of SGD (default: the preset's; in quick, a long fine-tuning of "
+        "inherited weights uses a lower one). In tas run it is that of the trainings, and "
+        "the search's is scaled by the same factor",
     )
-    momentum: float | None = option(None, "of SGD")
-    nesterov: bool | None = option(None, "of SGD")
-    weight_decay: float | None = option(None, "of SGD")
+    momentum: float | None = option(None, "momentum of SGD")
+    nesterov: bool | None = option(None, "Nesterov momentum in SGD")
+    weight_decay: float | None = option(None, "weight decay of SGD")
     clip_norm: float | None = option(
-        None, "shorten the gradients of a step to this norm, over all parameters; 0: never"
+        None, "clip the norm of the gradients, over all parameters, to this value; 0: no clipping"
     )
     sync_norms: bool | None = option(
-        None, "BatchNorms measure the pictures of all processes, not each its own"
+        None, "BatchNorms take their statistics over the pictures of all processes, not of one"
     )
     accumulate: int | None = option(
-        None, "compute a batch in so many pieces, to save memory (not in the paper's search)"
+        None,
+        "gradient accumulation: split every batch into so many pieces, to save memory (not "
+        "in the paper's search)",
     )
     ema: float | None = option(
-        None, "test and keep a running mean of the weights, of this decay per step, e.g. 0.9999"
+        None,
+        "test and save an exponential moving average of the weights, with this decay per "
+        "step, e.g. 0.9999",
     )
     compile: bool = option(
         False,
-        "have PyTorch compile the steps of trainings and of the paper's search: half a minute and "
-        "more for each net, then less work; for long ones, on GPUs (in a run not its search's)",
+        "torch.compile for trainings and the paper's search: half a minute or more for each "
+        "net, then faster steps; for long trainings on GPUs (tas run does not compile the "
+        "search's short trainings)",
     )
     cuda_graphs: bool = option(
-        True, "on one CUDA device, record the passes of a step once and replay them"
+        True, "on a single CUDA device, record the passes of a step as CUDA graphs and replay them"
     )
-    augment: bool = option(True, "vary training pictures: pad or resize, crop, mirror, colours")
-    padding: int | None = option(None, "pixels to pad before cropping (default: height / 8)")
-    flip: bool | None = option(None, "mirror pictures (default: where it keeps the class)")
-    jitter: float = option(0.4, "how far colours of large pictures are changed, as a ratio")
+    augment: bool = option(
+        True, "augment training pictures: pad or resize, crop, mirror, change colours"
+    )
+    padding: int | None = option(
+        None, "pixels of padding before the random crop (default: height / 8)"
+    )
+    flip: bool | None = option(
+        None, "mirror half of the training pictures (default: true, false for digits)"
+    )
+    jitter: float = option(
+        0.4,
+        "for pictures above 64 pixels: change brightness, contrast and saturation by up to "
+        "this ratio",
+    )
     seed: int = option(0, "random seed; -1 draws one and prints it")
     out: str | None = option(
-        None, "run directory; the same command continues there (default: runs/VERB-NET-DATA-TIME)"
+        None,
+        "run directory; the same command continues the run in it (default: "
+        "runs/VERB-NET-DATA-TIME)",
     )
 
 
@@ -127,13 +149,15 @@ class _Training(_Compute):
 class _Distilling:
     """How a net learns from labels and a teacher."""
 
-    label_smoothing: float | None = option(None, "share of a label spread over all classes")
+    label_smoothing: float | None = option(
+        None, "label smoothing: share of a label that is spread over all classes"
+    )
     kd_alpha: float | None = option(
         None,
-        "weight of the teacher against the labels; 0: labels alone (for --inherit); default: 0.9, "
-        "in quick 0.5 where the net inherits",
+        "weight of the distillation loss, from 0 (labels alone) to 1 (teacher alone); "
+        "default: 0.9, in quick 0.5 for inherited weights",
     )
-    kd_temperature: float | None = option(None, "softens the teacher's answers")
+    kd_temperature: float | None = option(None, "temperature of the distillation loss")
 
 
 @dataclass(frozen=True)
@@ -141,58 +165,71 @@ class _Searching:
     """What is searched, and how."""
 
     budget: str | float = option(
-        "0.55", "a ratio of the unpruned net (0.55), or absolute: 22.4M, 1.2G"
+        "0.55",
+        "the most that the net may cost: a ratio of the unpruned net (0.55), or absolute: "
+        "22.4M, 1.2G",
     )
-    unit: Literal["macs", "params"] = option("macs", "what the budget counts")
-    what: Literal["width", "depth", "both"] = option("both", "what is searched")
+    unit: Literal["macs", "params"] = option(
+        "macs", "what the budget counts: multiply-adds or parameters"
+    )
+    what: Literal["width", "depth", "both"] = option("both", "search widths, depths, or both")
     residual: Literal["free", "tied"] | None = option(
         None,
-        "tied: what is added together shares one width, and no projection is added; free: every "
-        "convolution has its own (default: tied; free with --preset paper)",
+        "tied: layers whose outputs are added share one width; free: every convolution has "
+        "its own width, and shortcuts get a 1x1 projection where widths differ (default: "
+        "tied; free with --preset paper)",
     )
     ratios: list[float] | None = option(
         None,
-        "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1, from fresh weights "
-        "up to 1.5; 0.3 to 1 with --preset paper)",
+        "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1; 0.25 to 1.5 "
+        "from fresh weights; 0.3 to 1 with --preset paper)",
     )
     widths_per: Literal["layer", "kind", "stage"] | None = option(
         None,
-        "what has a width of its own: every layer; of every stage what is added up, and what is "
-        "within its blocks (kind); or every stage (default: layer; where probes are trained, from "
-        "fresh weights, stage)",
+        "how many widths there are: one per layer; two per stage, one where outputs are "
+        "added and one inside the blocks (kind); or one per stage (default: layer; stage for "
+        "a search from fresh weights)",
     )
     weights: str | None = option(
         None,
-        "trained weights of the net (.safetensors or a state dict): shapes are cut from it, and "
-        "judged by what they still answer",
+        "trained weights of the net (.safetensors or a state dict): the search cuts smaller "
+        "nets from it and compares their answers",
     )
-    split: str | None = option(None, "a file of `tas split`: which pictures train the logits")
+    split: str | None = option(
+        None,
+        "a file of `tas split`: which training pictures train weights, and which the search "
+        "chooses by",
+    )
     subset: int | None = option(
-        None, "search on so many pictures of every class, as a proxy (default: on all)"
+        None, "search on only so many pictures of every class, as a proxy (default: on all)"
     )
     trials: int | None = option(
-        None, "from trained weights: shapes that are cut and asked, without any training"
+        None, "search from trained weights: number of shapes to try, without training"
     )
     probes: int | None = option(
-        None, "from fresh weights: shapes that are trained for a short time, to learn from"
+        None, "search from fresh weights: number of shapes to train for a few epochs"
     )
-    low: float | None = option(None, "what these cost at least, as a ratio of the budget")
-    high: float | None = option(None, "and at most")
+    low: float | None = option(None, "lowest cost of a probe, as a ratio of the budget")
+    high: float | None = option(None, "highest cost of a probe, as a ratio of the budget")
     logit_lr: float | None = option(None, "paper: learning rate of Adam on the logits")
     logit_decay: float | None = option(None, "paper: weight decay of Adam on the logits")
     tau_start: float | None = option(None, "paper: temperature of the Gumbel-softmax at the start")
-    tau_end: float | None = option(None, "paper: and at the end")
-    cost_weight: float | None = option(None, "paper: weight of the budget in the logits' loss")
-    tolerance: float | None = option(None, "paper: how far below the budget is not punished")
+    tau_end: float | None = option(None, "paper: temperature of the Gumbel-softmax at the end")
+    cost_weight: float | None = option(
+        None, "paper: weight of the cost term in the loss of the logits"
+    )
+    tolerance: float | None = option(
+        None, "paper: how far the cost may lie below the budget without a penalty, as a ratio"
+    )
     bilevel: bool | None = option(
         None,
-        "paper: weights and logits learn on different pictures (true), or in one pass on all of "
-        "them, for half the work (false)",
+        "paper: train weights and logits on different pictures (true), or both in one pass "
+        "on all pictures, for half the work (false)",
     )
     mixing: Literal["auto", "interpolate", "mask"] | None = option(
         None,
-        "paper: how two widths are mixed: by interpolation, as in the paper, or by masks, for less "
-        "work (default: interpolation; masks in a traced net, which has no other)",
+        "paper: how two candidate widths are mixed: by interpolation, as in the paper, or by "
+        "masks, for less work (default: interpolation; a traced net can only use masks)",
     )
 
 
@@ -200,18 +237,16 @@ class _Searching:
 class _Tracing:
     """What may shrink in a net of another library or of your own."""
 
-    ignore: list[str] | None = option(
-        None, "modules of the net of which nothing may shrink, e.g. [stem,head]"
-    )
-    only: list[str] | None = option(None, "modules; nothing else is searched")
-    round_to: int = option(1, "candidate widths are multiples of it, e.g. 8")
+    ignore: list[str] | None = option(None, "modules to leave as they are, e.g. [stem,head]")
+    only: list[str] | None = option(None, "search these modules alone, e.g. [layer3,layer4]")
+    round_to: int = option(1, "make candidate widths multiples of this number, e.g. 8")
 
 
 @dataclass(frozen=True)
 class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
-    """The whole job: teacher, search, derived net, distillation, report.
+    """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
 
-    With no option at all: the handwritten digits that ship with scikit-learn, in a few minutes.
+    Without options: the handwritten digits that ship with scikit-learn, in a few minutes.
     """
 
     net: str = option(
@@ -223,15 +258,15 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
         None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
     )
     search_epochs: int | None = option(
-        None, "epochs of each training of the search (default: the preset's)"
+        None, "epochs of the trainings within the search (default: the preset's)"
     )
     inherit: bool | None = option(
         None,
-        "shapes are searched and derived nets start with the teacher's weights, the channels that "
-        "tell most kept first (default: true); paper: the derived net from the supernet's "
-        "(default: false)",
+        "start the search and the smaller nets from the teacher's weights (default: true); "
+        "with --preset paper: start the smaller net from the supernet's weights (default: "
+        "false)",
     )
-    baseline: bool = option(True, "train equal widths as well, for comparison")
+    baseline: bool = option(True, "also train a net of equal widths, for comparison")
 
 
 @dataclass(frozen=True)
@@ -251,31 +286,31 @@ class TrainRunOptions(_Distilling, _Training, _Data):
 
     net: str | None = option(
         None,
-        "a net's name, e.g. resnet110 or torchvision:mobilenet_v2; of a --shape whose net is a "
-        "function of yours, that function, for no file can have one called",
+        "a net's name, e.g. resnet110 or torchvision:mobilenet_v2; beside a --shape whose "
+        "file names a function of yours: that function, to allow the call",
     )
     shape: str | None = option(
         None, "or a shape: a published one (C010-ResNet32), a shape file, or a .config file"
     )
-    teacher: str | None = option(None, "weights of the teacher; without them: labels alone")
+    teacher: str | None = option(None, "weights of the teacher (default: no teacher, labels alone)")
     teacher_net: str | None = option(
         None, "the teacher's net or shape (default: the unpruned net of the shape)"
     )
     inherit: bool = option(
-        False, "start from the teacher's weights, the channels of each width that tell most"
+        False, "start from the teacher's weights, the most important channels of every width"
     )
-    weights: str | None = option(None, "start from these weights, of just this shape")
+    weights: str | None = option(None, "start from these weights, which must fit the net or shape")
 
 
 @dataclass(frozen=True)
 class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
 
-    run: str | None = positional("a run directory, whose model and data are taken", optional=True)
+    run: str | None = positional("a run directory: its model and its data are used", optional=True)
     net: str | None = option(
         None,
-        "a net's name; of a run or a shape whose net is a function of yours, that function, for no "
-        "file can have one called",
+        "a net's name; beside a run or shape whose file names a function of yours: that "
+        "function, to allow the call",
     )
     shape: str | None = option(None, "or a shape: a published one or a file")
     weights: str | None = option(None, "the weights (.safetensors or a state dict)")
@@ -293,23 +328,25 @@ class MacsOptions:
         "shape's name, a shape file or .config file"
     )
     net: str | None = option(
-        None, "package.module:function of yours, where a file names it: it is imported and called"
+        None, "package.module:function of yours that the shape file names, to allow the call"
     )
     classes: int | None = option(None, "number of classes (default: what the shape says)")
     input: list[int] | None = option(
-        None, "[channels, height, width] of an image (default: likewise)"
+        None, "[channels, height, width] of an image (default: what the shape says)"
     )
     json: bool = option(False, "print a JSON object")
 
 
 @dataclass(frozen=True)
 class DoctorOptions(_Tracing):
-    """What can be searched in a net, what not and why, and which budgets that allows."""
+    """Show what can be searched in a net, what cannot and why, and which budgets are possible."""
 
     net: str = option(
-        "resnet20", "timm:NAME, torchvision:NAME, package.module:function, or one of our own"
+        "resnet20", "timm:NAME, torchvision:NAME, package.module:function, or a built-in net"
     )
-    classes: int | None = option(None, "number of classes (default: 1000, of our own nets 10)")
+    classes: int | None = option(
+        None, "number of classes (default: 1000; 10 for the built-in CIFAR nets)"
+    )
     input: list[int] | None = option(
         None, "[channels, height, width] of an image (default: what the net was made for)"
     )
@@ -330,8 +367,8 @@ class ShapesOptions:
 class SplitOptions(_Data):
     """Write the split of a data set for a search: stratified by class, seeded."""
 
-    fraction: float = option(0.5, "of the training pictures, to train the weights")
-    subset: int | None = option(None, "take so many pictures of every class alone")
+    fraction: float = option(0.5, "share of the training pictures that train weights")
+    subset: int | None = option(None, "take only so many pictures of every class")
     seed: int = option(0, "random seed; -1 draws one and prints it")
     out: str | None = option(None, "the file to write (default: split-DATA.json)")
 

@@ -25,9 +25,9 @@ __all__ = [
     "rank",
 ]
 
-# Tensors are exchanged in step: who waits for longer than this waits for a process that is gone.
+# Tensors are exchanged at every step: a process that waits longer than this waits for a lost one.
 TENSORS_WAIT = timedelta(minutes=10)
-# Words are exchanged where one process has done its work and another has not.
+# Python objects are exchanged when one process has finished its work and another may not have.
 WORDS_WAIT = timedelta(days=30)
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def by_first(do: Callable[[], T]) -> T:
 
 
 def leave() -> None:
-    """Take leave of the others, after the work is done."""
+    """Disconnect from the other processes, after the work is done."""
     if _connected():
         _distributed().destroy_process_group()
 
@@ -103,7 +103,7 @@ def _connected() -> bool:
 
 
 def _host_group() -> Any:
-    """The way of words: on the host, and patient."""
+    """The process group for Python objects: on the CPU, with a long timeout."""
     return _new_host_group(_distributed().group.WORLD)
 
 

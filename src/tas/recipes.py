@@ -10,8 +10,8 @@ from .training import TrainOptions
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
-# Of the training of a net that inherits: it is not to go so far that it forgets, and what its
-# teacher knows it has from the start, so that the labels may say more.
+# For the training of a net with inherited weights: a limited travel, so that it does not forget
+# them, and more weight on the labels, for it knows from the start what its teacher knows.
 INHERITED = {"travel": 100.0, "kd_alpha": 0.5}
 CLIPPED = 1.0  # the norm to which gradients are shortened: all of ``quick``, those of trials
 
@@ -20,12 +20,19 @@ CLIPPED = 1.0  # the norm to which gradients are shortened: all of ``quick``, th
 class Recipe:
     """How the three trainings of a run are done.
 
+    >>> from dataclasses import replace
+    >>> import tas
+    >>> base = tas.recipes.quick()
+    >>> mine = replace(base, student=replace(base.student, epochs=60, lr=0.05))
+    >>> mine.student.epochs, mine.teacher.epochs
+    (60, 30)
+
     Attributes:
         teacher: training of the unpruned net on labels.
         search: how the space is searched, by the settings of a method.
         student: training of the derived net, with the teacher's answers.
         augment: how training pictures are varied.
-        fraction: of the training pictures, for the search's weights; the rest is to choose by.
+        fraction: of the training pictures, to train weights in the search; it chooses by the rest.
         vary: how training pictures are varied, ``"shift"`` or ``"zoom"``; None: as their size says.
         trained_search: how the space is searched where there are trained weights; None: as without.
         inherited: options that the student's training has instead where its net inherits trained
@@ -42,15 +49,19 @@ class Recipe:
     inherited: Mapping[str, float] = field(default_factory=dict)
 
     def inheriting(self) -> "Recipe":
-        """This recipe where there are trained weights: shapes are tried by what they answer, not by
-        training them; the two trainings at the end are short, and all trainings leave the nets what
-        they know (``docs/research``)."""
+        """This recipe for trained weights: the search tries shapes without training them, and the
+        student's training is one that keeps inherited weights (``docs/research``)."""
         student: TrainOptions = replace(self.student, **self.inherited)  # type: ignore[arg-type]
         return replace(self, search=self.trained_search or self.search, student=student)
 
 
 def quick() -> Recipe:
-    """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers."""
+    """Minutes for small sets, an hour or two for CIFAR on two CPU cores; no published numbers.
+
+    >>> import tas
+    >>> tas.recipes.quick().student.epochs
+    30
+    """
     plain = TrainOptions(epochs=30, warmup_epochs=3, batch_size=128, lr=0.2, clip_norm=CLIPPED)
     return Recipe(
         plain,
@@ -65,7 +76,12 @@ def quick() -> Recipe:
 
 
 def cifar() -> Recipe:
-    """Full-length training on CIFAR, as released; a search of a fifth of that."""
+    """Full-length training on CIFAR, as released; a search of a fifth of that.
+
+    >>> import tas
+    >>> tas.recipes.cifar().student.epochs
+    305
+    """
     return Recipe(
         _cifar(),
         ProbeOptions(epochs=12, batch_size=256, lr=0.1),
@@ -76,7 +92,12 @@ def cifar() -> Recipe:
 
 
 def imagenet() -> Recipe:
-    """Full-length training on ImageNet, as released; a search of a fifth of that."""
+    """Full-length training on ImageNet, as released; a search of a fifth of that.
+
+    >>> import tas
+    >>> tas.recipes.imagenet().student.epochs
+    125
+    """
     return Recipe(
         _imagenet(),
         ProbeOptions(epochs=4, batch_size=256, lr=0.1, weight_decay=1e-4),
@@ -88,12 +109,22 @@ def imagenet() -> Recipe:
 
 
 def paper() -> Recipe:
-    """The paper's search, the released code's settings for CIFAR: 600 epochs, training 5 + 300."""
+    """The paper's search, the released code's settings for CIFAR: 600 epochs, training 5 + 300.
+
+    >>> import tas
+    >>> type(tas.recipes.paper().search).__name__, tas.recipes.paper().search.epochs
+    ('PaperOptions', 600)
+    """
     return Recipe(_cifar(), PaperOptions(epochs=600, batch_size=256), _cifar())
 
 
 def paper_imagenet() -> Recipe:
-    """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120."""
+    """The paper's search for ImageNet: 5 + 115 epochs, training 5 + 120.
+
+    >>> import tas
+    >>> tas.recipes.paper_imagenet().search.epochs
+    120
+    """
     search = PaperOptions(epochs=120, warmup_epochs=5, batch_size=256, weight_decay=1e-4)
     return Recipe(_imagenet(), search, _imagenet(), vary="zoom")
 
@@ -123,7 +154,12 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of a name; ``InputError`` names the nearest where there is none."""
+    """The recipe of a name; ``InputError`` names the nearest where there is none.
+
+    >>> import tas
+    >>> tas.recipes.recipe("quick") == tas.recipes.quick()
+    True
+    """
     if name not in RECIPES:
         raise InputError(one_of("preset", name, RECIPES))
     return RECIPES[name]()

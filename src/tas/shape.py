@@ -26,6 +26,16 @@ MOST_VALUES = 2**30  # of one image, which fill 4 GiB
 class Shape:
     """The widths and depths of a net, and what it was made for.
 
+    >>> import tas
+    >>> shape = tas.nets.read_shape("C010-ResNet20")  # one that the paper's authors published
+    >>> shape.net, shape.classes, shape.input
+    ('resnet20', 10, (3, 32, 32))
+    >>> shape.widths["stem"], shape.depths["stages.0"]
+    (16, 3)
+    >>> shape.save("shape.json")
+    >>> tas.Shape.load("shape.json") == shape
+    True
+
     Attributes:
         net: name of the unpruned net, e.g. ``"resnet20"``.
         classes: number of classes.
@@ -158,7 +168,7 @@ def _positive(value: Any, name: str, source: str) -> int:
 
 def _count(value: Any, name: str, source: str) -> int:
     if _positive(value, name, source) > MOST:
-        raise ShapeError(f"{source}: '{name}' is {value}, more than {MOST}: is that a slip?")
+        raise ShapeError(f"{source}: '{name}' is {value}, more than {MOST}: is it a typing error?")
     return int(value)
 
 
@@ -173,5 +183,5 @@ def _input(value: Any, source: str) -> tuple[int, int, int]:
 
 def _counts(value: Any, name: str, source: str) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise ShapeError(f"{source}: '{name}' is {value!r}, not an object of names and numbers")
+        raise ShapeError(f"{source}: '{name}' is {value!r}, not a JSON object of names and numbers")
     return {str(k): _count(v, f"{name}.{k}", source) for k, v in value.items()}

@@ -92,6 +92,16 @@ class Term:
 class Space:
     """All choices of a net, with the cost terms that link them.
 
+    >>> import tas
+    >>> space = tas.spaces.resnet_space("resnet20", residual="tied")
+    >>> space.widths[0].name, space.widths[0].candidates
+    ('stem', (4, 6, 8, 9, 11, 12, 14, 16))
+    >>> space.depths[0].name, space.depths[0].candidates
+    ('stages.0', (1, 2, 3))
+    >>> half = space.equal(0.5)  # every layer has half of its channels
+    >>> half.macs == space.cost(half) < space.unpruned.macs
+    True
+
     Attributes:
         unpruned: the shape that a ratio of a budget refers to, with its cost.
         widest: the largest shape; the supernet is its net.
@@ -220,7 +230,9 @@ class Space:
         def index(rows: Sequence[tuple[int, ...]], values: Sequence[int], name: str) -> int:
             candidates = list(zip(*rows, strict=True))
             if tuple(values) not in candidates:
-                raise InputError(f"{values[0]} is no candidate of '{name}': {rows[0]}")
+                raise InputError(
+                    f"{values[0]} is not a candidate of '{name}': choose from {rows[0]}"
+                )
             return candidates.index(tuple(values))
 
         widths = []

@@ -54,8 +54,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InputError(f"'{path}' cannot be read as weights: {first_line(error)}") from None
     except Exception:  # whatever pickle may raise of a file that is not its own
         raise InputError(
-            f"'{path}' is refused: it holds no weights, or more than tensors, which could run "
-            "code; save the net's state dict alone, best as .safetensors"
+            f"'{path}' is refused: it holds no weights, or objects other than tensors, which could "
+            "run code; save only the net's state dict, best as .safetensors"
         ) from None
     return _state_dict(path, content)
 
@@ -88,7 +88,7 @@ def _check_numbers(path: Path, found: dict[str, Tensor], wanted: dict[str, Tenso
         if not sound.all():
             raise InputError(
                 f"'{path}' holds weights that are NaN or infinite, in '{name}': "
-                "give those of a training that went well"
+                "give weights of a training that did not diverge"
             )
 
 

@@ -89,7 +89,7 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
     finals = [line for line in search().history.epochs if line["phase"].startswith("final")]
     losses = [line["loss"] + line["test_loss"] for line in finals]
     assert (losses[1] < losses[0]) == search().shape.origin.startswith("equal widths")
-    with pytest.raises(InputError, match="no weights to try shapes by"):
+    with pytest.raises(InputError, match="the search by trials needs trained weights"):
         tas.search("resnet20", "digits", 0.5, options=options, progress=False)
 
 
@@ -194,7 +194,7 @@ def test_a_shape_inherits_from_its_whole_net_alone(
     [
         (
             nn.Sequential(nn.Flatten(), nn.Linear(64, 7)),
-            r"gives \[1, 7\] for one picture.*10 class",
+            r"returns \[1, 7\] for one picture.*10 class",
         ),
         (nn.Linear(3, 10), r"the net does not run on images of \[1, 8, 8\]"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False), "no parameter to"),

@@ -109,7 +109,7 @@ def test_without_equal_widths_at_the_budget_the_result_says_so(tmp_path: Path) -
         "unpruned, as given",
         "searched, distilled",
     ]
-    assert "No equal widths meet the budget: the baseline is left out." in done.result["notes"]
+    assert any("equal widths" in note for note in done.result["notes"])
 
 
 class Residual(nn.Module):
@@ -137,7 +137,7 @@ class Head(nn.Module):
         ({"model": nets.build("resnet20"), "weights": "w.pt"}, "--weights and model are both"),
         ({"model": Own(), "inherit": False}, "--inherit false"),
         ({"budget": "lots"}, "'lots' is not a budget"),
-        ({"probes": 4}, "--probes is no option of the search from trained weights"),
+        ({"probes": 4}, "--probes does not apply to the search from trained weights"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

@@ -49,12 +49,12 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_macs(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(printed(capsys, "macs", "C010-ResNet56", "--json"))
-    assert found == {"macs": 59_858_430, "params": 449_307}
+    assert found == {"macs": 59_858_430, "params": 449_307, "unknown": {}}
     assert "40,813,184 multiply-adds" in printed(capsys, "macs", "resnet20")
     other = printed(
         capsys, "macs", "resnet20", "--classes", "100", "--input", "[3,32,32]", "--json"
     )
-    assert json.loads(other) == {"macs": 40_818_944, "params": 278_132}
+    assert json.loads(other) == {"macs": 40_818_944, "params": 278_132, "unknown": {}}
 
 
 def test_shapes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_shapes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_split(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "split.json"
     text = printed(capsys, "split", "--seed", "3", "--out", str(path))
-    assert "719 pictures for the weights, 719 for the logits" in text
+    assert "719 pictures to train weights, 719 to choose by" in text
     assert "already" in printed(capsys, "split", "--seed", "3", "--out", str(path))
 
 
@@ -147,7 +147,7 @@ def test_search_then_train_on_a_folder(capsys: pytest.CaptureFixture[str], tmp_p
     assert Shape.load(tmp_path / "as told" / "shape.json").macs == shape.macs
     with pytest.raises(SystemExit):
         main(["eval", str(found)])
-    assert f"train its shape by `tas train --shape {found}" in capsys.readouterr().err
+    assert f"train its shape with `tas train --shape {found}" in capsys.readouterr().err
     assert set(shape.depths.values()) == {3}
     teacher = ["--teacher", str(tmp_path / "teacher" / "model.safetensors")]
     main(["train", *data, "--net", "resnet20", "--out", str(tmp_path / "teacher")])
@@ -213,10 +213,11 @@ def test_a_diverged_run_says_what_to_lower(
 def test_a_seed_is_drawn_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tas.options import TrainRunOptions
 
+    digits = load("digits")
     options = TrainRunOptions(net="resnet20", seed=-1, out=str(tmp_path / "r"))
-    first = Run.open("train", options, "resnet20")
+    first = Run.open("train", options, "resnet20", digits)
     assert f"seed {first.seed}" in capsys.readouterr().err
-    assert Run.open("train", options, "resnet20").seed == first.seed
+    assert Run.open("train", options, "resnet20", digits).seed == first.seed
 
 
 def test_inherited_weights_are_those_of_the_supernet(tmp_path: Path) -> None:

@@ -109,9 +109,9 @@ def test_too_little_memory_is_one_line_and_anything_else_is_not(
     with pytest.raises(SystemExit) as caught:
         main.main(["train", "--net", "resnet20"])
     assert caught.value.code == 2
-    assert re.search(r"out of memory \(for another [\d,]+\.\d\d GiB\)", capsys.readouterr().err)
+    assert re.search(r"out of memory \(when allocating [\d,]+\.\d\d GiB\)", capsys.readouterr().err)
     cuda = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has")
-    assert "(for another 20.00 MiB): give it less" in (ending.out_of_memory(cuda) or "")
+    assert "(when allocating 20.00 MiB): give a smaller" in (ending.out_of_memory(cuda) or "")
     assert ending.out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 

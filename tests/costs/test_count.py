@@ -143,7 +143,7 @@ def test_a_note_is_one_line_that_names_a_few() -> None:
     some = Count(0, 0, unknown={"lstm in a": 1, "lstm in b": 1, "my::op in c": 2})
     assert some.note == (
         "not counted: 'lstm' in 2 modules (2 times), 'my::op' in c (2 times); "
-        "say what they cost by tas.costs.counter('aten::lstm')"
+        "say what they cost with tas.costs.counter('aten::lstm')"
     )
     many = Count(0, 0, unknown={f"op{n} in the net itself": 1 for n in range(9)})
     assert many.note.startswith("not counted: 'op0' in the net itself, ")
@@ -178,9 +178,9 @@ def test_what_is_said_of_an_operator_last_counts() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("topk", "'topk' is no operator's name: give 'namespace::name', as 'my::op'"),
-        ("", "'' is no operator's name"),
-        ("aten.topk", "'aten.topk' is no operator's name"),
+        ("topk", "'topk' is not the name of an operator: give one like 'my::op'"),
+        ("", "'' is not the name of an operator"),
+        ("aten.topk", "'aten.topk' is not the name of an operator"),
         ("aten::sort.stable", "'aten::sort.stable': give 'aten::sort', for all of its overloads"),
         ("aten::topkk", "no operator 'aten::topkk': did you mean 'aten::topk'?"),
         ("nobody::op", "no operator 'nobody::op': register it with torch.library first"),
@@ -197,7 +197,7 @@ def test_names_of_no_operator_are_refused(name: str, words: str) -> None:
 def test_a_counter_that_gives_no_number_is_told(given: Any) -> None:
     counter("aten::convolution")(lambda *args, out: given)
     counter("aten::mkldnn_convolution")(lambda *args, out: given)
-    with pytest.raises(InputError, match=r"^the counter of '\w+' gives .*: let it return"):
+    with pytest.raises(InputError, match=r"^the counter of '\w+' returns .*: it must return"):
         count(Odd(), (4, 8, 8))
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from pictures_on_disk import cifar10, folder
 
+from pictures_on_disk import cifar10, folder
 from tas.data import Data, Files, Images, load
 from tas.errors import DataError, InputError
 
@@ -95,8 +95,8 @@ def test_long_lists_are_cut_short(tmp_path: Path) -> None:
     [
         (["one", "one", "two", "nought"], "each once"),
         ([], "at least one"),
-        ("abc", "give a list of texts"),
-        ([0, 1, 2], "give a list of texts"),
+        ("abc", "give a list of names"),
+        ([0, 1, 2], "give a list of names"),
     ],
 )
 def test_names_that_are_none_are_refused(tmp_path: Path, names: Any, message: str) -> None:

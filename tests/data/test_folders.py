@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures_on_disk import digit, folder
 from PIL import Image
 
 import tas.data.folder
+from pictures_on_disk import digit, folder
 from tas.data import Data, Files, Images, batches, load
 from tas.errors import DataError
 
@@ -246,7 +246,7 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
 
 
 def test_one_class_alone_is_refused(tmp_path: Path) -> None:
-    assert "one class alone, 'cats'" in refused(folder(tmp_path, classes=("cats",)))
+    assert "only one class, 'cats'" in refused(folder(tmp_path, classes=("cats",)))
 
 
 def test_classes_that_differ_are_named(tmp_path: Path) -> None:

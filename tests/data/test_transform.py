@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures_on_disk import cifar10, digit, folder
 from PIL import Image
 from torchvision.transforms import v2
 
+from pictures_on_disk import cifar10, digit, folder
 from tas.data import Augment, Files, Images, Pictures, Transform, batches, load
 from tas.errors import DataError, InputError
 
@@ -238,6 +238,8 @@ def test_files_of_a_named_set_are_shown_as_the_set_is(tmp_path: Path) -> None:
 
 def test_another_size_than_the_models_is_refused(tmp_path: Path) -> None:
     folder(tmp_path)
-    with pytest.raises(InputError, match="--image-size 32: the model sees pictures of 112 x 112"):
+    with pytest.raises(
+        InputError, match="--image-size 32: the model was trained on pictures of 112 x 112"
+    ):
         load(tmp_path, image_size=32, transform=LARGE)
     assert load(tmp_path, image_size=112, transform=LARGE).transform == LARGE

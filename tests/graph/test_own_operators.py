@@ -34,7 +34,7 @@ def register_rule() -> None:
     def _(trace: Tracer, call: Call) -> None:
         x, weight = call["x"], call["weight"]
         trace.lock([p for p in trace.planes(x) if p.dim != 1], "mixed along them")
-        trace.tie(trace.labels(x, 1), trace.labels(weight, 1), "reads what has a fixed size")
+        trace.tie(trace.labels(x, 1), trace.labels(weight, 1), "its input has a fixed size")
         trace.consume(trace.along(weight, 1))
         trace.produce(trace.along(weight, 0), call.out)
         trace.carry(call.out, [plane.at(1) for plane in trace.along(weight, 0)])
@@ -55,13 +55,13 @@ def test_without_a_word_the_layer_is_locked_and_the_count_says_so() -> None:
     locked = {entry.layer: entry.reason for entry in analyse(Net(), example()).locked}
     assert locked["stem"] == f"no rule for the operator '{MIX}' in mix"
     note = count(Net(), example()).note
-    assert note == f"not counted: '{MIX}' in mix; say what it costs by tas.costs.counter('{MIX}')"
+    assert note == f"not counted: '{MIX}' in mix; say what it costs with tas.costs.counter('{MIX}')"
 
 
 def test_a_rule_without_a_mirror_is_found_out_by_the_trial() -> None:
     register_rule()
     register_counter()
-    with pytest.raises(InputError, match=r"nothing can be searched in Net: stem: mix counts on th"):
+    with pytest.raises(InputError, match=r"nothing can be searched in Net: stem: mix relies on"):
         trace(Net(), example())
 
 
@@ -100,7 +100,7 @@ def test_a_rule_of_ours_can_be_used_for_another_operator() -> None:
     rule("tas_tests::bent")(rule_of("aten::clamp"))
     assert rule_of("tas_tests::bent") is rule_of("aten::silu")
     assert [width.name for width in analyse(Bent(), example()).widths] == ["stem"]
-    with pytest.raises(InputError, match=r"'aten::_fft_c2c' has no rule: give it one by tas"):
+    with pytest.raises(InputError, match=r"'aten::_fft_c2c' has no rule: give it one with tas"):
         rule_of("aten::_fft_c2c")
 
 
@@ -224,5 +224,5 @@ def test_a_width_that_an_attribute_cannot_follow_is_locked() -> None:
 def test_what_is_no_place_is_refused(place: Any) -> None:
     with pytest.raises(InputError, match=r"Mix\.made cannot repeat .*: give a parameter's name"):
         mirror(Mix, made=place)
-    with pytest.raises(InputError, match=r"is no class of modules: give the class"):
+    with pytest.raises(InputError, match=r"is not a module class: give the class"):
         mirror(Net(), made=("weight", 0))  # type: ignore[arg-type]

@@ -125,7 +125,7 @@ def test_a_softmax_or_mean_over_channels_locks_them() -> None:
 
 def test_ignored_modules_are_locked() -> None:
     structure = analyse(Mixed(), example(), ignore=["blocks.1"])
-    assert locked(structure)["blocks.1.left"] == "ignored, as asked"
+    assert locked(structure)["blocks.1.left"] == "ignored, as asked for"
     assert "blocks.0.left" in sizes(structure)
     assert "stem" not in sizes(structure)  # the stream passes the block
 
@@ -142,5 +142,5 @@ def test_the_net_is_left_as_it_was() -> None:
 def test_what_is_no_classifier_is_refused() -> None:
     with pytest.raises(InputError, match=r"does not run on images of \[3, 8, 8\]: .*4 channels"):
         analyse(nn.Conv2d(4, 4, 1), example())
-    with pytest.raises(InputError, match=r"gives \[1, 4, 8, 8\] for one image"):
+    with pytest.raises(InputError, match=r"returns \[1, 4, 8, 8\] for one image"):
         analyse(nn.Conv2d(3, 4, 1), example())

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from helpers import images, randomise_norms
 from tas.graph import analyse, reordered
-from tas.inherit import Source, reconstruction
-from tas.inherit.reconstruction import Readings, _greedy, folded, readings, selection
+from tas.inherit import Source, bank
+from tas.inherit.ordering import selection
+from tas.inherit.readings import Readings, readings, sorted_by
 from tas.nets import build, full_shape
 from tas.spaces import TracedSpace, resnet_space, trace
 
@@ -56,35 +57,17 @@ def test_what_is_said_twice_can_be_cut(flat: bool, monkeypatch: pytest.MonkeyPat
     whole = net(x)
 
     def error(given: Readings) -> float:
-        own = {reader: each.sorted_by(order[reader[1]]) for reader, each in given.items()}
         sorted_net = reordered(net, space.structure, order)
+        own = sorted_by(given, order)
         small = Source(sorted_net, space.structure, cut=True, readings=own).derive(shape)
         assert small.first.out_channels == 4
         return float((small(x) - whole).abs().mean() / whole.std(0).mean())
 
     assert error({}) > 0.2
     assert error(given) < 0.3 * error({})
-    monkeypatch.setattr(reconstruction, "RIDGE", 1e-7)
+    monkeypatch.setattr(bank, "RIDGE", 1e-7)
     assert error(given) < 1e-4
     assert torch.equal(net(x), whole)  # it was left as it was
-
-
-def test_the_order_is_that_of_the_least_squares() -> None:
-    """Each step takes the atom that leaves the least unexplained, solved anew."""
-    torch.manual_seed(0)
-    x, w = torch.randn(200, 6).double() @ torch.randn(6, 6).double(), torch.randn(9, 6).double()
-    c, g = x.T @ x / 200, w.T @ w
-
-    def unexplained(atoms: list[int]) -> float:
-        among = c[atoms][:, atoms] + 1e-9 * torch.eye(len(atoms))
-        left = c - c[:, atoms] @ torch.linalg.solve(among, c[atoms])
-        return float((g * left).sum())
-
-    chosen: list[int] = []
-    for atom in _greedy([(c, g)]).tolist()[:4]:
-        others = [a for a in range(6) if a not in chosen]
-        assert atom == min(others, key=lambda a: unexplained([*chosen, a]))
-        chosen.append(atom)
 
 
 @torch.no_grad()
@@ -97,10 +80,9 @@ def test_our_nets_make_up_for_what_is_cut() -> None:
     structure = analyse(net, x[:1])
     given = readings(net, structure, [x])
     order = selection(net, structure, given)
-    own = {reader: each.sorted_by(order[reader[1]]) for reader, each in given.items()}
     space = resnet_space(net.shape, residual="tied")
     bare = Source(reordered(net, structure, order), structure)
-    full = replace(bare, readings=own)
+    full = replace(bare, readings=sorted_by(given, order))
     for depths in (space.unpruned.depths, {"stages.0": 1, "stages.1": 2, "stages.2": 3}):
         uncut = bare.derive(space.unpruned.replace(depths=depths)).eval()
         shape = space.equal(0.7).replace(depths=depths, macs=None, params=None)
@@ -114,8 +96,7 @@ def test_what_is_kept_whole_is_as_it_was() -> None:
     net = Copies(flat=False).eval()
     space = space_of(net)
     given = readings(net, space.structure, [images(8, 3, SIDE, SIDE)])
-    kept = {reader: torch.arange(len(each.covariance)) for reader, each in given.items()}
-    same = folded(net, space.structure, given, kept)
+    same = Source(net, space.structure, cut=True, readings=given).derive(space.unpruned)
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, same.state_dict()[name])
 

@@ -80,7 +80,7 @@ def coloured_digits() -> tas.data.Data:
 @pytest.mark.parametrize("net", ["traced_nets:Mixed", "resnet20"])
 def test_shapes_of_fresh_weights_are_not_tried(net: str) -> None:
     """What they answer is noise, and ranks nothing."""
-    with pytest.raises(InputError, match="no weights to try shapes by"):
+    with pytest.raises(InputError, match="the search by trials needs trained weights"):
         tas.search(net, coloured_digits(), 0.9, options=TrialOptions(trials=2), progress=False)
 
 

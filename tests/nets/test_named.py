@@ -64,7 +64,7 @@ def test_a_shape_that_does_not_fit(changes: dict[str, dict[str, int]], words: st
         ("torchvision:resnet19", "unknown net 'resnet19': did you mean 'resnet1.*nets are known"),
         ("no_such_package:make", "cannot import the net 'no_such_package:make'.*timm:NAME"),
         ("traced_nets:Mixd", "cannot import the net 'traced_nets:Mixd'"),
-        ("traced_nets:example", "gives a Tensor, not a torch.nn.Module"),
+        ("traced_nets:example", "returns a Tensor, not a torch.nn.Module"),
         ("traced_nets:Block", "'traced_nets:Block' cannot be built.*width"),
     ],
 )

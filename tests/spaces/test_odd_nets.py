@@ -94,7 +94,9 @@ def test_parameters_without_a_layer_give_widths_their_names() -> None:
 
 
 def test_a_scripted_net_is_refused() -> None:
-    with pytest.raises(InputError, match=r"is scripted: give the module that torch\.jit made"):
+    with pytest.raises(
+        InputError, match=r"is scripted: give the module that was given to torch\.jit"
+    ):
         trace(torch.jit.script(nn.Sequential(nn.Conv2d(3, 5, 8), nn.Flatten())), example())
 
 

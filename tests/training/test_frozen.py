@@ -112,7 +112,7 @@ def test_a_pass_gives_back_each_flag_as_it_was_also_where_it_fails() -> None:
 def test_a_search_without_a_parameter_to_train_is_refused() -> None:
     task, net, batches = traced()
     net.requires_grad_(False)
-    with pytest.raises(InputError, match="no parameter to train while it is searched: all are"):
+    with pytest.raises(InputError, match="no parameter to train during the search, all are"):
         fit(task, batches, progress=False)
 
 

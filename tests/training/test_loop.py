@@ -220,7 +220,9 @@ def test_the_log_says_what_happened():
 def test_the_net_comes_back_plain(precision):
     net = tiny_net()
     dtypes: list[torch.dtype] = []
-    hook = net[0].register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
+    hook = net[0].register_forward_hook(
+        lambda module, inputs, output: dtypes.append(output.dtype) if module.training else None
+    )
     for _ in range(2):  # a second training of the same net is under autocast again
         options = tiny_options(epochs=1, precision=precision)
         fit(Classification(net, options), TinyBatches(), progress=False)

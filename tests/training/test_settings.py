@@ -149,7 +149,9 @@ class Draws(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         cudnn = torch.backends.cudnn
-        self.seen.append((float(torch.rand(())), cudnn.deterministic, cudnn.benchmark))
+        drawn = float(torch.rand(()))
+        if len(x) > 2:  # not where it is asked what it bears
+            self.seen.append((drawn, cudnn.deterministic, cudnn.benchmark))
         return self.net(x)
 
 

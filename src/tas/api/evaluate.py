@@ -29,7 +29,15 @@ def evaluate(
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, float]:
-    """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set."""
+    """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set.
+
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> tested = tas.evaluate(net, data, progress=False)
+    >>> 0 <= tested["accuracy"] <= 100 and tested["loss"] > 0
+    True
+    """
     data = given_data(data, device, workers, progress)
     check_net(net, data, "net")
     options = TrainOptions(batch_size=batch_size, precision=precision)
@@ -39,7 +47,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Tested:
-    """What a test told.
+    """The result of a test; ``tas.api.eval_run`` returns it, with an example.
 
     Attributes:
         figures: ``accuracy`` (percent), ``loss``, ``macs``, ``params``, ``pictures``.
@@ -56,6 +64,12 @@ class Tested:
 
 def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     """What ``tas eval`` does: tests the net of a run, or a net or shape with its weights.
+
+    >>> import tas.api
+    >>> trained = tas.api.train_run(net="resnet20", epochs=1, out="runs/small")
+    >>> tested = tas.api.eval_run(run="runs/small")
+    >>> tested.data, tested.figures["pictures"], tested.figures["macs"]
+    ('digits', 359, 2532992)
 
     Args:
         options: see ``tas.options.EvalOptions``, or ``tas eval --help``.

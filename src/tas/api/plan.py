@@ -47,9 +47,11 @@ class Plan:
         """
         for name in ("ratios", "only", "split"):
             if getattr(options, name) in ([], ""):
-                raise InputError(f"--{name} is empty: leave it out, or say what it is to be")
+                raise InputError(f"--{name} is empty: leave it out, or give a value")
         if options.split and options.subset is not None:
-            raise InputError("--split names the pictures: give --subset to `tas split` instead")
+            raise InputError(
+                "--split and --subset cannot be combined: give --subset to `tas split` instead"
+            )
         data = load_data(options)
         recipe = chosen_recipe(options, inheriting)
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
@@ -113,8 +115,8 @@ class Plan:
             notes.append(self.uncounted)
         if processes.count() > 1 and self.recipe.search.method().short_trainings:
             notes.append(
-                "Processes try and train different shapes at the same time; the time of the search "
-                "is the sum of theirs."
+                "Several processes tried and trained different shapes at the same time; the time "
+                "of the search is the sum over all of them."
             )
         return notes
 

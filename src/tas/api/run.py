@@ -19,11 +19,11 @@ from .train import Trained, train
 __all__ = ["run"]
 
 NOTE = (
-    "Accuracy: percent of the test pictures after the last epoch; nothing was chosen by it. "
-    "Time of the searched net: search and training together. What the search trains is tested on "
-    "training pictures that it was not trained on."
+    "Accuracy is measured on the test pictures after the last epoch; nothing was chosen by it. "
+    "The time of the searched net includes the search. The log gives, for nets that the search "
+    "trains, the accuracy on training pictures that were held out."
 )
-NO_EQUAL = "No equal widths meet the budget: the baseline is left out."
+NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
 def run(
@@ -35,12 +35,17 @@ def run(
 ) -> Run:
     """Search a smaller net within a budget, train it, and write everything into a run directory.
 
+    >>> import tas
+    >>> done = tas.run(data="digits", budget=0.5, epochs=1, trials=4, out="runs/digits")
+    >>> [row["name"] for row in done.result["rows"]]
+    ['unpruned', 'equal widths, distilled', 'searched, distilled']
+    >>> net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
+    >>> again = tas.run(data="digits", budget=0.5, epochs=1, trials=4, out="runs/digits")
+    >>> again.finished
+    True
+
     It is what ``tas run`` does: options have the names of the command's, and the same call goes on
     where an earlier one was interrupted. A finished run is read and not repeated.
-
-        done = tas.run(data="photos", net="resnet20", budget=0.5, out="runs/photos")
-        done.result["rows"]  # unpruned, equal widths, searched: MACs, parameters, accuracy
-        net = tas.load(done.path / "shape.json", done.path / "model.safetensors")
 
     Args:
         options: of the run; see ``tas.options.RunOptions``, or ``tas run --help``.
@@ -58,7 +63,7 @@ def run(
         kind = type(model)
         options = replace(options, net=f"{kind.__module__}.{kind.__qualname__}")
     _check(options, model)
-    job = _Job.of(options, model)
+    job = _Job(options, model)
     opened = Run.open("run", options, options.net, job.plan.data)
     if opened.finished:
         return opened
@@ -82,38 +87,31 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
         raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
     if options.inherit is False and (model is not None or nets.is_named(options.net)):
         raise InputError(
-            "--inherit false: nets cut from another library's or your own always inherit"
+            "--inherit false is for built-in ResNets alone: a net cut from any other always "
+            "inherits its weights; leave it out"
         )
 
 
 class _Job:
     """The steps of a run."""
 
-    def __init__(self, options: RunOptions, plan: Plan, teacher: nn.Module | None) -> None:
+    def __init__(self, options: RunOptions, model: nn.Module | None) -> None:
         self.options = options
-        self.plan = plan
-        self.given = teacher
         # The paper's search of our own nets is one from scratch; what there is to inherit is its
         # supernet's, which a net has where it was asked for.
         self.paper = options.preset.startswith("paper")
-        self.inherit = options.inherit if options.inherit is not None else not self.paper
-
-    @classmethod
-    def of(cls, options: RunOptions, model: nn.Module | None) -> "_Job":
-        paper = options.preset.startswith("paper")
+        self.inherit = not self.paper if options.inherit is None else options.inherit
         traced = model is not None or nets.is_named(options.net)
-        inherit = options.inherit if options.inherit is not None else not paper
-        plan = Plan.of(options, inheriting=traced or (inherit and not paper), model=model)
+        self.from_teacher = traced or (self.inherit and not self.paper)
+        self.plan = Plan.of(options, inheriting=self.from_teacher, model=model)
         weights = options.teacher or options.weights
-        given = nets.load(plan.full, weights) if weights else model
-        return cls(options, plan, given)
+        self.given = nets.load(self.plan.full, weights) if weights else model
 
     def do(self, run: Run) -> None:
         common = run.common(self.options)
         teacher, rows = self.teacher(run, common)
-        if self.plan.source.cut or (self.inherit and not self.paper):
-            source = Source.of(self.plan.space, teacher)
-            self.plan = replace(self.plan, source=source)
+        if self.from_teacher:
+            self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
         found = self.plan.search(run)
         notes = self.plan.notes()
         how = "distilled" if self.plan.recipe.student.distils else "trained"

@@ -48,14 +48,23 @@ def search(
 ) -> Found:
     """Search widths and depths of a net within a budget.
 
-    With ``TrialOptions`` hundreds of shapes at the budget are cut from a trained net and asked,
-    without any training, what they answer; what answers most like the whole net is found by
-    evolution. With ``ProbeOptions`` a few shapes near the budget are trained for a short time, and
-    the logits of the choices are those that explain their losses (``docs/how-it-works.md``).
-    With ``PaperOptions`` it is the paper's search. A net that is given as a module is searched
-    with its weights, the most important channels kept first: train it before. A name means fresh
-    weights, and so does the paper's search of one of our ResNets, whose interpolation would
-    scramble trained channels.
+    >>> import tas
+    >>> from tas.methods import TrialOptions
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)  # train it first
+    >>> options = TrialOptions(trials=4)  # the default is 300
+    >>> found = tas.search(net, data, budget=0.5, options=options, progress=False)
+    >>> found.shape.macs <= found.budget.limit == 1266496
+    True
+    >>> small = found.derive()  # a plain nn.Module, with weights of net
+
+    With ``TrialOptions`` hundreds of nets at the budget are cut from a trained net and compared by
+    their answers, without training; evolution leads to the one that answers most like the whole net
+    (``docs/how-it-works.md``). With ``ProbeOptions`` a few shapes near the budget are trained for a
+    short time, and a linear model of their losses chooses the shape. With ``PaperOptions`` it is
+    the paper's search. A net that is given as a module is searched with its weights, the most
+    important channels kept first: train it before. A name means fresh weights, and so does the
+    paper's search of one of our ResNets, whose interpolation would scramble trained channels.
 
     Several processes try or train different shapes at the same time, each as one process would, and
     find what one would; of the paper's search each computes its share of every batch.
@@ -72,14 +81,14 @@ def search(
             free in the paper's search.
         ratios: candidate widths, as ratios of the unpruned ones; default: 0.25 to 1.5, 0.25 to 1
             where the net has weights, and 0.3 to 1 in the paper's search. From trained weights the
-            search stays near equal widths (``docs/research``).
+            search stays near equal widths (``docs/how-it-works.md``).
         widths_per: ``"layer"``; or ``"kind"``: what is added up in a stage has one width, and
             what is within its blocks another; or ``"stage"``: all layers of a stage share one.
-            Default: per stage where probes are trained, which can tell few slopes; else per layer.
+            Default: per stage with ``ProbeOptions``, which can fit few slopes; else per layer.
         options: how; default: those of ``recipes.quick()``, and of its ``inheriting()`` where the
             net has weights.
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
-        fraction: of the training pictures, to train the weights; the rest is for the logits.
+        fraction: of the training pictures, to train weights; the search chooses by the rest.
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
@@ -149,7 +158,10 @@ def find(
         source: whose weights nets inherit; if they were learnt, its channels are put in order.
     """
     if not space.widths and not space.depths:
-        raise InputError("there is nothing to search: every choice has one candidate")
+        raise InputError(
+            "there is nothing to search, every width and depth has one candidate: give more "
+            "--ratios, or --what both"
+        )
     method = options.method()
     fraction = method.fraction if fraction is None else fraction
     split = split or data_room.search_split(data, fraction, seed, subset)

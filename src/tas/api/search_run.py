@@ -15,13 +15,24 @@ from .session import Guard, Run, row, unguarded
 
 __all__ = ["search_run"]
 
-NOTE = "The weights are inherited, not trained on their own: train the shape from them next."
+NOTE = "The weights are inherited from the unpruned net and not fine-tuned: fine-tune them next."
 
 
 def search_run(
     options: SearchRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
 ) -> Run:
     """What ``tas search`` does: ``tas.search`` with a run directory.
+
+    >>> import tas.api
+    >>> tas.api.train_run(net="resnet20", epochs=1, out="runs/teacher").finished
+    False
+    >>> found = tas.api.search_run(
+    ...     net="resnet20", weights="runs/teacher/model.safetensors", budget=0.5, trials=4,
+    ...     out="runs/found",
+    ... )
+    >>> [row["name"] for row in found.result["rows"]]
+    ['unpruned', 'searched']
+    >>> shape = tas.Shape.load("runs/found/shape.json")
 
     Args:
         options: of the search; see ``tas.options.SearchRunOptions``, or ``tas search --help``.

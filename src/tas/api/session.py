@@ -27,7 +27,7 @@ __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "un
 
 @dataclass
 class Run:
-    """A run: its directory, and what it found once it is finished.
+    """A run: its directory, and what it found once it is finished; see ``tas.run``.
 
     Attributes:
         verb: ``"run"``, ``"search"`` or ``"train"``.
@@ -141,6 +141,11 @@ def unguarded(run: Run) -> AbstractContextManager[Any]:
 def load_data(options: Any, *, to_train: bool = True) -> Data:
     """The data set of the options; what its reader must know is said.
 
+    >>> from tas.api import load_data
+    >>> from tas.options import RunOptions
+    >>> load_data(RunOptions(data="digits")).input
+    (1, 8, 8)
+
     Where the run goes on, or starts from a model that was saved with its transform and classes,
     pictures are prepared and classes numbered as they were then.
 
@@ -170,8 +175,8 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
     if to_train and data.absent:
         names = ", ".join(f"'{name}'" for name in data.absent[:3])
         raise InputError(
-            f"'{options.data}' has no training pictures of {names}, which the model knows: "
-            "add some, or train a net of your classes alone"
+            f"'{options.data}' has no training pictures of {names}, classes of the model: "
+            "add some, or train a net on your classes only"
         )
     for note in data.notes:
         say(f"note: {note}")
@@ -189,7 +194,9 @@ def read_own(name: str, net: str | None) -> Shape:
     """
     shape = nets.read_shape(name, trust=net)
     if net is not None and shape.net != net:
-        raise InputError(f"'{name}' is a shape of {shape.net}, not of --net {net}: give one")
+        raise InputError(
+            f"'{name}' is a shape of {shape.net}, not of --net {net}: give one of the two"
+        )
     return shape
 
 
@@ -208,7 +215,8 @@ def _known(options: Any) -> ModelConfig | None:
             what = "classes" if config.transform == known.transform else "transforms of pictures"
             both = f"--{first} {getattr(options, first)} and --{name} {getattr(options, name)}"
             raise InputError(
-                f"{both} were saved with different {what}: give models that were trained alike"
+                f"{both} were saved with different {what}: give models that were trained on the "
+                "same data set"
             )
     return known
 

@@ -91,7 +91,7 @@ def _check_method(options: Any, search: StepOptions) -> None:
                 f"choose --preset {' or '.join(other.presets)}",
             )
         raise InputError(
-            f"--{name.replace('_', '-')} is no option of the search {which}: "
+            f"--{name.replace('_', '-')} does not apply to the search {which}: "
             f"leave it out, or {advice}"
         )
 

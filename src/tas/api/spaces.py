@@ -9,6 +9,7 @@ from torch import nn
 from .. import nets
 from ..data import Data
 from ..errors import InputError, one_of
+from ..forward import example_for
 from ..inherit import Source
 from ..methods import Method
 from ..nets import ResNet
@@ -39,6 +40,15 @@ def search_space(
 ) -> tuple[Space, Source]:
     """The space that ``search`` searches, and the source of its nets; the arguments are the same.
 
+    >>> import tas
+    >>> from tas.api import search_space
+    >>> from tas.methods import TrialOptions
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> space, source = search_space(net, data, TrialOptions().method())
+    >>> space.unpruned.input, source.net is net
+    ((1, 8, 8), True)
+
     Args:
         method: whose defaults stand in for what is not given.
         inheriting: one of our nets, by its name, is to get trained weights.
@@ -52,12 +62,13 @@ def search_space(
         )
     per = method.widths_per if widths_per is None else widths_per
     if per not in WIDTHS_PER:
-        raise InputError(one_of("value of widths per", per, WIDTHS_PER))
+        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
         if ignore or only or round_to != 1:
             raise InputError(
-                "--ignore, --only and --round-to are for nets that are traced, not for our own"
+                "--ignore, --only and --round-to are for traced nets, not for the built-in "
+                "ResNets: leave them out"
             )
         space = resnet_space(
             _unpruned(net, data),
@@ -71,7 +82,9 @@ def search_space(
         source = Source.of(space, given)
     else:
         if residual not in (None, "tied"):
-            raise InputError(f"--residual {residual}: the space of a traced net is always tied")
+            raise InputError(
+                f"--residual {residual}: a traced net is always searched with --residual tied"
+            )
         space = _traced(
             net,
             data,
@@ -91,14 +104,12 @@ def search_space(
 def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> TracedSpace:
     """The space of another library's or a user's net."""
     model = _fresh(net, data) if isinstance(net, str) else net
-    first = next(model.parameters(), None)
-    if first is None:
+    if next(model.parameters(), None) is None:
         raise InputError(
             f"the net '{name or type(model).__name__}' has no parameters to train: "
             "give one that has, such as torchvision:mobilenet_v2"
         )
-    example = torch.zeros(1, *data.input, device=first.device)
-    space = trace(model, example, name=name, **how)
+    space = trace(model, example_for(model, data.input), name=name, **how)
     check_fits(space.unpruned, data, "net")
     return space
 

@@ -22,6 +22,11 @@ def train_run(
 ) -> Run:
     """What ``tas train`` does: ``tas.train`` with a run directory.
 
+    >>> import tas.api
+    >>> trained = tas.api.train_run(net="resnet20", epochs=1, out="runs/teacher")
+    >>> (trained.path / "model.safetensors").is_file()
+    True
+
     Args:
         options: of the training; see ``tas.options.TrainRunOptions``, or ``tas train --help``.
         guard: a context around the work, which is given the run.
@@ -39,7 +44,8 @@ def train_run(
     shape = read_own(name, options.net if options.shape else None)
     if options.inherit and options.teacher_net not in (None, shape.net):
         raise InputError(
-            f"--inherit: {options.teacher_net} is not the unpruned net of {name}, {shape.net}"
+            f"--inherit: --teacher-net {options.teacher_net} is not the unpruned net of {name}: "
+            f"give a teacher that is a {shape.net}"
         )
     teacher = None
     if options.teacher:
@@ -86,12 +92,14 @@ def _check(options: TrainRunOptions) -> None:
         raise InputError("say what to train: either --net resnet20 or --shape C010-ResNet20")
     if options.teacher_net and not options.teacher:
         raise InputError(
-            f"--teacher-net {options.teacher_net}: its weights are missing, give --teacher"
+            f"--teacher-net {options.teacher_net} has no weights: give them as --teacher"
         )
     if options.inherit and options.weights:
         raise InputError("--inherit and --weights both say what to start from: give one")
     if options.inherit and not options.teacher:
-        raise InputError("--inherit: there is no net to inherit from: give its --teacher")
+        raise InputError(
+            "--inherit needs a trained net to inherit from: give its weights as --teacher"
+        )
 
 
 def _check_nets(

@@ -4,13 +4,13 @@ import json
 import time
 from typing import Any
 
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from .. import nets
 from ..costs import Budget, readable
+from ..forward import example_for
 from ..options import DoctorOptions, asked_input
 from ..spaces import FINE_RATIOS, TracedSpace, trace
 
@@ -28,7 +28,7 @@ def main(options: DoctorOptions) -> None:
     model = nets.build(shape)
     space = trace(
         model,
-        torch.zeros(1, *shape.input),
+        example_for(model, shape.input),
         ignore=options.ignore or (),
         only=options.only or (),
         round_to=options.round_to,
@@ -99,7 +99,7 @@ def _print(space: TracedSpace, seconds: float) -> None:
     lowest, highest = Budget(0).range(space)
     print(
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
-        f"MACs); traced and tried out in {seconds:.1f} s"
+        f"MACs) are possible; traced and tested in {seconds:.1f} s"
     )
 
 

@@ -52,9 +52,8 @@ def out_of_memory(error: Exception) -> str | None:
     if size.endswith(" bytes"):
         size = f"{int(size.split()[0]) / 2**30:,.2f} GiB"
     return (
-        f"out of memory{f' (for another {size})' if size else ''}: give it less at a time, by a "
-        "smaller --batch-size or --image-size; a data set that does not fit stays on the disk with "
-        "--in-memory false"
+        f"out of memory{f' (when allocating {size})' if size else ''}: give a smaller --batch-size "
+        "or --image-size; --in-memory false leaves a data set on disk"
     )
 
 

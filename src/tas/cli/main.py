@@ -26,14 +26,17 @@ from ..version import __version__
 __all__ = ["main"]
 
 VERBS = {
-    "run": (verb_options.RunOptions, "the whole job: teacher, search, derive, distil, report"),
+    "run": (verb_options.RunOptions, "the whole job: teacher, search, fine-tuning, report"),
     "search": (verb_options.SearchRunOptions, "search widths and depths within a budget"),
     "train": (verb_options.TrainRunOptions, "train a net or a shape, with or without a teacher"),
     "eval": (verb_options.EvalOptions, "test a trained net"),
     "predict": (model_options.PredictOptions, "tell the classes of pictures"),
     "export": (model_options.ExportOptions, "write a model for ONNX Runtime and other programs"),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
-    "doctor": (verb_options.DoctorOptions, "say what can be searched in a net, and what not"),
+    "doctor": (
+        verb_options.DoctorOptions,
+        "show what can be searched in a net, and which budgets are possible",
+    ),
     "shapes": (verb_options.ShapesOptions, "list the published shapes, or print one"),
     "split": (verb_options.SplitOptions, "write the split of a data set for a search"),
     "report": (verb_options.ReportOptions, "draw the report of a run again"),
@@ -119,7 +122,7 @@ class Parser(ArgumentParser):
             return f"tas {found[1]} needs one more word: {text}"
         if found := re.search(r"Unexpected config:(.*)", message, re.DOTALL):
             held = " ".join(found[1].split())[:40]
-            return f"--config holds '{held}', no options: give a YAML file of them, as budget: 0.5"
+            return f"--config holds '{held}', not options: give a YAML file, e.g. with budget: 0.5"
         if found := re.match(r'Parser key "(\w+)":', message):
             return self._bad_value(found[1], message)
         if found := re.search(r"does not accept option '(.*?)'", message):

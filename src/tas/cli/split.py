@@ -29,6 +29,6 @@ def main(options: SplitOptions) -> None:
         )
     write_split(path, split)
     print(
-        f"{path}: {len(split.weights):,} pictures for the weights, {len(split.logits):,} for the "
-        f"logits, {data.classes} classes in equal proportion"
+        f"{path}: {len(split.weights):,} pictures to train weights, {len(split.logits):,} to "
+        f"choose by, {data.classes} classes in equal proportion"
     )

@@ -49,7 +49,13 @@ class Unit(Protocol):
 
 @dataclass(frozen=True)
 class Counted:
-    """Multiply-adds or parameters: what can be counted on the net itself."""
+    """Multiply-adds or parameters: what can be counted on the net itself.
+
+    >>> import tas
+    >>> space = tas.spaces.resnet_space("resnet20")
+    >>> tas.costs.MACS.cost(space, space.unpruned), tas.costs.PARAMS.cost(space, space.unpruned)
+    (40813184, 272282)
+    """
 
     name: str
 
@@ -65,7 +71,12 @@ UNITS: dict[str, Unit] = {unit.name: unit for unit in (MACS, PARAMS)}
 
 
 def unit_named(name: str) -> Unit:
-    """The unit of a name, or an ``InputError`` that lists them."""
+    """The unit of a name, or an ``InputError`` that lists them.
+
+    >>> import tas
+    >>> tas.costs.unit_named("params") is tas.costs.PARAMS
+    True
+    """
     if name not in UNITS:
         raise InputError(one_of("unit of the budget", name, UNITS))
     return UNITS[name]
@@ -74,6 +85,11 @@ def unit_named(name: str) -> Unit:
 @dataclass(frozen=True)
 class Budget:
     """The most that a shape may cost.
+
+    >>> import tas
+    >>> space = tas.spaces.resnet_space("resnet20")
+    >>> tas.costs.Budget.of(space, 0.55).limit, tas.costs.Budget.of(space, "20M").limit
+    (22447251, 20000000)
 
     Attributes:
         limit: in the unit.
@@ -147,6 +163,10 @@ def _full(space: Space, unit: Unit) -> int:
 def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:
     """A budget as a whole number: ``0.55`` times ``full``, or absolute, ``22.4M``, ``1.2G``.
 
+    >>> import tas
+    >>> tas.costs.parse_budget(0.5, full=40_000_000), tas.costs.parse_budget("22.4M", full=0)
+    (20000000, 22400000)
+
     A bare number up to 1 is a ratio, from 1000 on an absolute count.
 
     Raises:
@@ -174,7 +194,12 @@ def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:
 
 
 def readable(number: float, digits: int = 1) -> str:
-    """A count with its unit: ``22.4M``, ``1.2G``, ``940``."""
+    """A count with its unit: ``22.4M``, ``1.2G``, ``940``.
+
+    >>> import tas
+    >>> tas.costs.readable(22_400_000)
+    '22.4M'
+    """
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(number) >= size:
             return f"{number / size:.{digits}f}{unit}"

@@ -28,6 +28,12 @@ NAMED = 3  # operators that a note names; of more it tells the number
 class Count:
     """What a net costs.
 
+    >>> import tas
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 10))
+    >>> tas.costs.count(net, (3, 3, 3)).modules
+    {'0': 216, '2': 80}
+
     Attributes:
         macs: multiply-adds for one image.
         params: number of parameters, each counted once.
@@ -44,8 +50,9 @@ class Count:
     def note(self) -> str:
         """What was not counted, in one line; empty where nothing was left out.
 
+        >>> from tas.costs import Count
         >>> Count(0, 0, unknown={"my::op in rnn": 2}).note
-        "not counted: 'my::op' in rnn (2 times); say what it costs by tas.costs.counter('my::op')"
+        "not counted: 'my::op' in rnn (2 times); say what it costs with tas.costs.counter('my::op')"
         """
         places: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for entry, times in self.unknown.items():
@@ -60,7 +67,7 @@ class Count:
         what = "it costs" if len(places) == 1 else "they cost"
         return (
             f"not counted: {', '.join([*named, *more])}; "
-            f"say what {what} by tas.costs.counter('{first}')"
+            f"say what {what} with tas.costs.counter('{first}')"
         )
 
 
@@ -73,6 +80,11 @@ def _where(operator: str, places: Sequence[tuple[str, int]]) -> str:
 
 def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
     """Count one forward pass in evaluation mode.
+
+    >>> import tas
+    >>> counted = tas.costs.count(tas.nets.build("resnet20"), (3, 32, 32))
+    >>> counted.macs, counted.params
+    (40813184, 272282)
 
     Args:
         net: any module that takes one batch of images.

@@ -16,6 +16,15 @@ __all__ = ["ExpectedCost"]
 class ExpectedCost(nn.Module):
     """The expected cost of a space under independent probabilities of its candidates.
 
+    >>> import tas, torch
+    >>> space = tas.spaces.resnet_space("resnet20", what="width")
+    >>> cost = tas.costs.ExpectedCost(space)
+    >>> logits = torch.zeros(len(space.widths), 8, requires_grad=True)  # 8 candidates each
+    >>> expected = cost(logits.softmax(-1), torch.empty(0, 1))  # no depth is searched
+    >>> expected.backward()
+    >>> 0 < expected.item() < space.unpruned.macs, logits.grad.shape
+    (True, torch.Size([19, 8]))
+
     It is the exact expectation of ``Space.cost``: E[c^2] where one choice feeds both sides of a
     layer, the width of the last kept block where a stage is cut, projections with the probability
     that they are needed. Probabilities of one-hot rows give the cost of that shape. All of it is a

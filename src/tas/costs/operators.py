@@ -55,7 +55,13 @@ _FREE = {
 
 
 def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
-    """Multiply-adds of one call of an operator; None where nothing counts it."""
+    """Multiply-adds of one call of an operator; None where nothing counts it.
+
+    >>> import tas.costs, torch
+    >>> a, b = torch.zeros(2, 3), torch.zeros(3, 4)
+    >>> tas.costs.operator_macs(torch.ops.aten.mm.default, (a, b), {}, a @ b)
+    24
+    """
     own = _GIVEN.get(func.overloadpacket._qualified_op_name)
     if own is not None:
         return _given(func, own, args, kwargs, out)
@@ -149,7 +155,7 @@ def known_operator(operator: str) -> str:
         if plain.isidentifier() and overload.isidentifier() and namespace.isidentifier():
             raise InputError(f"'{operator}': give '{namespace}::{plain}', for all of its overloads")
         raise InputError(
-            f"'{operator}' is no operator's name: give 'namespace::name', as 'my::op' or 'aten::mm'"
+            f"'{operator}' is not the name of an operator: give one like 'my::op' or 'aten::mm'"
         )
     if not hasattr(getattr(torch.ops, namespace), name):
         near = nearest(operator, (n for n in _operators() if n.startswith(f"{namespace}::")))
@@ -167,13 +173,13 @@ def _given(func: Any, formula: Formula, args: Any, kwargs: Any, out: Any) -> int
         macs = formula(*args, **kwargs, out=out)
     except Exception as error:  # whatever the user's code may raise
         raise InputError(
-            f"the counter of '{operator_name(func)}' fails: {first_line(error)}; it is called as "
-            "the operator was, with the result as out"
+            f"the counter of '{operator_name(func)}' fails: {first_line(error)}; it is called with "
+            "the operator's arguments, and with its result as out"
         ) from error
     if isinstance(macs, bool) or not isinstance(macs, int) or macs < 0:
         raise InputError(
-            f"the counter of '{operator_name(func)}' gives {macs!r}: let it return the number of "
-            "multiply-adds, a whole number"
+            f"the counter of '{operator_name(func)}' returns {macs!r}: it must return the number "
+            "of multiply-adds, a whole number"
         )
     return macs
 

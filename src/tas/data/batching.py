@@ -25,6 +25,17 @@ def batches(
 ) -> Batches:
     """Cut ``part`` of ``data`` (its train, its test, or what was taken of them) into batches.
 
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> batches = tas.data.batches(
+    ...     data, data.test, 100, augment=None, device="cpu", shuffle=False
+    ... )
+    >>> [len(labels) for _, labels in batches]
+    [100, 100, 100, 59]
+    >>> images, labels = next(iter(batches))
+    >>> images.shape, images.dtype
+    (torch.Size([100, 1, 8, 8]), torch.float32)
+
     Each yields images float32 [B, C, H, W], normalised, and labels int64 [B] on ``device``.
     ``augment`` varies training pictures; None is for evaluation. ``shuffle`` draws a new order in
     each epoch, from ``seed`` and ``set_epoch``. ``batch_size`` counts the pictures of all

@@ -88,7 +88,7 @@ class _ArraysAlone(pickle.Unpickler):
             return _ADMITTED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, and arrays alone are admitted"
+                f"it asks for {module}.{name}, and only arrays are allowed"
             ) from None
 
 
@@ -116,7 +116,7 @@ def _images(path: Path, content: dict[str, Any], name: str) -> Images:
     if data.shape[1:] != (3072,) or len(data) == 0:
         raise _foreign(path, name, wrong)
     if not isinstance(labels, list) or len(labels) != len(data):
-        raise _foreign(path, name, f"it has not one of '{_LABELS[name]}' for each picture")
+        raise _foreign(path, name, f"'{_LABELS[name]}' does not list one label for each picture")
     if not all(type(label) is int and 0 <= label < _CLASSES[name] for label in labels):
         raise _foreign(path, name, f"a label is not in 0..{_CLASSES[name] - 1}")
     return Images(torch.from_numpy(data).reshape(-1, 3, 32, 32), torch.tensor(labels))

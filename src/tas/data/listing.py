@@ -69,7 +69,7 @@ def _parts(root: Path, seed: int, strict: bool) -> tuple[Listing, Listing, list[
         differ = sorted(set(test.class_names) ^ set(train.class_names))
         raise DataError(
             f"the classes of '{root / 'train'}' and '{root / held_out[0]}' differ: "
-            f"{some(differ)} in one of them alone"
+            f"{some(differ)} in only one of them"
         )
     notes = [f"'{root / 'val'}' is not used: test/ is the test part"] if held_out[1:] else []
     return train, test, notes
@@ -80,7 +80,7 @@ def _split(whole: Listing, root: Path, seed: int) -> tuple[Listing, Listing, lis
         if count < 2:
             raise DataError(
                 f"class '{name}' in '{root}' has one picture, but the set has no test/ or val/: "
-                "to set some aside for testing, at least two of every class are needed"
+                "give at least two of every class, so that some can be set aside to test"
             )
     kept, held_out = stratified_split(whole.labels, 1 - TEST_FRACTION, seed)
     note = (
@@ -106,11 +106,11 @@ def _list_classes(root: Path, strict: bool) -> Listing:
     empty = [name for name, paths in pictures.items() if not paths]
     if empty:
         raise DataError(
-            f"no pictures in {some(empty)} of '{root}': every folder there is a class, and holds "
-            "its pictures itself"
+            f"no pictures in {some(empty)} of '{root}': every folder there is a class, and must "
+            "hold pictures itself, not in further folders"
         )
     if strict and len(class_names) == 1:
-        raise DataError(f"'{root}' has one class alone, '{class_names[0]}': two are needed")
+        raise DataError(f"'{root}' has only one class, '{class_names[0]}': at least two are needed")
     counts = torch.tensor([len(paths) for paths in pictures.values()])
     return Listing(
         [path for paths in pictures.values() for path in paths],

@@ -14,7 +14,13 @@ NAMES = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A part of a data set that is held in memory, as the net sees it but for normalising."""
+    """A part of a data set that is held in memory, as the net sees it but for normalising.
+
+    >>> import tas, torch
+    >>> images = tas.data.Images(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4))
+    >>> len(images), images.take([2, 0]).labels
+    (4, tensor([2, 0]))
+    """
 
     pixels: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
@@ -33,6 +39,12 @@ class Images:
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """A part of a data set that is held in memory, decoded, each picture at its own size.
+
+    >>> import tas, torch
+    >>> large, wide = torch.zeros(300, 200, 3, dtype=torch.uint8), torch.zeros(90, 160, 3).byte()
+    >>> pictures = tas.data.Pictures.of([large, wide], torch.tensor([0, 1]))
+    >>> pictures.image(1).size  # width, height
+    (160, 90)
 
     These are large ones to train on: each time another piece of them is cut out.
     """
@@ -77,7 +89,13 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Files:
-    """A part of a data set that stays on disk and is decoded batch by batch."""
+    """A part of a data set that stays on disk and is decoded batch by batch.
+
+    >>> import tas, torch
+    >>> files = tas.data.Files(("cat/1.jpg", "dog/1.jpg"), torch.tensor([0, 1]))
+    >>> files.take([1]).paths
+    ('dog/1.jpg',)
+    """
 
     paths: tuple[str, ...]
     labels: Tensor  # int64 [N]
@@ -97,6 +115,13 @@ Part = Images | Pictures | Files
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set, ready to be cut into batches.
+
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> data.classes, data.input, len(data.train), len(data.test)
+    (10, (1, 8, 8), 1438, 359)
+    >>> data.class_names[:3], data.flip
+    (('0', '1', '2'), False)
 
     What a model needs of it to be shown other pictures is ``transform.to_dict()`` and
     ``class_names``, both ready for JSON.

@@ -39,7 +39,9 @@ def cpus() -> int:
 def check_workers(workers: int | None) -> None:
     """Raise ``InputError`` where there are to be less than no workers."""
     if workers is not None and workers < 0:
-        raise InputError(f"--workers {workers}: give 0 or more, or leave it out: one per CPU core")
+        raise InputError(
+            f"--workers {workers}: give 0 or more, or leave it out for one per CPU core"
+        )
 
 
 def probe(path: str) -> tuple[bool, tuple[int, int]]:

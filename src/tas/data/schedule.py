@@ -26,6 +26,13 @@ Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
 class Augment:
     """How training pictures are varied; no ``Augment`` at all is for evaluation.
 
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> strong = tas.data.Augment(padding=2, flip=False)
+    >>> batches = tas.data.batches(
+    ...     data, data.train, 64, augment=strong, device="cpu", shuffle=True
+    ... )
+
     The data's ``transform.vary`` says which of two ways is theirs; what belongs to the other is
     ignored. Pictures that "shift" (small ones) are padded with black by ``padding`` pixels
     (default: an eighth of the height, 4 at 32 pixels) and cropped back at random. Of pictures that
@@ -111,7 +118,8 @@ class Schedule:
 class Batches(ABC):
     """A pass over a part of a data set per epoch; the same epoch twice gives the same batches.
 
-    Yields images float32 [B, C, H, W], normalised, and labels int64 [B], on the device.
+    ``tas.data.batches`` makes them, with an example. Yields images float32 [B, C, H, W],
+    normalised, and labels int64 [B], on the device.
     """
 
     def __init__(self, data: Data, schedule: Schedule, device: torch.device) -> None:

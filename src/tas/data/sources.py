@@ -35,6 +35,11 @@ def load(
 ) -> Data:
     """Load the data set ``name``, one of ``NAMES`` or the path of a folder of images.
 
+    >>> import tas
+    >>> data = tas.data.load("digits")  # or "cifar10", or the path of a folder of images
+    >>> data.name, data.classes, data.input
+    ('digits', 10, (1, 8, 8))
+
     ``data_dir`` holds the official files of a named set (default: ``$TORCH_HOME``, else
     ``~/.cache/torch``); ``download`` fetches those that can be fetched. ``image_size`` is the
     height and width to scale to, in pixels; without it a named set keeps its own, and a folder
@@ -100,15 +105,15 @@ def _named(name: str, root: Path | None, download: bool, seed: int) -> Data:
 
 def _check(image_size: int | None, vary: str | None, transform: Transform | None) -> None:
     if image_size is not None and image_size < 1:
-        raise DataError(f"image size {image_size}: it is in pixels, e.g. 32 or 224")
+        raise DataError(f"image size {image_size}: give 1 pixel or more, e.g. 32 or 224")
     if vary not in (None, "shift", "zoom"):
         raise InputError(one_of("way to vary pictures", str(vary), ("shift", "zoom")))
     if transform is None or image_size is None:
         return
     if transform.size != (image_size, image_size):
         raise InputError(
-            f"--image-size {image_size}: the model sees pictures of "
-            f"{' x '.join(map(str, transform.size))} pixels, leave it out"
+            f"--image-size {image_size}: the model was trained on pictures of "
+            f"{' x '.join(map(str, transform.size))} pixels: leave the option out"
         )
 
 

@@ -23,7 +23,13 @@ FORMAT = "tas-split/1"
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which pictures of a training part train the weights, and which the logits."""
+    """Which pictures of a training part train the weights, and which the logits.
+
+    >>> import tas
+    >>> split = tas.data.search_split(tas.data.load("digits"), fraction=0.8)
+    >>> split.data, split.count, len(split.weights), len(split.logits)
+    ('digits', 1438, 1150, 288)
+    """
 
     data: str
     seed: int
@@ -35,6 +41,12 @@ class Split:
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Cut ``labels`` (int64 [N]) in two with the classes in equal proportion.
+
+    >>> import tas, torch
+    >>> labels = torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> first, second = tas.data.stratified_split(labels, 0.5, seed=0)
+    >>> labels[first], labels[second]
+    (tensor([0, 0, 1]), tensor([0, 0, 1]))
 
     Returns the sorted int64 indices of the first (``fraction`` of all) and of the second side,
     each at least as large as the number of classes. Raises ``DataError`` where a class has a
@@ -64,6 +76,13 @@ def search_split(
 ) -> Split:
     """Split the training part of ``data`` for a search: ``fraction`` of it trains the weights.
 
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> split = tas.data.search_split(data, fraction=0.8, subset=20)
+    >>> learn, judge = data.train.take(split.weights), data.train.take(split.logits)
+    >>> len(learn), len(judge)
+    (160, 40)
+
     ``subset`` leaves that many pictures of every class, drawn by ``seed``, and all where a class
     has fewer: a search on these is a proxy for one on all.
     """
@@ -85,7 +104,11 @@ def _of_each(labels: Tensor, count: int, seed: int) -> Tensor:
 
 
 def write_split(path: str | Path, split: Split) -> None:
-    """Write ``split`` as JSON. Raises ``DataError`` where the file cannot be written."""
+    """Write ``split`` as JSON. Raises ``DataError`` where the file cannot be written.
+
+    >>> import tas
+    >>> tas.data.write_split("split.json", tas.data.search_split(tas.data.load("digits")))
+    """
     content = {
         "format": FORMAT,
         "data": split.data,
@@ -104,6 +127,12 @@ def write_split(path: str | Path, split: Split) -> None:
 def read_split(path: str | Path, data: Data) -> Split:
     """Read a split written for ``data``.
 
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> tas.data.write_split("split.json", tas.data.search_split(data, seed=3))
+    >>> tas.data.read_split("split.json", data).seed
+    3
+
     Raises ``DataError`` where the file is no split, or one of other data.
     """
     try:
@@ -112,7 +141,7 @@ def read_split(path: str | Path, data: Data) -> Split:
         raise DataError(f"cannot read the split '{path}': {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
         reason = first_line(error)
-        raise DataError(f"'{path}' is not a split file (no JSON: {reason})") from error
+        raise DataError(f"'{path}' is not a split file (not JSON: {reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"'{path}' is not a split file: `tas split` writes one ({FORMAT})")
     split = Split(

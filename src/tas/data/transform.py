@@ -37,6 +37,7 @@ _VARY = ("shift", "zoom")
 class Transform:
     """From a picture of any size and colours to the numbers that a net takes.
 
+    >>> from tas.data import Transform
     >>> transform = Transform.of_size("rgb", (224, 224), mean=(0.5,) * 3, std=(0.25,) * 3)
     >>> transform.resize, transform.vary
     ((256, 256), 'zoom')

@@ -4,7 +4,7 @@ An operator of your own is searched once it has a rule (``rule``, and ``tas.cost
 it costs), a module of your own once ``mirror`` says which attributes repeat its sizes.
 """
 
-from .cut import copied, cut, cut_to, kept_atoms, reordered
+from .cut import Cutter, copied, cut, cut_to, kept_atoms, kept_blocks, reordered
 from .labels import Plane, Tracer
 from .masks import Masks
 from .mirrors import mirror
@@ -14,6 +14,7 @@ from .structure import Locked, Structure, Width, analyse
 
 __all__ = [
     "Call",
+    "Cutter",
     "Locked",
     "Masks",
     "Plane",
@@ -26,6 +27,7 @@ __all__ = [
     "cut",
     "cut_to",
     "kept_atoms",
+    "kept_blocks",
     "mirror",
     "reordered",
     "rule",

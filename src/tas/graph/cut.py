@@ -1,22 +1,27 @@
 """Cuts a copy of a net: fewer channels, fewer blocks, the same class, no hooks or masks."""
 
-import copy
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, ShapeError, first_line, one_of
+from ..errors import ShapeError, one_of
 from ..shape import Shape
 from .labels import Place
-from .mirrors import follow, sizes
+from .mirrors import follow, tensors
+from .skeleton import Skeleton, copied
 from .structure import Structure
 
-__all__ = ["copied", "cut", "cut_to", "kept_atoms", "reordered"]
+__all__ = ["Cutter", "copied", "cut", "cut_to", "kept_atoms", "kept_blocks", "reordered"]
+
+Columns = tuple[str, str]  # the name of a weight, and of a width whose atoms it reads
 
 
-@torch.no_grad()
 def cut(
     net: nn.Module, structure: Structure, kept: Mapping[str, Tensor], depths: Mapping[str, int]
 ) -> nn.Module:
@@ -26,24 +31,187 @@ def cut(
         kept: by a width's name, the indices of the atoms that stay; without an entry, all.
         depths: by a run's name, how many of its blocks stay; without an entry, all.
     """
-    net = copied(net, {id(t): t for t in (*net.parameters(), *net.buffers())})
-    before = sizes(net)
-    for run in structure.runs:
-        for path in run.blocks[depths.get(run.name, len(run.blocks)) :]:
+    return Cutter(net, structure).cut(kept, depths)
+
+
+class Cutter:
+    """Cuts a net again and again; what is the same in every cut is found once.
+
+    The net may get other weights in the meantime, but no other modules or attributes.
+    """
+
+    def __init__(self, net: nn.Module, structure: Structure) -> None:
+        self._structure = structure
+        self._skeleton = Skeleton(net)
+        number = {id(tensor): n for n, tensor in enumerate(self._skeleton.tensors)}
+        self._parameters = [isinstance(tensor, nn.Parameter) for tensor in self._skeleton.tensors]
+        named = tensors(net)
+        self._named = {name: number[id(tensor)] for name, tensor in named.items()}
+        self._before = {name: tuple(tensor.shape) for name, tensor in named.items()}
+        parts: dict[Place, list[_Part]] = defaultdict(list)
+        same: dict[bytes, Any] = {}  # norms, biases and weights have their channels alike
+        for width in structure.widths:
+            for place, positions in width.places.items():
+                if place[0] in self._before:
+                    rows = positions.numpy()
+                    rows = same.setdefault(rows.tobytes() + str(rows.shape).encode(), rows)
+                    parts[place].append(_Part(width.name, width.atoms, rows))
+        # By the name of a tensor and its dimension: what stays is asked once for all that are alike
+        self._lines: dict[str, dict[int, _Line]] = defaultdict(dict)
+        lines: dict[tuple[Any, ...], _Line] = {}
+        for (name, dim), found in sorted(parts.items(), key=lambda part: part[0]):
+            size = self._before[name][dim]
+            key = (size, *((part.width, id(part.positions)) for part in found))
+            self._lines[name][dim] = lines.setdefault(key, _Line(size, tuple(found)))
+
+    @torch.no_grad()
+    def cut(
+        self,
+        kept: Mapping[str, Tensor],
+        depths: Mapping[str, int],
+        instead: Mapping[str, Tensor] | None = None,
+        columns: Mapping[Columns, Tensor] | None = None,
+    ) -> nn.Module:
+        """A copy of the net, cut.
+
+        Args:
+            kept, depths: as those of ``cut``.
+            instead: by the name of a parameter, what is cut in its place, of the same size.
+            columns: by the names of a weight [outputs, inputs, ...] and of a width, what the weight
+                is to have at the inputs that are kept of this width, atom by atom.
+        """
+        instead, columns = instead or {}, columns or {}
+        gone = [
+            path
+            for run in self._structure.runs
+            for path in run.blocks[depths.get(run.name, len(run.blocks)) :]
+        ]
+        dropped = tuple(f"{path}." for path in gone)
+        named = {name: n for name, n in self._named.items() if not name.startswith(dropped)}
+        own = {name: atoms.numpy() for name, atoms in kept.items()}
+        staying = _Staying(own)
+        of_weight: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for (name, width), values in columns.items():
+            of_weight[name][width] = values
+        small = list(self._skeleton.tensors)
+        for number in sorted(set(named.values())):  # the others go with their blocks
+            name, tensor = self._skeleton.names[number], self._skeleton.tensors[number]
+            parameter = self._parameters[number]
+            given, lines = instead.get(name, tensor), self._lines.get(name, {})
+            if name in of_weight:
+                value = _with_columns(given, lines, of_weight[name], staying)
+            else:
+                value = _taken(given, {dim: staying.of(line) for dim, line in lines.items()})
+            small[number] = nn.Parameter(value, tensor.requires_grad) if parameter else value
+        net = self._skeleton.filled(small)
+        for path in gone:
             container, _, name = path.rpartition(".")
             del net.get_submodule(container)._modules[name]
-    stay = _staying(structure, kept, net)
-    replaced: dict[int, Tensor] = {}  # a parameter may be used in several modules
-    for path, module in net.named_modules():
-        for name, tensor in _tensors(module):
-            if id(tensor) not in replaced:
-                index = stay.get(f"{path}.{name}".lstrip("."), {})
-                replaced[id(tensor)] = _sliced(tensor, index)
-            small = replaced[id(tensor)]
-            own = module._parameters if name in module._parameters else module._buffers
-            own[name] = small
-    follow(net, before)
-    return net
+        after = {name: tuple(small[n].shape) for name, n in named.items()}
+        follow(net, self._before, after)
+        return net
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The positions [atoms, n] of a width's atoms."""
+
+    width: str
+    atoms: int
+    positions: Any
+
+    @cached_property
+    def straight(self) -> bool:
+        """They are the first, in order."""
+        return bool((self.positions.reshape(-1) == np.arange(self.positions.size)).all())
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """A dimension of a tensor: its size, and the widths that are in it."""
+
+    size: int
+    parts: tuple[_Part, ...]
+
+
+Index = int | Tensor  # the first so many, or those at these positions
+
+
+class _Staying:
+    """What stays of a line when these atoms are kept."""
+
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self._kept = kept
+        self._leading = {
+            width for width, atoms in kept.items() if (atoms == np.arange(len(atoms))).all()
+        }
+        self._known: dict[int, Index] = {}
+
+    def of(self, line: _Line) -> Index:
+        if id(line) not in self._known:
+            self._known[id(line)] = self._found(line)
+        return self._known[id(line)]
+
+    def _found(self, line: _Line) -> Index:
+        part = line.parts[0]
+        if part.width in self._leading and part.positions.size == line.size and part.straight:
+            return len(self._kept[part.width]) * int(part.positions.shape[1])  # as most are
+        found = self._positions(line)
+        first = len(found) == 0 or int(found[-1]) == len(found) - 1
+        return len(found) if first else torch.from_numpy(found)
+
+    def _positions(self, line: _Line) -> Any:
+        mask = np.ones(line.size, dtype=bool)
+        for part in line.parts:
+            if part.width in self._kept and len(self._kept[part.width]) < part.atoms:
+                gone = np.ones(part.atoms, dtype=bool)
+                gone[self._kept[part.width]] = False
+                mask[part.positions[gone]] = False
+        return np.flatnonzero(mask)
+
+    def within(self, line: _Line, width: str) -> Any:
+        """The places of a width's atoms, one after the other, among all that stays; None where
+        they are all that stays, in their order."""
+        part = next(part for part in line.parts if part.width == width)
+        index, own = self.of(line), self._kept[width]
+        first = part.straight and width in self._leading
+        if first and isinstance(index, int) and index == len(own) * part.positions.shape[1]:
+            return None
+        places = part.positions[own].reshape(-1)
+        return places if isinstance(index, int) else np.searchsorted(index.numpy(), places)
+
+
+def _taken(tensor: Tensor, index: Mapping[int, Index]) -> Tensor:
+    """What stays of a tensor, in memory of its own."""
+    first = [(d, n) for d, n in index.items() if isinstance(n, int) and n < tensor.shape[d]]
+    others = [(d, rows) for d, rows in index.items() if not isinstance(rows, int)]
+    if not others and first:
+        *before, (dim, count) = first
+        for d, n in before:
+            tensor = tensor.narrow(d, 0, n)
+        return tensor.narrow_copy(dim, 0, count)
+    for d, n in first:
+        tensor = tensor.narrow(d, 0, n)
+    for d, rows in others:
+        tensor = tensor.index_select(d, rows.to(tensor.device))
+    return tensor if others else tensor.clone()
+
+
+def _with_columns(
+    weight: Tensor, lines: Mapping[int, _Line], columns: Mapping[str, Tensor], staying: _Staying
+) -> Tensor:
+    """What stays of a weight, with other values at the inputs that are kept of some widths."""
+    index = {dim: staying.of(line) for dim, line in lines.items()}
+    rows = {dim: kept for dim, kept in index.items() if dim != 1}
+    where = {width: staying.within(lines[1], width) for width in columns}
+    for width, places in where.items():
+        if places is None:  # it reads nothing else
+            return _taken(columns[width], rows)
+    small = _taken(weight, index)
+    for width, values in columns.items():
+        at = torch.from_numpy(where[width]).to(small.device)
+        small.index_copy_(1, at, _taken(values, rows))
+    return small
 
 
 @torch.no_grad()
@@ -83,22 +251,17 @@ def cut_to(
         ShapeError: the shape is not one of this net.
     """
     kept = kept_atoms(structure, shape, ranking)
-    runs = {run.name: run for run in structure.runs}
-    for name, depth in shape.depths.items():
-        if name not in runs:
-            raise ShapeError(one_of(f"depth of {shape.net}", name, runs))
-        if not runs[name].least <= depth <= len(runs[name].blocks):
-            raise ShapeError(
-                f"the shape keeps {depth} blocks of '{name}', but {shape.net} has "
-                f"{len(runs[name].blocks)}"
-            )
-    return cut(net, structure, kept, dict(shape.depths))
+    return cut(net, structure, kept, kept_blocks(structure, shape))
 
 
 def kept_atoms(
     structure: Structure, shape: Shape, ranking: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """By a width's name, the atoms that a shape keeps; a width without an entry keeps all."""
+    """By a width's name, the atoms that a shape keeps; a width without an entry keeps all.
+
+    Raises:
+        ShapeError: the shape is not one of this net.
+    """
     widths = {width.name: width for width in structure.widths}
     kept = {}
     for name, channels in shape.widths.items():
@@ -115,61 +278,19 @@ def kept_atoms(
     return kept
 
 
-def copied(net: nn.Module, instead: Mapping[int, Tensor]) -> nn.Module:
-    """A deep copy of a net.
-
-    Args:
-        instead: by the identity of a tensor, what stands in its place in the copy.
+def kept_blocks(structure: Structure, shape: Shape) -> dict[str, int]:
+    """By a run's name, how many of its blocks a shape keeps; a run without an entry keeps all.
 
     Raises:
-        InputError: the net holds what cannot be copied.
+        ShapeError: the shape is not one of this net.
     """
-    # Attributes that a forward pass left (old weight norms, kept features) have a history.
-    results: dict[int, Tensor] = {
-        id(value): value.detach()
-        for module in net.modules()
-        for value in vars(module).values()
-        if isinstance(value, Tensor) and not value.is_leaf
-    }
-    try:
-        return copy.deepcopy(net, {**results, **instead})
-    except Exception as error:  # whatever an attribute of the user's may raise
-        raise InputError(
-            f"the net cannot be copied, as it must be to be cut: {first_line(error)}; keep out of "
-            "its attributes what copy.deepcopy does not take"
-        ) from error
-
-
-def _sliced(tensor: Tensor, index: Mapping[int, Tensor]) -> Tensor:
-    small = tensor.detach()
-    for dim, rows in index.items():
-        small = small.index_select(dim, rows.to(small.device))
-    if not index:
-        small = small.clone()
-    return nn.Parameter(small, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else small
-
-
-def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
-    own = {**module._parameters, **module._buffers}
-    return [(name, tensor) for name, tensor in own.items() if tensor is not None]
-
-
-def _staying(
-    structure: Structure, kept: Mapping[str, Tensor], net: nn.Module
-) -> dict[str, dict[int, Tensor]]:
-    """By a tensor's name and dimension, the positions that stay."""
-    shapes = {name: t.shape for name, t in (*net.named_parameters(), *net.named_buffers())}
-    masks: dict[Place, Tensor] = {}
-    for width in structure.widths:
-        if width.name in kept:
-            gone = torch.ones(width.atoms, dtype=torch.bool)
-            gone[kept[width.name]] = False
-            for (name, dim), positions in width.places.items():
-                if name in shapes:  # it went with its block
-                    mask = masks.setdefault((name, dim), torch.ones(shapes[name][dim]).bool())
-                    mask[positions[gone].flatten()] = False
-    found: dict[str, dict[int, Tensor]] = defaultdict(dict)
-    for (name, dim), mask in masks.items():
-        if not mask.all():
-            found[name][dim] = mask.nonzero()[:, 0]
-    return found
+    runs = {run.name: run for run in structure.runs}
+    for name, depth in shape.depths.items():
+        if name not in runs:
+            raise ShapeError(one_of(f"depth of {shape.net}", name, runs))
+        if not runs[name].least <= depth <= len(runs[name].blocks):
+            raise ShapeError(
+                f"the shape keeps {depth} blocks of '{name}', but {shape.net} has "
+                f"{len(runs[name].blocks)}"
+            )
+    return dict(shape.depths)

@@ -29,6 +29,11 @@ Place = tuple[str, int]  # the name of a parameter or buffer, and one of its dim
 class Plane:
     """Labels along one dimension of a tensor.
 
+    >>> import tas, torch
+    >>> plane = tas.graph.Plane(1, torch.arange(1, 9))  # 8 channels along dimension 1
+    >>> plane.at(0).dim
+    0
+
     Attributes:
         dim: the dimension.
         labels: [size of the dimension], 0 where there is no channel.
@@ -87,6 +92,15 @@ class Notes:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Runs with a net's forward pass and keeps the planes of every tensor.
 
+    >>> import tas, torch
+    >>> from tas.graph.rules import apply_rule
+    >>> net = torch.nn.Conv2d(3, 8, 1, bias=False)
+    >>> tracer = tas.graph.Tracer(net, apply_rule)
+    >>> with torch.no_grad(), tracer:
+    ...     out = net(torch.zeros(1, 3, 4, 4))
+    >>> [(plane.dim, len(plane.labels)) for plane in tracer.planes(out)]
+    [(1, 8)]
+
     Args:
         net: its parameters and buffers are the sources of labels.
         rule: is called with every operator, its arguments and its result (``rules.apply_rule``).
@@ -94,7 +108,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         notes: what was found.
         places: the labels of every dimension of each parameter and buffer that was used.
-        path: paths of the running modules, the innermost last; kept by ``running``.
+        path: paths of the running modules, the innermost last; kept by ``naming``.
+        watchers: are called with every operator after its rule, as ``rule`` is but for the tracer.
     """
 
     def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
@@ -103,6 +118,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.notes = Notes()
         self.places: dict[Place, Tensor] = {}
         self.path = [""]
+        self.watchers: list[Callable[..., None]] = []
         named = [*net.named_parameters(), *net.named_buffers()]
         self._names = {id(t): name for name, t in named}
         self._keep = [t for _, t in named]  # so that no other tensor gets one of these ids
@@ -113,6 +129,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         self._rule(self, func, args, kwargs, out)
+        for watcher in self.watchers:
+            watcher(func, args, kwargs, out)
         return out
 
     # What the rules ask ------------------------------------------------------------------------
@@ -194,7 +212,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if macs % max(prod(len(s) if isinstance(s, Tensor) else s for s in sides), 1):
             for side in sides:
-                self.tie(side, 0, "a cost that is not proportional to them")
+                self.tie(side, 0, "a cost that is not proportional to the channels")
             sides = ()
         self.notes.costs.append(Cost(self.path[-1], macs, sides))
 

@@ -7,6 +7,7 @@ norms take their statistics over the weighted channels.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -23,6 +24,14 @@ __all__ = ["Masks"]
 class Masks(nn.Module):
     """Where the weights of the atoms go.
 
+    >>> import tas, torch
+    >>> net, images = tas.nets.build("resnet20").eval(), torch.rand(2, 3, 32, 32)
+    >>> structure = tas.graph.analyse(net, images)
+    >>> masks = tas.graph.Masks(structure)
+    >>> scores = masks(net, images, torch.ones(structure.atoms))  # all channels at full weight
+    >>> torch.allclose(scores, net(images), atol=1e-5)
+    True
+
     Args:
         structure: of the net that is masked.
     """
@@ -38,7 +47,7 @@ class Masks(nn.Module):
     def forward(self, net: nn.Module, images: Tensor, weights: Tensor) -> Any:
         """What the net gives for images when its atoms have these weights [atoms]."""
         weights = torch.cat([weights, weights.new_ones(1)])  # the last: what always stays
-        own = dict(net.named_parameters())
+        own = {**dict(net.named_buffers()), **dict(net.named_parameters())}
         masked: dict[str, Tensor] = {}
         for name, dim, slots in self._reads:
             if name in own:
@@ -48,18 +57,34 @@ class Masks(nn.Module):
                 kept = weights[self.get_buffer(slots)].to(value.dtype)
                 masked[name] = value * kept.view(size)
         norms = {
-            id(own[name]): weights[self.get_buffer(slots)].to(own[name].dtype)
+            id(masked.get(name, own[name])): weights[self.get_buffer(slots)].to(own[name].dtype)
             for name, slots in self._norms.items()
         }
-        if not norms:
-            return functional_call(net, masked, (images,))
-        with _LayerNorms(norms):
-            return functional_call(net, masked, (images,))
+        instead = _everywhere(net, own, masked)
+        with _LayerNorms(norms) if norms else nullcontext():
+            return functional_call(net, instead, (images,), tie_weights=False)
 
     def _keep(self, slots: Tensor) -> str:
         name = f"slots_{len(self._buffers)}"
         self.register_buffer(name, slots, persistent=False)
         return name
+
+
+def _everywhere(
+    net: nn.Module, own: Mapping[str, Tensor], values: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Values by the names of tensors, for every module that holds such a tensor, once each.
+
+    PyTorch's own ``tie_weights`` finds a module that has two names twice, and puts back at the
+    second name what it had put there by the first: the values would stay for good.
+    """
+    by_tensor = {id(own[name]): value for name, value in values.items()}
+    return {
+        f"{path}.{name}" if path else name: by_tensor[id(tensor)]
+        for path, module in net.named_modules()
+        for name, tensor in (*module._parameters.items(), *module._buffers.items())
+        if id(tensor) in by_tensor
+    }
 
 
 class _LayerNorms(TorchFunctionMode):

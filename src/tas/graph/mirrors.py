@@ -5,12 +5,14 @@ net does. PyTorch's own names are known; ``mirror`` adds those of a class of one
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..errors import InputError, ShapeError, TasError, one_of
 
-__all__ = ["Sizes", "follow", "mirror", "sizes"]
+__all__ = ["Sizes", "follow", "mirror", "tensors"]
 
 Sizes = dict[str, tuple[int, ...]]  # by the name of a parameter or buffer
 Repeated = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
@@ -34,9 +36,9 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
 
     When a net is cut, the attribute shrinks with the size: a number that is the size or a multiple
     of it, or a tuple in which the size stands. A multiple that a candidate would leave in parts
-    locks its width. It holds for subclasses, too. A second word on an
-    attribute takes the place of the first, and None leaves an attribute alone whose name would be
-    taken for one of PyTorch's.
+    locks its width. It holds for subclasses, too. A second call for
+    an attribute replaces the first. None leaves an attribute alone that has the name of one of
+    PyTorch's.
 
     >>> import tas.graph
     >>> from torch import nn
@@ -56,7 +58,7 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
         InputError: something else was given.
     """
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise InputError(f"{kind!r} is no class of modules: give the class, as torch.nn.Conv2d")
+        raise InputError(f"{kind!r} is not a module class: give the class, e.g. torch.nn.Conv2d")
     for attribute, place in attributes.items():
         if place is not None and not _is_place(place):
             raise InputError(
@@ -78,31 +80,48 @@ def _is_place(place: object) -> bool:
 _OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {}
 
 
-def sizes(net: nn.Module) -> Sizes:
-    """The size of every parameter and buffer, by all of its names."""
+def tensors(net: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer, by all of its names."""
     return {
-        _joined(path, name): tuple(tensor.shape)
+        _joined(path, name): tensor
         for path, module in net.named_modules(remove_duplicate=False)
         for name, tensor in {**module._parameters, **module._buffers}.items()
         if isinstance(tensor, Tensor)
     }
 
 
-def follow(net: nn.Module, before: Sizes) -> None:
+def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
     """Bring the attributes of a net that was cut up to date.
 
     Args:
-        before: its sizes before it was cut.
+        before: the sizes of its tensors before it was cut.
+        after: those they have now.
     """
-    after = sizes(net)
-    for path, module in net.named_modules():
-        said: dict[str, Repeated | None] = {}
-        for kind in reversed(type(module).__mro__):
-            said |= _OWN.get(kind, {})
-        for attribute, place in said.items():
-            if place is not None:
-                _repeat(module, path, attribute, place, before, after)
-        _by_name(module, path, before, after, said)
+    if _OWN:  # a user's may repeat sizes of any module within
+        for path, module in net.named_modules():
+            for attribute, place in _said(module).items():
+                if place is not None:
+                    _repeat(module, path, attribute, place, before, after)
+    changed: dict[str, list[str]] = {}
+    for name, size in after.items():
+        if size != before[name]:
+            changed.setdefault(name.rpartition(".")[0], []).append(name)
+    done: set[int] = set()
+    for path, names in changed.items():
+        module = _at(net, path)
+        if id(module) not in done:  # it may have several paths
+            done.add(id(module))
+            first = _joined(path, "weight")
+            first = first if first in names else names[0]
+            _by_name(module, before[first], after[first], _said(module))
+
+
+def _said(module: nn.Module) -> dict[str, Repeated | None]:
+    """What users said of a module's attributes."""
+    said: dict[str, Repeated | None] = {}
+    for kind in reversed(type(module).__mro__) if _OWN else ():
+        said |= _OWN.get(kind, {})
+    return said
 
 
 def _joined(path: str, name: str) -> str:
@@ -150,29 +169,49 @@ def _resized(value: object, old: int, new: int) -> object:
 
 
 def _by_name(
-    module: nn.Module, path: str, before: Sizes, after: Sizes, said: Mapping[str, object]
+    module: nn.Module, old: tuple[int, ...], new: tuple[int, ...], said: Mapping[str, object]
 ) -> None:
-    names = [n for n, t in (*module._parameters.items(), *module._buffers.items()) if t is not None]
-    changed = [n for n in names if after[_joined(path, n)] != before[_joined(path, n)]]
-    if not changed:
-        return
-    first = _joined(path, "weight" if "weight" in changed else changed[0])
-    old, new = before[first], after[first]
     groups = 1
-    if getattr(module, "transposed", False):
-        groups = getattr(module, "groups", 1)
+    if _value(module, "transposed", False):
+        groups = _value(module, "groups", 1)
         if groups > 1:  # [in, out / groups, ...]: as if it were [out, in / groups, ...]
             shrunk = groups * new[0] // old[0]
             old, new = (old[1] * groups, old[0] // groups), (new[1] * shrunk, new[0] // shrunk)
         else:
             old, new = (old[1], old[0]), (new[1], new[0])
     for name in COUNTS_OF_GROUPS:
-        if name not in said and getattr(module, name, 1) != 1:
-            groups = getattr(module, name) * new[0] // old[0]
+        value = _value(module, name, 1)
+        if name not in said and value != 1:
+            groups = value * new[0] // old[0]
             setattr(module, name, groups)
-    for name, dim in BY_NAME.items():
-        value = getattr(module, name, None)
+    for name in vars(module).keys() & BY_NAME.keys() | _of_class(type(module)):  # type: ignore[arg-type]
+        value, dim = getattr(module, name), BY_NAME[name]
         if value is None or name in said or dim >= len(new) or (dim == 0 and old[0] == new[0]):
             continue
         size = new[dim] * (groups if dim == 1 else 1)
         setattr(module, name, type(value)([size]) if isinstance(value, (tuple, list)) else size)
+
+
+# Both in the time that a few of them take by PyTorch's own means: nets are cut by the hundred.
+
+
+def _at(net: nn.Module, path: str) -> nn.Module:
+    """The module at a path."""
+    found: Any = net
+    for name in path.split(".") if path else ():
+        found = found._modules[name]
+    return found  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1024)
+def _of_class(kind: type[nn.Module]) -> frozenset[str]:
+    """Those of PyTorch's names that are attributes of a class."""
+    return frozenset(name for name in BY_NAME if hasattr(kind, name))
+
+
+def _value(module: nn.Module, name: str, otherwise: Any) -> Any:
+    """An attribute of a module itself or of its class."""
+    own = vars(module)
+    if name in own:
+        return own[name]
+    return getattr(module, name) if hasattr(type(module), name) else otherwise

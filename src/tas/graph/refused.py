@@ -21,7 +21,7 @@ def refuse(net: nn.Module) -> None:
     if not isinstance(net, nn.Module):
         raise InputError(f"this is a {type(net).__name__}, not a torch.nn.Module")
     if isinstance(net, torch.jit.ScriptModule):
-        raise InputError("the net is scripted: give the module that torch.jit made it of")
+        raise InputError("the net is scripted: give the module that was given to torch.jit")
     for path, module in net.named_modules():
         kind = type(module).__name__
         if kind in WRAPPERS:

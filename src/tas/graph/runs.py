@@ -1,10 +1,11 @@
 """Finds the blocks that a net can do without: runs of equal blocks that hand on what they receive.
 
 A run is a series of modules of one class, one after the other in one container, each fed by the
-one before it. From the second on their output has the shape of their input and the same channels
-(a residual stream), so that the first d of them can be kept.
+one before it. From the second on their output is a sum with their input (a residual stream), of its
+shape and its channels, so that the first d of them can be kept.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .labels import Plane, Tracer
+from .streams import Streams
 
 __all__ = ["Run", "Visit", "find_runs", "visiting"]
 
@@ -21,6 +23,12 @@ __all__ = ["Run", "Visit", "find_runs", "visiting"]
 @dataclass(frozen=True)
 class Run:
     """Blocks of which the first few may be kept.
+
+    >>> import tas, torch
+    >>> structure = tas.graph.analyse(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> run = structure.runs[0]
+    >>> run.name, run.blocks
+    ('stages.0', ('stages.0.0', 'stages.0.1', 'stages.0.2'))
 
     Attributes:
         name: the container's path; with the places of the blocks in it where it holds others, too.
@@ -42,6 +50,7 @@ class Visit:
     source: str | None = None  # the module that made its input
     shapes: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     planes: tuple[tuple[Plane, ...], tuple[Plane, ...]] = ((), ())
+    adds: bool = False  # its output is its input, or a sum with it
 
 
 @contextmanager
@@ -50,11 +59,14 @@ def visiting(net: nn.Module, tracer: Tracer) -> Iterator[dict[str, Visit]]:
     visits: dict[str, Visit] = {}
     makers: Any = WeakTensorKeyDictionary()
     sources: dict[str, tuple[str | None, tuple[Plane, ...], tuple[int, ...]]] = {}
+    streams = Streams({id(t) for t in (*net.parameters(), *net.buffers())})
+    tracer.watchers.append(streams.note)
 
     def before(module: nn.Module, inputs: Any, name: str) -> None:
         if len(inputs) == 1 and isinstance(inputs[0], Tensor):
             x = inputs[0]
             sources[name] = makers.get(x), tracer.planes(x), tuple(x.shape)
+            streams.enter(name, x)
 
     def after(module: nn.Module, inputs: Any, output: Any, name: str) -> None:
         calls = visits[name].calls + 1 if name in visits else 1
@@ -64,7 +76,8 @@ def visiting(net: nn.Module, tracer: Tracer) -> Iterator[dict[str, Visit]]:
             return
         shapes = source[2], tuple(output.shape)
         planes = source[1], tracer.planes(output)
-        visits[name] = Visit(calls, True, source[0], shapes, planes)
+        adds = streams.leave(name, output)
+        visits[name] = Visit(calls, True, source[0], shapes, planes, adds)
         makers[output] = name
 
     handles = []
@@ -77,6 +90,7 @@ def visiting(net: nn.Module, tracer: Tracer) -> Iterator[dict[str, Visit]]:
     try:
         yield visits
     finally:
+        tracer.watchers.remove(streams.note)
         for handle in handles:
             handle.remove()
 
@@ -88,17 +102,20 @@ def find_runs(net: nn.Module, visits: dict[str, Visit], same: Any) -> list[Run]:
         same: tells of two tuples of planes whether they are of the same channels.
     """
     runs: list[Run] = []
+    names = Counter(id(module) for _, module in net.named_modules(remove_duplicate=False))
     for path, container in net.named_modules():
         if any(path.startswith(f"{block}.") or path == block for r in runs for block in r.blocks):
             continue
         children = [f"{path}.{name}".lstrip(".") for name, _ in container.named_children()]
         kinds = [type(child) for _, child in container.named_children()]
+        shared = [names[id(child)] > 1 for _, child in container.named_children()]
         start = 0
         while start < len(children):
             end = start + 1
             while (
                 end < len(children)
                 and kinds[end] is kinds[start] is not nn.Sequential  # that would be a stage
+                and not shared[end]  # it would stay by its other name
                 and _follows(
                     visits.get(children[end - 1]),
                     visits.get(children[end]),
@@ -122,6 +139,7 @@ def _follows(first: Visit | None, second: Visit | None, source: str, same: Any) 
         and (first.calls, second.calls) == (1, 1)
         and second.simple
         and second.source == source
+        and second.adds
         and second.shapes[0] == second.shapes[1]
         and same(*second.planes)
     )

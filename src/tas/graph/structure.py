@@ -24,6 +24,7 @@ from .products import Product, one_too_many
 from .refused import refuse
 from .rules import apply_rule
 from .runs import Run, Visit, find_runs, visiting
+from .scales import LocksOwnScales
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
@@ -31,6 +32,12 @@ __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 @dataclass(frozen=True)
 class Width:
     """Atomic channels that are alike.
+
+    >>> import tas, torch
+    >>> structure = tas.graph.analyse(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> stream = structure.widths[0]
+    >>> stream.name, stream.channels, len(stream.layers)
+    ('stem.conv', 16, 4)
 
     Attributes:
         name: path of the first layer that makes them.
@@ -55,7 +62,13 @@ class Width:
 
 @dataclass(frozen=True)
 class Locked:
-    """Output channels of a layer that must stay, and why."""
+    """Output channels of a layer that must stay, and why.
+
+    >>> import tas, torch
+    >>> structure = tas.graph.analyse(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> structure.locked
+    (Locked(layer='classifier', channels=10, reason="they are the net's output"),)
+    """
 
     layer: str
     channels: int
@@ -74,6 +87,11 @@ class Layer:
 @dataclass(frozen=True)
 class Structure:
     """The widths and depths of a net, found by running it once.
+
+    >>> import tas, torch
+    >>> structure = tas.graph.analyse(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> len(structure.widths), len(structure.runs), structure.classes
+    (12, 3, 10)
 
     Attributes:
         widths: what may shrink, in the order in which the net runs.
@@ -106,6 +124,17 @@ class Structure:
 def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Structure:
     """Run the net once on the first of some images [N, C, H, W] and see what may shrink.
 
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(
+    ...     nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.Flatten(), nn.Linear(8, 10)
+    ... )
+    >>> structure = tas.graph.analyse(net, torch.zeros(1, 3, 5, 5))
+    >>> [(width.name, width.channels) for width in structure.widths]
+    [('0', 16), ('2', 8)]
+    >>> structure.locked
+    (Locked(layer='4', channels=10, reason="they are the net's output"),)
+
     The net is left as it was.
 
     Args:
@@ -122,20 +151,21 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         torch.no_grad(),
         visiting(net, tracer) as visits,
         naming(net, tracer.path),
+        LocksOwnScales(tracer),
         tracer,
     ):
         scores = answer(net, example)
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"the net gives {got} for one image, not class scores [1, classes]: trace a "
+            f"the net returns {got} for one image, not class scores [1, classes]: trace a "
             "classifier, or wrap it so that it returns them"
         )
     for plane in tracer.planes(scores):
         tracer.notes.locks.append((plane.labels[plane.labels > 0], "they are the net's output"))
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
-            tracer.notes.locks.append((labels, "ignored, as asked"))
+            tracer.notes.locks.append((labels, "ignored, as asked for"))
     return _Build(net, tracer, visits).structure(scores.shape[1])
 
 
@@ -232,7 +262,7 @@ class _Build:
                 continue
             made.sort(key=lambda m: order[m[0]])
             if len(kinds) == 1:
-                self.reasons[kinds[0]] = "all of its channels live or die together"
+                self.reasons[kinds[0]] = "its channels can only be cut all together"
                 continue
             first, unit = self._named_after(made)
             name = self.notes.produced[first]

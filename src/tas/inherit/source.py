@@ -1,13 +1,14 @@
 """A trained net, and the smaller nets that inherit its weights.
 
 One path for our own nets and for those that are traced: the channels of every width are put in
-order once, in the net itself, those first that tell most; what a smaller net keeps of a width are
-then its first channels, and the layers that read them make up for the rest
-(``reconstruction.py``).
+order once, in the net itself, those first that tell most (``ordering.py``); what a smaller net
+keeps of a width are then its first channels, and the layers that read them make up for the rest
+(``bank.py``).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,14 +16,17 @@ from torch import Tensor, nn
 
 from .. import processes
 from ..errors import InputError
-from ..graph import Structure, analyse, cut_to, kept_atoms, reordered
+from ..graph import Structure, analyse, cut_to, kept_atoms, kept_blocks, reordered
 from ..nets import ResNet, build, full_shape, is_named
+from ..nets.resnet import fitted
 from ..shape import Shape
 from ..space import Space
 from ..spaces import TracedSpace
+from .bank import Bank
 from .importance import channel_ranking
-from .leading import inherit
-from .reconstruction import Reader, Readings, folded, readings, selection
+from .leading import inheriting
+from .ordering import selection
+from .readings import Readings, readings, sorted_by
 
 __all__ = ["Pictures", "Source"]
 
@@ -90,10 +94,19 @@ class Source:
             return build(shape)
         if self.cut:
             assert self.structure is not None
-            return cut_to(self._folded(self._counts_of(shape)), self.structure, shape)
-        small = build(shape)
-        inherit(small, self._folded(self._counts_in(small)))
-        return small
+            if not self.readings:
+                return cut_to(self.net, self.structure, shape)
+            kept = kept_atoms(self.structure, shape)
+            counts = {name: len(atoms) for name, atoms in kept.items()}
+            return self._bank.cut(counts, kept_blocks(self.structure, shape))
+        if not self.readings:
+            return inheriting(shape, self.net.state_dict())
+        plan = self._as_cut(shape)
+        if plan is None:
+            return inheriting(shape, self._bank.leading)
+        small: Any = self._bank.cut(*plan)
+        small.shape = fitted(small.architecture, shape)
+        return small  # type: ignore[no-any-return]
 
     def ordered(self, input: tuple[int, int, int], pictures: Pictures) -> "Source":
         """This source with a copy of its net that computes the same, its channels in the order in
@@ -113,40 +126,46 @@ class Source:
             ranking = channel_ranking(self.net, structure, pictures()) | ranking
         # Each process has seen other pictures; all keep what the first has found.
         ranking, given = processes.agreed((ranking, given))
-        own = {reader: each.sorted_by(ranking[reader[1]]) for reader, each in given.items()}
         net = reordered(self.net, structure, ranking)
-        return replace(self, net=net, structure=structure, readings=own)
+        return replace(self, net=net, structure=structure, readings=sorted_by(given, ranking))
 
     def starting_from(self, net: nn.Module) -> "Source":
         """This source with another net of the same class, and its trained weights as they are."""
         return replace(self, net=net, trained=True, readings={})
 
-    def _folded(self, counts: Mapping[Reader, int]) -> nn.Module:
-        """``net``, its layers reading the first so many atoms of a width as a guess at all."""
+    @cached_property
+    def _bank(self) -> Bank:
+        """What earlier nets have left for those to come; of this source alone (``replace``)."""
         assert self.net is not None
-        if not self.readings:
-            return self.net
         assert self.structure is not None
-        kept = {reader: torch.arange(count) for reader, count in counts.items()}
-        return folded(self.net, self.structure, self.readings, kept)
+        return Bank(self.net, self.structure, self.readings)
 
-    def _counts_of(self, shape: Shape) -> dict[Reader, int]:
-        """How many atoms of a width each layer reads, in a net that is cut to a shape."""
+    def _as_cut(self, shape: Shape) -> tuple[dict[str, int], dict[str, int]] | None:
+        """The atoms and blocks that ``net``, one of our own ResNets, keeps when it is cut to a
+        shape; None where that is not all: the shape is wider, or has projections of its own."""
         assert self.structure is not None
-        kept = kept_atoms(self.structure, shape)
-        return {(path, name): len(kept[name]) for path, name in self.readings if name in kept}
-
-    def _counts_in(self, net: nn.Module) -> dict[Reader, int]:
-        """The same in a net that was built: as many as a layer has inputs."""
-        if self.structure is None:
-            return {}
-        layers: dict[str, Any] = dict(net.named_modules())
-        atoms = {width.name: width.atoms for width in self.structure.widths}
-        return {
-            (path, name): min(layers[path].weight.shape[1], atoms[name])
-            for path, name in self.readings
-            if path in layers
-        }
+        if not isinstance(self.net, ResNet):
+            return None
+        shape, full = fitted(self.net.architecture, shape), self.net.shape
+        if {shape.residual, full.residual} != {"tied"}:
+            return None
+        if (shape.classes, shape.input) != (full.classes, full.input):
+            return None
+        depths = {name: n for name, n in shape.depths.items() if n != full.depths[name]}
+        runs = {run.name: range(run.least, len(run.blocks)) for run in self.structure.runs}
+        if any(n not in runs.get(name, ()) for name, n in depths.items()):
+            return None
+        open_widths, counts = dict(shape.widths), dict[str, int]()
+        for width in self.structure.widths:
+            layers = [layer.removesuffix(".conv") for layer in width.layers]
+            asked = {open_widths.pop(layer) for layer in layers if layer in open_widths}
+            if len(asked) > 1 or max(asked, default=0) > width.channels:
+                return None
+            if asked:
+                counts[width.name] = asked.pop() // width.unit
+        if any(n != full.widths.get(name) for name, n in open_widths.items()):
+            return None  # of what the structure has locked
+        return counts, depths
 
 
 def _structure(net: nn.Module, input: tuple[int, int, int]) -> Structure:

@@ -23,6 +23,13 @@ Probabilities = tuple[Tensor, Tensor]  # of the candidate widths [L, K] and dept
 def equal_widths(space: Space, budget: Budget) -> Shape | None:
     """The baseline to beat: every layer of the unpruned net thinned by one and the same ratio.
 
+    >>> import tas
+    >>> from tas.methods import equal_widths
+    >>> space = tas.spaces.resnet_space("resnet20", residual="tied")
+    >>> shape = equal_widths(space, tas.costs.Budget.of(space, 0.5))
+    >>> shape.widths["stem"], shape.widths["stages.2.0.conv1"], shape.macs <= 20_406_592
+    (11, 45, True)
+
     The ratio is the largest whose cost is within the budget; the depth is untouched. It need not
     be a shape of the space's candidates.
 

@@ -18,7 +18,7 @@ __all__ = ["Found"]
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found.
+    """What a search found; ``tas.search`` returns it, with an example.
 
     Attributes:
         shape: the best shape within the budget; from trained weights equal widths, as far as the

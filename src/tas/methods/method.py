@@ -82,7 +82,21 @@ class MethodOptions(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched, from which weights, within which budget and on which pictures.
+    """What a method is given: a space, weights, a budget, pictures and settings.
+
+    >>> import tas
+    >>> from tas.methods import TrialOptions, equal_widths
+    >>> from tas.methods.trials import Trials
+    >>> class EqualWidths(Trials):  # a method of your own, in the form of ``Method``
+    ...     def find(self, problem):
+    ...         return problem.found(equal_widths(problem.space, problem.budget), [])
+    >>> class Options(TrialOptions):
+    ...     def method(self):
+    ...         return EqualWidths(self)
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> tas.search(net, data, 0.5, options=Options(), progress=False).shape.origin
+    'equal widths, 0.707 of each'
 
     Attributes:
         space, source, budget: the choices, the weights, and the most that a shape may cost.
@@ -131,9 +145,9 @@ class Problem:
         with training.alone(), training.repeatable():  # every process sees the same pictures
             here = training.where(self.device, "fp32").device
             batches = self.batches(self.learn, self.seed, PICTURES)
-            if self.source.net is not None:
-                self.source.net.to(here)
-            ordered = self.source.ordered(self.data.input, few(batches, here))
+            assert self.source.net is not None
+            pictures = few(self.source.net, batches, here)
+            ordered = self.source.ordered(self.data.input, pictures)
         return replace(self, source=ordered)
 
     def fit(self, *args: Any, **more: Any) -> History:

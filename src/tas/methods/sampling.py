@@ -1,4 +1,4 @@
-"""Random shapes near a budget: what probes are taken from, and what evolution begins with."""
+"""Random shapes near a budget: the pool of the probes, and the first generation of evolution."""
 
 import torch
 from torch import Generator, Tensor

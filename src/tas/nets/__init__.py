@@ -10,6 +10,7 @@ from torch import nn
 
 from ..costs.count import count
 from ..errors import InputError, first_line, one_of
+from ..forward import example_for
 from ..graph import analyse, cut_to
 from ..nets import named, reference, resnet_cifar, resnet_imagenet
 from ..shape import Shape
@@ -46,6 +47,11 @@ def build(
 ) -> nn.Module:
     """Build a net with fresh weights.
 
+    >>> import tas
+    >>> net = tas.nets.build("resnet20", classes=7, input=(1, 28, 28))
+    >>> small = tas.nets.build("C010-ResNet20")  # a searched net that the authors published
+    >>> other = tas.nets.build("torchvision:squeezenet1_1", classes=7)
+
     Args:
         net: a net's name (``"resnet20"``, ``"timm:resnet50"``, ``"torchvision:mobilenet_v2"``,
             ``"package.module:function"``), a published shape's name (``"C010-ResNet20"``), or a
@@ -79,7 +85,7 @@ def build(
         unpruned = named.build_named(shape.net, shape.classes, shape.input)
     if not shape.widths and not shape.depths:
         return unpruned
-    return cut_to(unpruned, analyse(unpruned, torch.zeros(1, *shape.input)), shape)
+    return cut_to(unpruned, analyse(unpruned, example_for(unpruned, shape.input)), shape)
 
 
 def load(
@@ -92,6 +98,11 @@ def load(
     make: Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
     """Build the net of a name, a shape or a shape file, and fill it with the weights of a file.
+
+    >>> import tas
+    >>> from safetensors.torch import save_model
+    >>> save_model(tas.nets.build("resnet20"), "model.safetensors")
+    >>> net = tas.load("resnet20", "model.safetensors")
 
     Args:
         weights: ``.safetensors``, or a state dict of ``torch.save``; nothing in it is run.
@@ -106,7 +117,12 @@ def load(
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of a net's name, or an ``InputError`` that names the nearest."""
+    """The architecture of a net's name, or an ``InputError`` that names the nearest.
+
+    >>> import tas
+    >>> tas.nets.architecture("resnet50").blocks
+    (3, 4, 6, 3)
+    """
     if name not in ARCHITECTURES:
         raise InputError(one_of("net", name, ARCHITECTURES))
     return ARCHITECTURES[name]
@@ -115,7 +131,13 @@ def architecture(name: str) -> Architecture:
 def full_shape(
     name: str, classes: int | None = None, input: tuple[int, int, int] | None = None
 ) -> Shape:
-    """The shape of an unpruned net; that of another library's names no widths: all are its own."""
+    """The shape of an unpruned net; that of another library's names no widths: all are its own.
+
+    >>> import tas
+    >>> shape = tas.nets.full_shape("resnet20")
+    >>> shape.widths["stem"], dict(shape.depths)
+    (16, {'stages.0': 3, 'stages.1': 3, 'stages.2': 3})
+    """
     if is_named(name):
         classes = 1000 if classes is None else classes
         input = named.default_input(name) if input is None else input
@@ -126,6 +148,10 @@ def full_shape(
 def measured(shape: Shape) -> Shape:
     """The shape with its multiply-adds and parameters, counted on its net (without memory).
 
+    >>> import tas
+    >>> tas.nets.measured(tas.nets.full_shape("resnet20")).macs
+    40813184
+
     The unpruned shape of another library's net gets all its widths and depths, too.
     """
     if is_named(shape.net):
@@ -134,7 +160,7 @@ def measured(shape: Shape) -> Shape:
         shape = shape.replace(macs=counted.macs, params=counted.params)
         if shape.widths or shape.depths:
             return shape
-        structure = analyse(net, torch.zeros(1, *shape.input))
+        structure = analyse(net, example_for(net, shape.input))
         return shape.replace(
             widths={width.name: width.channels for width in structure.widths},
             depths={run.name: len(run.blocks) for run in structure.runs},
@@ -146,12 +172,22 @@ def measured(shape: Shape) -> Shape:
 
 @cache
 def published() -> tuple[str, ...]:
-    """Names of the twelve shapes that the TAS release published."""
+    """Names of the twelve shapes that the TAS release published.
+
+    >>> import tas
+    >>> tas.nets.published()[0]
+    'C010-ResNet110'
+    """
     return tuple(sorted(p.name.removesuffix(".json") for p in _published_folder().iterdir()))
 
 
 def read_shape(name: str | Path | Shape, *, trust: str | None = None) -> Shape:
     """A shape from a published shape's name, a net's name, a shape file or a ``.config`` file.
+
+    >>> import tas
+    >>> tas.nets.read_shape("C010-ResNet20").save("mine.json")
+    >>> tas.nets.read_shape("mine.json").net
+    'resnet20'
 
     Args:
         trust: a function of the user's that a file may name; see ``build``.

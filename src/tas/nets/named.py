@@ -25,7 +25,12 @@ def trust(name: str) -> None:
 
 
 def is_named(name: str) -> bool:
-    """Whether a name is one of another library's net or of a user's function."""
+    """Whether a name is one of another library's net or of a user's function.
+
+    >>> import tas
+    >>> tas.nets.is_named("timm:resnet50"), tas.nets.is_named("resnet50")
+    (True, False)
+    """
     return ":" in name and not os.path.exists(name)
 
 
@@ -56,8 +61,8 @@ def build_named(name: str, classes: int, input: tuple[int, int, int]) -> nn.Modu
     source, _, which = name.partition(":")
     if source not in _LIBRARIES and name not in _trusted:
         raise InputError(
-            f"the net '{name}' is a function that a file names, and it would be called: if it is "
-            f"yours, say so by --net {name} (in Python: trust='{name}')"
+            f"the net '{name}' is a function that a file names, and tas would call it: if it is "
+            f"yours, allow that with --net {name} (in Python: trust='{name}')"
         )
     if source == "timm":
         return _timm(name, which, classes, input)
@@ -124,7 +129,7 @@ def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
     except Exception as error:  # whatever a user's or a library's code may raise
         raise InputError(f"the net '{name}' cannot be built: {first_line(error)}") from error
     if not isinstance(net, nn.Module):
-        raise InputError(f"'{name}' gives a {type(net).__name__}, not a torch.nn.Module")
+        raise InputError(f"'{name}' returns a {type(net).__name__}, not a torch.nn.Module")
     return net
 
 

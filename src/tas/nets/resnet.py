@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from ..errors import ShapeError
 from ..shape import Shape
 
-__all__ = ["Architecture", "Block", "ConvNorm", "ResNet"]
+__all__ = ["Architecture", "Block", "ConvNorm", "ResNet", "fitted"]
 
 
 @dataclass(frozen=True)
 class Architecture:
     """What tells one unpruned ResNet from another.
+
+    >>> import tas
+    >>> tas.nets.ARCHITECTURES["resnet56"].blocks, tas.nets.ARCHITECTURES["resnet56"].kernels
+    ((9, 9, 9), (3, 3))
 
     Attributes:
         name: e.g. ``"resnet20"``.
@@ -100,7 +104,13 @@ class Architecture:
 
 
 class ConvNorm(nn.Module):
-    """Convolution, then a norm if wanted; no activation, so that a hook sits right before it."""
+    """Convolution, then a norm if wanted; no activation, so that a hook sits right before it.
+
+    >>> import tas, torch
+    >>> layer = tas.nets.ConvNorm(16, 32, kernel=3, stride=2, norm=True)
+    >>> layer(torch.zeros(1, 16, 8, 8)).shape
+    torch.Size([1, 32, 4, 4])
+    """
 
     def __init__(self, width_in: int, width: int, kernel: int, stride: int, norm: bool) -> None:
         super().__init__()
@@ -113,6 +123,12 @@ class ConvNorm(nn.Module):
 
 class Block(nn.Module):
     """A residual block: relu(shortcut(x) + convN(... relu(conv1(x)))).
+
+    >>> import tas, torch
+    >>> shortcut = tas.nets.ConvNorm(16, 24, kernel=1, stride=1, norm=True)
+    >>> block = tas.nets.Block(16, widths=(8, 24), kernels=(3, 3), stride=2, shortcut=shortcut)
+    >>> block(torch.zeros(1, 16, 8, 8)).shape
+    torch.Size([1, 24, 4, 4])
 
     The shortcut is the identity, or pooled and projected where the block strides, or projected by
     a 1x1 convolution where the widths of input and output differ.
@@ -150,6 +166,12 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """A plain ResNet of the given ``Shape``; ``tas.nets.build`` makes one from a name.
 
+    >>> import tas, torch
+    >>> shape = tas.nets.full_shape("resnet20", classes=7)
+    >>> net = tas.nets.ResNet(tas.nets.architecture("resnet20"), shape)
+    >>> net(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 7])
+
     Raises:
         ShapeError: the shape does not fit the architecture.
     """
@@ -157,7 +179,7 @@ class ResNet(nn.Module):
     def __init__(self, architecture: Architecture, shape: Shape) -> None:
         super().__init__()
         a, self.architecture = architecture, architecture
-        self.shape = shape = _fitted(a, shape)
+        self.shape = shape = fitted(a, shape)
         width = shape.widths["stem"]
         kernel, stride = (7, 2) if a.large_input else (3, 1)
         self.stem = ConvNorm(shape.input[0], width, kernel, stride, norm=True)
@@ -198,10 +220,10 @@ class ResNet(nn.Module):
                     nn.init.zeros_(last.norm.weight)  # type: ignore[union-attr, arg-type]
 
 
-def _fitted(a: Architecture, shape: Shape) -> Shape:
+def fitted(a: Architecture, shape: Shape) -> Shape:
     """The shape without the entries of blocks that are cut, after checking that it fits."""
     if shape.net != a.name:
-        raise ShapeError(f"the shape is one of '{shape.net}', not of '{a.name}'")
+        raise ShapeError(f"the shape belongs to '{shape.net}', not to '{a.name}'")
     stages = {f"stages.{s}": n for s, n in enumerate(a.blocks)}
     for name, depth in shape.depths.items():
         if name not in stages:

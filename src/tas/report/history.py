@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 _PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
-_SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "finals of the search")}
+_SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "final check of the search")}
 
 
 def history_figure(
@@ -26,6 +26,10 @@ def history_figure(
     tolerance: float = 0.05,
 ) -> None:
     """Draw accuracy and loss of every phase and, of a search, its cost and how sure it became.
+
+    >>> from tas.report import history_figure
+    >>> lines = [{"phase": "teacher", "epoch": n, "loss": 2.3 / n} for n in (1, 2, 3)]
+    >>> history_figure(lines, "history.png")
 
     Args:
         lines: those of ``log.jsonl``, with ``phase``, ``epoch``, and whatever there is of

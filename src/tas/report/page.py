@@ -26,6 +26,13 @@ class _Picture:
 def html(run_dir: str | Path) -> Path:
     """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
 
+    >>> import tas
+    >>> from tas.report import html
+    >>> directory = tas.RunDir.open("runs/mine", {"net": "resnet20"})
+    >>> directory.log({"phase": "teacher", "epoch": 1, "loss": 2.3})
+    >>> html("runs/mine").name
+    'report.html'
+
     Reads what there is of ``result.json``, ``shape.json``, ``log.jsonl`` and ``config.yaml``; of a
     run that is not finished, the report says so. The shape is drawn if ``result.json`` has the
     unpruned net's under ``full_shape``.

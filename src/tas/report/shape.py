@@ -28,6 +28,12 @@ class _Bar:
 def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | Path) -> None:
     """Draw a found shape over its unpruned net, one bar for every convolution in order.
 
+    >>> import tas
+    >>> from tas.report import shape_figure
+    >>> found = tas.nets.read_shape("C010-ResNet20")
+    >>> full = tas.nets.measured(tas.nets.full_shape("resnet20"))
+    >>> shape_figure(found.to_dict(), full.to_dict(), "shape.png")
+
     Args:
         shape: the found shape, as its JSON file holds it.
         full: the same of the unpruned net.

@@ -19,6 +19,9 @@ class _Net(TypedDict):
 class Row(_Net, total=False):
     """One net of a result. What was not measured is left out or ``None``.
 
+    >>> from tas.report import Row
+    >>> row = Row(name="unpruned", macs=40.8e6, params=272_282, accuracy=92.1, seconds=840.0)
+
     The first row of a result is the unpruned net: percentages are of its MACs.
     """
 
@@ -29,7 +32,12 @@ class Row(_Net, total=False):
 
 
 def quantity(value: float) -> str:
-    """A count with its unit: ``22.4 M`` MACs, ``1.21 G`` MACs, ``0.27 M`` parameters."""
+    """A count with its unit: ``22.4 M`` MACs, ``1.21 G`` MACs, ``0.27 M`` parameters.
+
+    >>> from tas.report import quantity
+    >>> quantity(22_400_000), quantity(272_282)
+    ('22.4 M', '0.27 M')
+    """
     # Millions from a tenth on: the literature writes a ResNet-20 as 0.27 M, not as 272 k.
     for limit, one, unit in ((999.95e6, 1e9, "G"), (1e5, 1e6, "M"), (1e3, 1e3, "k")):
         if value >= limit:
@@ -39,7 +47,12 @@ def quantity(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: ``8.4 s``, ``4 min 05 s``, ``2 h 07 min``."""
+    """A time as a person says it: ``8.4 s``, ``4 min 05 s``, ``2 h 07 min``.
+
+    >>> from tas.report import duration
+    >>> duration(8.4), duration(245), duration(7620)
+    ('8.4 s', '4 min 05 s', '2 h 07 min')
+    """
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     if seconds < 3599.5:
@@ -67,7 +80,15 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The result for a terminal: ``rich.print(table(rows))``. The first row is the unpruned net."""
+    """The result for a terminal: ``rich.print(table(rows))``. The first row is the unpruned net.
+
+    >>> import rich
+    >>> from tas.report import table
+    >>> rich.print(table([{"name": "unpruned", "macs": 40.8e6, "params": 272_282}]))
+     net          MACs   MACs (%)   params
+    ───────────────────────────────────────
+     unpruned   40.8 M      100.0   0.27 M
+    """
     header, body = cells(rows)
     result = Table(box=SIMPLE_HEAD, show_edge=False)
     for number, name in enumerate(header):
@@ -80,7 +101,15 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The result as a Markdown table. The first row is the unpruned net."""
+    """The result as a Markdown table. The first row is the unpruned net.
+
+    >>> from tas.report import markdown
+    >>> print(markdown([{"name": "unpruned", "macs": 40.8e6, "params": 272_282}]))
+    | net | MACs | MACs (%) | params |
+    | --- | ---: | ---: | ---: |
+    | unpruned | 40.8 M | 100.0 | 0.27 M |
+    <BLANKLINE>
+    """
     header, body = cells(rows)
     rule = ["---", *["---:"] * (len(header) - 1)]
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in body]

@@ -18,6 +18,13 @@ def tradeoff_figure(
 ) -> None:
     """Draw accuracy against multiply-adds; rows without an accuracy are left out.
 
+    >>> from tas.report import tradeoff_figure
+    >>> rows = [
+    ...     {"name": "unpruned", "macs": 40.8e6, "params": 272_282, "accuracy": 92.1},
+    ...     {"name": "searched", "macs": 22.4e6, "params": 160_000, "accuracy": 91.5},
+    ... ]
+    >>> tradeoff_figure(rows, "tradeoff.png")
+
     Args:
         rows: the nets, the unpruned one first. ``spread`` becomes an error bar.
         path: the PNG file to write.

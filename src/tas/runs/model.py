@@ -25,6 +25,15 @@ NAME = "config.json"
 class ModelConfig:
     """The content of a ``config.json``.
 
+    >>> import tas
+    >>> from tas.runs import ModelConfig
+    >>> data = tas.data.load("digits")
+    >>> config = ModelConfig(data.transform.to_dict(), data.class_names)
+    >>> directory = tas.RunDir.open("runs/mine", {"net": "resnet20"})
+    >>> directory.save_config(config)
+    >>> ModelConfig.beside("runs/mine").classes == data.class_names
+    True
+
     Attributes:
         transform: what happens to a picture, as ``tas.data.Transform.to_dict`` gives it.
         classes: names, in the order of the net's scores.
@@ -84,7 +93,7 @@ class ModelConfig:
         if not isinstance(transform, dict):
             raise InputError(f"'{file}' is damaged: it has no transform")
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise InputError(f"'{file}' is damaged: its classes are no list of names")
+            raise InputError(f"'{file}' is damaged: its classes are not a list of names")
         if len(set(classes)) < len(classes):
             raise InputError(f"'{file}' is damaged: two of its classes have the same name")
         provenance = content.get("provenance", {})  # files of earlier runs have none

@@ -24,6 +24,11 @@ SHOWN = {  # which figures, under which name, and how
 class PhaseProgress:
     """A context; says nothing at all with ``enabled=False``.
 
+    >>> from tas.runs import PhaseProgress
+    >>> with PhaseProgress("teacher", epochs=2, steps_per_epoch=10) as progress:
+    ...     for epoch in (1, 2):
+    ...         progress.epoch(epoch, {"loss": 2.3 / epoch, "seconds": 0.1})
+
     Args:
         phase: what is named at the start of the line.
         epochs, steps_per_epoch: of the whole phase.
@@ -141,6 +146,10 @@ def _text(figures: dict[str, float]) -> str:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal; what is not a result goes to standard error."""
+    """Tell the person at the terminal; what is not a result goes to standard error.
+
+    >>> from tas.runs import say
+    >>> say("writing to runs/mine")
+    """
     if processes.is_first():
         print(text, file=sys.stderr)

@@ -30,6 +30,13 @@ LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a fe
 class RunDir:
     """A run directory; made by ``RunDir.open``.
 
+    >>> import tas
+    >>> directory = tas.RunDir.open("runs/mine", {"net": "resnet20", "epochs": 1})
+    >>> directory.log({"phase": "train", "epoch": 1, "loss": 2.3})
+    >>> directory.save_model(tas.nets.build("resnet20"))
+    >>> directory.model.name, directory.finished
+    ('model.safetensors', False)
+
     Attributes:
         path: the directory.
         config: what the run was begun with.

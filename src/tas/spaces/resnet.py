@@ -34,12 +34,21 @@ WHAT = ("width", "depth", "both")
 
 
 def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
-    """Candidate channel counts int(ratio * width), at least 1, ascending."""
+    """Candidate channel counts int(ratio * width), at least 1, ascending.
+
+    >>> import tas
+    >>> tas.spaces.width_candidates(16, ratios=(0.25, 0.5, 1.0))
+    (4, 8, 16)
+    """
     return tuple(sorted({max(1, int(ratio * width)) for ratio in ratios}))
 
 
 def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
     """Candidate numbers of blocks of every stage.
+
+    >>> import tas
+    >>> tas.spaces.depth_candidates(tas.nets.architecture("resnet56"))[0]
+    (1, 3, 5, 7, 9)
 
     Small images: 1, 3, 5 ... and all (1, 2, 3 where there are three). ImageNet, with m the blocks
     of the shortest stage: the parts j/m of every stage, j = 1 ... m, rounded down.
@@ -59,6 +68,11 @@ def resnet_space(
 ) -> Space:
     """The space of one of our ResNets.
 
+    >>> import tas
+    >>> space = tas.spaces.resnet_space("resnet20", residual="tied", ratios=(0.5, 1.0))
+    >>> len(space.widths), len(space.depths), space.unpruned.macs
+    (12, 3, 40813184)
+
     Args:
         net: a net's name, its unpruned shape, or the unpruned net itself.
         residual: ``"free"`` or ``"tied"``.
@@ -69,9 +83,9 @@ def resnet_space(
         InputError: an option is unknown, or ``net`` is not an unpruned ResNet.
     """
     if what not in WHAT:
-        raise InputError(one_of("value of what to search", what, WHAT))
+        raise InputError(one_of("--what", what, WHAT))
     if residual not in ("free", "tied"):
-        raise InputError(one_of("residual", residual, ("free", "tied")))
+        raise InputError(one_of("--residual", residual, ("free", "tied")))
     if not ratios or not all(0 < ratio < math.inf for ratio in ratios):  # a NaN is refused too
         raise InputError(f"the width ratios {list(ratios)} are not all finite and above 0")
     if isinstance(net, ResNet):

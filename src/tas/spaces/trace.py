@@ -2,9 +2,9 @@
 
     space = tas.spaces.trace(model, torch.randn(1, 3, 224, 224))
 
-How the channels are followed is told in ``tracing/labels.py``. Everything that is added together
+How the channels are followed is told in ``graph/labels.py``. Everything that is added together
 shares one width (the space is *tied*), widths are at most the net's own, and a derived net is the
-user's own class, cut (``tracing/cut.py``).
+user's own class, cut (``graph/cut.py``).
 """
 
 from collections import defaultdict
@@ -32,6 +32,13 @@ GROUPS = 8  # that a search by probes may have; each is a slope to learn
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TracedSpace(Space):
     """The space of any net that was run once and followed.
+
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    >>> space = tas.spaces.trace(net, torch.zeros(1, 3, 5, 5), ratios=(0.25, 0.5, 1.0))
+    >>> space.model is net, space.locked[0].layer, space.locked[0].reason
+    (True, '3', "they are the net's output")
 
     Attributes:
         model: the net; derived nets are cut from copies of it, and inherit its weights.
@@ -120,6 +127,13 @@ def trace(
 ) -> TracedSpace:
     """The space of a net: run it once, see what may shrink, and try it out.
 
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    >>> space = tas.spaces.trace(net, torch.zeros(1, 3, 5, 5), ratios=(0.25, 0.5, 1.0))
+    >>> [(choice.name, choice.candidates) for choice in space.widths]
+    [('0', (4, 8, 16))]
+
     Args:
         model: a classifier of images; it is left as it was.
         example: a batch of images [N, C, H, W] that it takes; one image is enough.
@@ -147,7 +161,7 @@ def trace(
     candidates = {w.name: _candidates(w, ratios, round_to) for w in widths}
     for width in widths:
         if len(candidates[width.name]) < 2:
-            reason = f"its {width.channels} channels leave no choice"
+            reason = f"{width.channels} channels are too few for a second candidate"
             locked.append(Locked(width.name, width.channels, reason))
     widths = [w for w in widths if len(candidates[w.name]) > 1]
     atoms = {w.name: [c // w.unit for c in candidates[w.name]] for w in widths}
@@ -176,7 +190,7 @@ def _check(
     what: str,
 ) -> None:
     if what not in WHAT:
-        raise InputError(one_of("value of what to search", what, WHAT))
+        raise InputError(one_of("--what", what, WHAT))
     if not ratios or not all(0 < ratio <= 1 for ratio in ratios):
         raise InputError(
             f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
@@ -260,9 +274,9 @@ def _space(
     for what, number in (("macs", counted.macs), ("params", counted.params)):
         if space.cost(unpruned, what) != number:
             raise InputError(
-                f"the {what} of {unpruned.net} cannot be told from its widths: its layers make "
+                f"the {what} of {unpruned.net} do not follow from its widths: its layers add up to "
                 f"{space.cost(unpruned, what):,}, but {number:,} were counted; what it computes "
-                "may depend on the pictures, or a rule of yours names other sides than its counter"
+                "may depend on the pictures, or a rule of yours notes other sizes than its counter"
             )
     return replace(space, unpruned=unpruned, widest=unpruned, note=counted.note)
 

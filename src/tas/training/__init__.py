@@ -9,6 +9,7 @@ from .loop import History, fit
 from .memory_format import place, place_module
 from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
+from .placing import Placing, settled
 from .settings import repeatable, seeded
 from .tasks import Epochs, Task
 
@@ -17,6 +18,7 @@ __all__ = [
     "Distillation",
     "Epochs",
     "History",
+    "Placing",
     "StepOptions",
     "Task",
     "TrainOptions",
@@ -35,6 +37,7 @@ __all__ = [
     "recompute_norm_statistics",
     "repeatable",
     "seeded",
+    "settled",
     "side_by_side",
     "where",
 ]

@@ -48,7 +48,13 @@ def set_aside() -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """What is trained inside is trained by this process by itself, whatever the others do."""
+    """What is trained inside is trained by this process by itself, whatever the others do.
+
+    >>> from tas.training import alone, where
+    >>> with alone():
+    ...     print(where("cpu").num_processes)
+    1
+    """
     # ``_shared_state``: here an ``Accelerator`` looks how many processes there are, and it takes no
     # argument that says otherwise.
     shared = PartialState._shared_state

@@ -96,7 +96,8 @@ def load(checkpoint: Path, plan: Plan, parts: Mapping[str, Stateful]) -> list[di
         if found[name] != wanted:
             raise InputError(
                 f"the checkpoint '{checkpoint}' was written with {name.replace('_', ' ')} "
-                f"{found[name]}, not {wanted}: choose another --out, or go on as it was begun"
+                f"{found[name]}, not {wanted}: choose another --out, or continue with the same "
+                "options"
             )
     try:
         states = torch.load(checkpoint / STATES, map_location="cpu", weights_only=True)
@@ -111,7 +112,7 @@ def _unreadable(checkpoint: Path, error: Exception) -> InputError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
     return InputError(
         f"the checkpoint '{checkpoint}' is damaged or of another net ({reason}): "
-        "remove it to start this phase anew, or choose another --out"
+        "remove it to start this phase again, or choose another --out"
     )
 
 

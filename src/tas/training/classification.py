@@ -13,9 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .checkpoint import Stateful
 from .evaluation import Labelled, measure
-from .memory_format import place_module
 from .options import TrainOptions
-from .preparing import prepare
 from .tasks import Batch, Learner, Rate, sgd
 
 __all__ = ["Classification"]
@@ -24,7 +22,20 @@ Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 class Classification(Learner):
-    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped."""
+    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped.
+
+    >>> import tas
+    >>> from tas.training import Classification, TrainOptions, fit
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> batches = tas.data.batches(
+    ...     data, data.train, 64, augment=None, device="cpu", shuffle=True, drop_last=True
+    ... )
+    >>> task = Classification(net, TrainOptions(epochs=1, warmup_epochs=0))
+    >>> history = fit(task, batches, device="cpu", progress=False)
+    >>> history.phase
+    'train'
+    """
 
     name = "train"
     options: TrainOptions
@@ -40,8 +51,7 @@ class Classification(Learner):
         if self.options.ema:
             decay = _mean_over_steps(self.options.ema)
             self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
-            place_module(self.mean.module, accelerator.device)  # its count of steps stays here
-        self.model = self.ready(prepare(accelerator, self.module))
+            self.mean.module.to(accelerator.device)  # its count of steps stays here
         self.optimizer = sgd(self.module.parameters(), self.options)
         self.take = self.recorder()
 
@@ -94,7 +104,10 @@ class Classification(Learner):
 
     def evaluate(self, batches: Labelled) -> dict[str, float]:
         net = self.module if self.mean is None else self.mean.module
-        return measure(net, batches, self.accelerator)
+        return measure(net, batches, self.accelerator, self.placing)
+
+    def nets(self) -> list[nn.Module]:
+        return [self.module] if self.mean is None else [self.module, self.mean.module]
 
     def stop(self) -> None:
         super().stop()

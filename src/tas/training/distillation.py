@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..forward import example_for
 from .classification import Classification
-from .memory_format import place_module
 from .modes import modes_kept
 from .options import TrainOptions
 
@@ -17,7 +17,16 @@ __all__ = ["Distillation", "distill_loss", "learning"]
 
 
 def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
-    """A net's training: on labels, and with a teacher's answers where there are any that count."""
+    """A net's training: on labels, and with a teacher's answers where there are any that count.
+
+    >>> import tas
+    >>> from tas.training import TrainOptions, learning
+    >>> net, teacher = tas.nets.build("C010-ResNet20"), tas.nets.build("resnet20")
+    >>> type(learning(net, None, TrainOptions())).__name__
+    'Classification'
+    >>> type(learning(net, teacher, TrainOptions())).__name__
+    'Distillation'
+    """
     if teacher is None or not options.distils:
         return Classification(net, options)
     return Distillation(net, teacher, options)
@@ -25,6 +34,11 @@ def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -
 
 class Distillation(Classification):
     """Cross-entropy on labels and the divergence from a teacher's answers.
+
+    >>> import tas
+    >>> from tas.training import Distillation, TrainOptions
+    >>> teacher, student = tas.nets.build("resnet20"), tas.nets.build("C010-ResNet20")
+    >>> task = Distillation(student, teacher, TrainOptions(epochs=10, kd_alpha=0.5))
 
     The teacher answers in evaluation mode; afterwards each of its modules has its own again.
     """
@@ -39,9 +53,13 @@ class Distillation(Classification):
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         super().start(accelerator, steps, seed)
         # Placed like the student but not prepared: it is neither wrapped nor saved.
-        place_module(self.teacher, accelerator.device)
+        self.teacher.to(accelerator.device)
+        self.taught_in = example_for(self.teacher, (1, 1, 1)).dtype
         self.lent.enter_context(modes_kept(self.teacher))
         self.answering = self.ready(self.teacher.eval())
+
+    def nets(self) -> list[nn.Module]:
+        return [*super().nets(), self.teacher]
 
     def stop(self) -> None:
         self.lent.close()
@@ -49,6 +67,8 @@ class Distillation(Classification):
 
     def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.inference_mode(), self.accelerator.autocast():
+            if images.is_floating_point():
+                images = images.to(self.taught_in)
             answers = self.answering(images)  # [N, classes]
         if answers.shape != logits.shape:
             raise InputError(
@@ -74,6 +94,13 @@ def distill_loss(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """(1 - alpha) cross-entropy + alpha T^2 KL(teacher_T || student_T).
+
+    >>> import torch
+    >>> from tas.training import distill_loss
+    >>> student, teacher = torch.zeros(2, 10), torch.zeros(2, 10)
+    >>> labels = torch.tensor([3, 7])
+    >>> round(float(distill_loss(student, teacher, labels, alpha=0.9)), 4)  # 0.1 log 10
+    0.2303
 
     Section 3.2 of *Network Pruning via Transformable Architecture Search*, Dong & Yang, NeurIPS
     2019, arXiv 1905.09717.

@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..forward import evaluating
 from .hardware import computing
-from .memory_format import place, place_module
 from .modes import in_training, moving_buffers
+from .placing import Placing, settled_with
 from .preparing import average
 
 __all__ = ["Labelled", "evaluate", "measure", "recompute_norm_statistics"]
@@ -25,6 +25,14 @@ def evaluate(
 ) -> dict[str, float]:
     """Top-1 accuracy and cross-entropy of a net, in eval and inference mode.
 
+    >>> import tas
+    >>> from tas.training import evaluate
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> batches = tas.data.batches(data, data.test, 64, augment=None, device="cpu", shuffle=False)
+    >>> sorted(evaluate(net, batches, device="cpu"))
+    ['accuracy', 'loss']
+
     Args:
         model: moved to the device; each of its modules keeps its mode.
         device, precision: as in ``fit``.
@@ -33,18 +41,30 @@ def evaluate(
         ``accuracy`` in percent and ``loss``, means over all pictures (of all processes).
     """
     with computing(device, precision) as accelerator:
-        return measure(place_module(model, accelerator.device), batches, accelerator)
+        return measure(model, batches, accelerator)
 
 
-def measure(model: nn.Module, batches: Labelled, accelerator: Accelerator) -> dict[str, float]:
-    """``evaluate`` with an ``Accelerator`` that is there already and a model on its device."""
+def measure(
+    model: nn.Module,
+    batches: Labelled,
+    accelerator: Accelerator,
+    placing: Placing | None = None,
+) -> dict[str, float]:
+    """``evaluate`` with an ``Accelerator`` that is there already.
+
+    Args:
+        placing: that of the model; default: found out by the first pictures.
+    """
     total = torch.zeros(3, device=accelerator.device)  # correct, loss, pictures
-    with evaluating(model), torch.inference_mode(), accelerator.autocast():
+    with evaluating(model):
         for images, labels in batches:
             if len(labels) == 0:  # fewer pictures than processes
                 continue
+            if placing is None:
+                placing = settled_with(accelerator, [model], images)
             labels = labels.to(accelerator.device, non_blocking=True)
-            logits = model(place(images, accelerator.device)).float()  # [N, classes]
+            with torch.inference_mode(), accelerator.autocast():
+                logits = model(placing.pictures(images)).float()  # [N, classes]
             total[0] += (logits.argmax(1) == labels).sum()
             total[1] += F.cross_entropy(logits, labels, reduction="sum")
             total[2] += len(labels)
@@ -57,12 +77,19 @@ def recompute_norm_statistics(
 ) -> None:
     """Estimate the running mean and variance of every BatchNorm anew, as a plain average.
 
+    >>> import tas
+    >>> from tas.training import recompute_norm_statistics
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> batches = tas.data.batches(data, data.test, 64, augment=None, device="cpu", shuffle=True)
+    >>> recompute_norm_statistics(net, batches, device="cpu")
+
     For a net whose weights come from a supernet, where other channels fed these statistics. Several
     processes take each its share of the pictures. A norm that is frozen keeps its own: one in
     evaluation mode within a net in training mode, as in ``fit``.
     """
     with computing(device, precision) as accelerator, in_training(model), torch.no_grad():
-        place_module(model, accelerator.device)
+        model.to(accelerator.device)
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
         momenta = [norm.momentum for norm in norms]
         try:
@@ -70,9 +97,12 @@ def recompute_norm_statistics(
                 norm.reset_running_stats()
                 norm.momentum = None  # a plain average
             if norms:
-                with accelerator.autocast():
-                    for images, _ in batches:
-                        model(place(images, accelerator.device))
+                placing = None
+                for images, _ in batches:
+                    if placing is None:
+                        placing = settled_with(accelerator, [model], images)
+                    with accelerator.autocast():
+                        model(placing.pictures(images))
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum

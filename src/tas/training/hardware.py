@@ -32,7 +32,10 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class Where:
-    """The device of this process, and which of how many processes it is."""
+    """The device of this process, and which of how many processes it is.
+
+    ``tas.training.where`` returns it, with an example.
+    """
 
     device: torch.device
     process_index: int
@@ -41,6 +44,10 @@ class Where:
 
 def where(device: str = "auto", precision: str = "auto") -> Where:
     """Where ``computing`` would compute; nothing in the process is changed.
+
+    >>> from tas.training import where
+    >>> where("cpu")
+    Where(device=device(type='cpu'), process_index=0, num_processes=1)
 
     But for processes that were launched and do not know one another yet: they are connected.
 
@@ -55,6 +62,11 @@ def where(device: str = "auto", precision: str = "auto") -> Where:
 @contextmanager
 def computing(device: str = "auto", precision: str = "auto") -> Iterator[Accelerator]:
     """An ``Accelerator`` to compute with, and settings of PyTorch under which results repeat.
+
+    >>> import torch
+    >>> from tas.training import computing
+    >>> with computing("cpu", "fp32") as accelerator:
+    ...     model = accelerator.prepare(torch.nn.Linear(2, 2))
 
     Afterwards these settings, the current CUDA device and what the caller has set up with
     Accelerate are as before.
@@ -72,6 +84,10 @@ def computing(device: str = "auto", precision: str = "auto") -> Iterator[Acceler
 
 def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
     """A fresh ``Accelerator`` on a device, in the place of any other one of this process.
+
+    >>> from tas.training import accelerator
+    >>> accelerator("cpu", "bf16").mixed_precision
+    'bf16'
 
     Args:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. Where several processes were
@@ -104,7 +120,15 @@ def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
-    """``"bf16"`` or ``"fp32"``; ``auto`` is bf16 where the hardware has instructions for it."""
+    """``"bf16"`` or ``"fp32"``; ``auto`` is bf16 where the hardware has instructions for it.
+
+    >>> import torch
+    >>> from tas.training import pick_precision
+    >>> pick_precision("fp32", torch.device("cpu"))
+    'fp32'
+    >>> pick_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
+    True
+    """
     if precision not in PRECISIONS:
         raise InputError(one_of("precision", precision, PRECISIONS))
     if precision != "auto":
@@ -130,12 +154,14 @@ def _check_device(device: str) -> None:
     if kind not in DEVICES or (index and not (kind == "cuda" and index.isdigit())):
         raise InputError(one_of("device", device, [*DEVICES, "cuda:1"]))
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise InputError(f"--device {device}: no such device here; 'auto' takes what there is")
+        raise InputError(
+            f"--device {device}: no such device here; --device auto uses what there is"
+        )
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise InputError(
             f"--device {device}: PyTorch finds {count or 'no'} CUDA device{'s' * (count != 1)} "
-            "here; 'auto' takes what there is"
+            "here; --device auto uses what there is"
         )
 
 

@@ -40,6 +40,12 @@ T = TypeVar("T")
 class History:
     """What a phase left in the log.
 
+    >>> from tas.training import History
+    >>> line = {"phase": "train", "epoch": 1, "loss": 2.1, "seconds": 4.0}
+    >>> history = History("train", (line, {**line, "epoch": 2, "loss": 1.7}))
+    >>> history.last["loss"], history.seconds
+    (1.7, 8.0)
+
     Attributes:
         phase: its name.
         epochs: a line per epoch, as in ``log.jsonl``.
@@ -73,6 +79,19 @@ def fit(
 ) -> History:
     """Train a task's module in place, for ``task.options.epochs`` epochs.
 
+    >>> import tas
+    >>> from tas.training import Classification, TrainOptions, fit
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> train, test = (
+    ...     tas.data.batches(data, part, 64, augment=None, device="cpu", shuffle=True)
+    ...     for part in (data.train, data.test)
+    ... )
+    >>> task = Classification(net, TrainOptions(epochs=1, warmup_epochs=0))
+    >>> history = fit(task, train, evaluate_on=test, device="cpu", progress=False)
+    >>> {"loss", "accuracy", "test_loss", "test_accuracy"} <= set(history.last)
+    True
+
     With ``out``, every epoch leaves a line in the log and a checkpoint, from which the same call
     continues, on any number of processes; an interrupted training ends bit for bit like an
     uninterrupted one on as many. A phase that is done is read back and not trained again.
@@ -98,7 +117,7 @@ def fit(
     """
     epochs, steps = task.options.epochs, len(batches)
     if steps == 0:
-        raise InputError("there is no full batch to train on: lower --batch-size")
+        raise InputError("there are fewer pictures to train on than in a batch: lower --batch-size")
     plan = checkpoint.Plan(phase or task.name, epochs, steps, seed)
     tests = None if evaluate_on is None else _Tests(evaluate_on, evaluate_every)
     shown = progress and processes.is_first()

@@ -80,7 +80,7 @@ class _HostSyncBatchNorm(_BatchNorm):
         wide = x if x.dtype == torch.float64 else x.float()
         dims = [d for d in range(x.dim()) if d != 1]
         own = torch.cat(torch.var_mean(wide, dims, correction=0))  # [2 C]
-        # Each process fills its own row of the sum: variances are not to be told from means.
+        # Each process fills its own row of the sum: a variance cannot be computed from means alone.
         world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
         rows = own * torch.eye(world, dtype=own.dtype)[rank][:, None]  # [processes, 2 C]
         table: Tensor = _Sum.apply(rows)

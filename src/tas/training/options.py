@@ -1,4 +1,4 @@
-"""What can be set of a training and of a search: frozen dataclasses, checked on construction.
+"""Settings of trainings and searches: frozen dataclasses, checked on construction.
 
 The defaults are those of the paper's CIFAR experiments, so far as it states them. Variants are made
 with ``dataclasses.replace``.
@@ -16,7 +16,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What every training by SGD can be told, that of a supernet's weights included.
+    """Settings of every training by SGD, including that of a supernet's weights.
+
+    >>> from tas.training import StepOptions
+    >>> StepOptions(epochs=2, warmup_epochs=2)
+    Traceback (most recent call last):
+    tas.errors.InputError: --warmup-epochs 2: must be less than --epochs 2
 
     Attributes:
         epochs: passes over the training pictures.
@@ -30,9 +35,9 @@ class StepOptions:
         compile: steps are compiled by PyTorch: half a minute and more at the first one of each net,
             for less work in all others. Not the tests.
         cuda_graphs: on one CUDA device the passes of a step are recorded once and replayed, which
-            spares the host their launches. A net that makes the host wait for the device, or draws
-            random numbers in Python, is trained without; one that computes something else from step
-            to step for another reason, a counter say, must be told so.
+            saves the time of launching kernels. A net that makes the host wait for the device, or
+            draws random numbers in Python, is trained without. Set it to False for a net that
+            computes something else from step to step for another reason, such as a counter.
 
     Raises:
         InputError: a value is out of range.
@@ -71,10 +76,16 @@ class StepOptions:
 class TrainOptions(StepOptions):
     """How a plain net is trained, with or without a teacher.
 
+    >>> from dataclasses import replace
+    >>> from tas.training import TrainOptions
+    >>> options = TrainOptions(epochs=30, warmup_epochs=3, lr=0.2)
+    >>> replace(options, label_smoothing=0.1).lr
+    0.2
+
     Attributes:
         epochs ... cuda_graphs: as in ``StepOptions``.
         travel: learning rate times steps, beyond which the rate is lowered, to a quarter at most,
-            lest a net forgets what it inherits (``docs/research``). 0 for no limit.
+            so that a net keeps what it inherits (``docs/research``). 0 for no limit.
         clip_norm: gradients of a step whose norm, over all parameters, is larger are shortened to
             it; 0 for never.
         label_smoothing: share of the label's probability that is spread over all classes.

@@ -1,4 +1,4 @@
-"""Trainings that have nothing to tell one another, on several processes at the same time."""
+"""Independent trainings, on several processes at the same time."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,6 +13,10 @@ T = TypeVar("T")
 
 def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> list[T]:
     """What each job returns, in their order, on every process.
+
+    >>> from tas.training import side_by_side
+    >>> side_by_side([lambda: "first", lambda: "second"], costs=[1.0, 3.0])
+    ['first', 'second']
 
     Each is done by one process, alone: with the same seeds it comes out as it would without the
     others.
@@ -31,7 +35,12 @@ def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> lis
 
 
 def dealt_out(costs: Sequence[float], hands: int) -> list[list[int]]:
-    """Which jobs each of so many processes does: the dearest first, to whom has least to do."""
+    """Which jobs each of so many processes does: the most expensive first, to the least loaded.
+
+    >>> from tas.training import dealt_out
+    >>> dealt_out([5.0, 1.0, 3.0, 2.0], hands=2)
+    [[0, 1], [2, 3]]
+    """
     loads, dealt = [0.0] * hands, [list[int]() for _ in range(hands)]
     for number in sorted(range(len(costs)), key=lambda n: -costs[n]):
         least = loads.index(min(loads))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
-from ..forward import answer, evaluating
+from ..forward import answer, evaluating, example_for
 from ..nets import ResNet
 from ..shape import Shape
-from .hardware import where
-from .memory_format import place
+from .hardware import Where, where
+from .placing import settled
 
 __all__ = [
     "check_fits",
@@ -68,14 +68,12 @@ def check_net(net: nn.Module, data: Data, name: str) -> None:
     if isinstance(net, ResNet):
         check_fits(net.shape, data, name)
         return
-    first = next(net.parameters(), torch.empty(0))
-    picture = torch.zeros(1, *data.input, device=first.device, dtype=first.dtype)
     with evaluating(net), torch.no_grad():
-        scores = answer(net, picture)
+        scores = answer(net, example_for(net, data.input))
     if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"the {name} gives {got} for one picture, but '{data.name}' has {data.classes} "
+            f"the {name} returns {got} for one picture, but '{data.name}' has {data.classes} "
             f"classes: give one that returns scores of [1, {data.classes}]"
         )
 
@@ -94,19 +92,9 @@ def training_batches(
     here = where(device, options.precision)
     # A set smaller than a batch is one batch, as far as the processes can share it.
     most = max(len(part) // here.num_processes, 1) * here.num_processes
-    return data_room.batches(
-        data,
-        part,
-        min(batch_size or options.batch_size, most),
-        augment=augment,
-        device=here.device,
-        seed=seed,
-        shuffle=True,
-        drop_last=True,
-        workers=workers,
-        rank=here.process_index,
-        world=here.num_processes,
-    )
+    size = min(batch_size or options.batch_size, most)
+    how: dict[str, Any] = {"augment": augment, "seed": seed, "shuffle": True, "drop_last": True}
+    return _shared(data, part, size, here, workers, **how)
 
 
 def unvaried_batches(
@@ -118,27 +106,23 @@ def unvaried_batches(
 ) -> data_room.Batches:
     """Batches to measure on."""
     here = where(device, options.precision)
-    return data_room.batches(
-        data,
-        part,
-        options.batch_size,
-        augment=None,
-        device=here.device,
-        shuffle=False,
-        workers=workers,
-        rank=here.process_index,
-        world=here.num_processes,
-    )
+    return _shared(data, part, options.batch_size, here, workers, augment=None, shuffle=False)
 
 
 def few(
-    batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
 ) -> Callable[[], Iterator[tuple[Tensor, Tensor]]]:
-    """What gives the first batches on a device, at every call: enough to put channels in order."""
+    """What gives the first batches on a device, at every call: enough to put channels in order.
+
+    Args:
+        net: that is given them; it is brought to the device.
+    """
+    images, _ = next(iter(batches))
+    placing = settled([net], images, device, weights=False)
 
     def first() -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in islice(batches, RANKED_BY):
-            yield place(images, device), labels.to(device)
+            yield placing.pictures(images), labels.to(device)
 
     return first
 
@@ -148,16 +132,23 @@ def measuring_batches(
 ) -> data_room.Batches:
     """Batches by which norms measure: shuffled, for one of a single class has the statistics of
     none, and not varied."""
-    here = where(device)
+    size = options.batch_size
+    drop = len(part) >= size  # every process is to have some
+    how: dict[str, Any] = {"augment": None, "shuffle": True, "drop_last": drop}
+    return _shared(data, part, size, where(device), workers, **how)
+
+
+def _shared(
+    data: Data, part: data_room.Part, size: int, here: Where, workers: int | None, **how: Any
+) -> data_room.Batches:
+    """Batches of which this process gets its share."""
     return data_room.batches(
         data,
         part,
-        options.batch_size,
-        augment=None,
+        size,
         device=here.device,
-        shuffle=True,
-        drop_last=len(part) >= options.batch_size,  # every process is to have some
         workers=workers,
         rank=here.process_index,
         world=here.num_processes,
+        **how,
     )

@@ -16,14 +16,21 @@ from .strides import keep_strides_within, let_strides_go
 __all__ = ["average", "compiled", "compiling", "prepare", "release"]
 
 
-def prepare(accelerator: Accelerator, module: nn.Module, *, wrap: bool = True) -> nn.Module:
+def prepare(
+    accelerator: Accelerator,
+    module: nn.Module,
+    *,
+    wrap: bool = True,
+    channels_last: bool = True,
+) -> nn.Module:
     """A module made ready to train: placed, under autocast, its gradients averaged over processes.
 
     Args:
         wrap: False leaves the gradients to the caller.
+        channels_last: as in ``place_module``.
     """
-    place_module(module, accelerator.device)
-    if accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
+    place_module(module, accelerator.device, channels_last)
+    if accelerator.device.type == "cpu" and accelerator.native_amp:
         keep_strides_within(module)
     if not wrap and accelerator.num_processes > 1:  # all start as the first does
         for tensor in (*module.parameters(), *module.buffers()):

@@ -11,7 +11,14 @@ __all__ = ["own_random_numbers", "repeatable", "seeded"]
 @contextmanager
 def repeatable() -> Iterator[None]:
     """What is computed inside repeats bit for bit, on CUDA as well: no algorithm of cuDNN that adds
-    in random order, nor one that is chosen by a race."""
+    in random order, nor one that is chosen by a race.
+
+    >>> import torch
+    >>> from tas.training import repeatable
+    >>> with repeatable():
+    ...     print(torch.backends.cudnn.deterministic)
+    True
+    """
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
     cudnn.deterministic, cudnn.benchmark = True, False
@@ -48,8 +55,10 @@ def own_random_numbers(device: torch.device) -> Iterator[Callable[[int], None]]:
 def seeded(seed: int) -> Iterator[None]:
     """Fresh weights that are drawn inside follow from the seed.
 
+    >>> import tas
+    >>> from tas.training import seeded
     >>> with seeded(0):
-    ...     net = nn.Linear(2, 2)
+    ...     net = tas.nets.build("resnet20")
     """
     with own_random_numbers(torch.get_default_device()) as seed_with:
         seed_with(seed)

@@ -15,11 +15,11 @@ from torch.optim import Optimizer
 
 from .checkpoint import Stateful
 from .evaluation import Labelled, measure
-from .memory_format import place
 from .modes import moving_buffers
 from .norms import separate, synchronise
 from .options import StepOptions
-from .preparing import average, compiled, release
+from .placing import Placing, refuse_halves, settled_with
+from .preparing import average, compiled, prepare, release
 from .rate import learning_rate
 from .recording import Recorder
 
@@ -87,9 +87,19 @@ class Task(Protocol):
 
 
 class Learner:
-    """What all tasks share: where they compute, the learning rate, evaluation."""
+    """What all tasks share: where and how they compute, the learning rate, evaluation.
+
+    Attributes:
+        model: what a step calls in the place of ``module``, from the first step on.
+        placing: how, which is found out by the first pictures; None before.
+        wrapped: the processes exchange gradients by the model itself.
+    """
+
+    wrapped = True
 
     module: nn.Module
+    model: Any
+    placing: Placing | None = None
     options: StepOptions
     accelerator: Accelerator
     rate: "Rate"
@@ -98,7 +108,10 @@ class Learner:
 
     def start_together(self, accelerator: Accelerator, sync_norms: bool) -> None:
         """What is to be settled among the processes before anything is prepared."""
+        refuse_halves(self.module)
         self.accelerator = accelerator
+        self.placing = None
+        self.module.to(accelerator.device)
         together = sync_norms and accelerator.num_processes > 1
         self.own_norms = synchronise(self.module, accelerator.device) if together else {}
 
@@ -122,7 +135,11 @@ class Learner:
         average(self.accelerator, moving_buffers(self.module, of))
 
     def evaluate(self, batches: Labelled) -> dict[str, float]:
-        return measure(self.module, batches, self.accelerator)
+        return measure(self.module, batches, self.accelerator, self.placing)
+
+    def nets(self) -> list[nn.Module]:
+        """What is run on pictures: the net that is trained, and others."""
+        return [self.module]
 
     def stop(self) -> None:
         del self.take  # and with it what was recorded
@@ -133,8 +150,21 @@ class Learner:
 
     def _placed(self, batch: Batch) -> Batch:
         images, labels = batch
-        device = self.accelerator.device
-        return place(images, device), labels.to(device, non_blocking=True)
+        if self.placing is None:
+            self.placing = self._settled(images)
+        return self.placing.pictures(images), labels.to(self.accelerator.device, non_blocking=True)
+
+    def _settled(self, images: Tensor) -> Placing:
+        """Ready the nets for pictures, as they bear it."""
+        placing = settled_with(self.accelerator, self.nets(), images)
+        prepared = prepare(
+            self.accelerator,
+            self.module,
+            wrap=self.wrapped,
+            channels_last=placing.channels_last,
+        )
+        self.model = self.ready(prepared)
+        return placing
 
 
 class Rate:

@@ -19,6 +19,12 @@ __all__ = ["Call", "tensors"]
 class Call:
     """An operator's arguments and its result.
 
+    >>> import tas.graph, torch
+    >>> x = torch.zeros(2, 8)
+    >>> call = tas.graph.Call(torch.ops.aten.sum.dim_IntList, (x, [1]), {}, x.sum(1))
+    >>> call.name, call["dim"], call["keepdim"]
+    ('sum', [1], False)
+
     ``call["dim"]`` is an argument by the name that the operator's schema gives it, however it was
     passed; one that was not passed has its default.
 

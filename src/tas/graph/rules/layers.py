@@ -31,16 +31,16 @@ def convolution(trace: Tracer, call: Call) -> None:
     if transposed and groups > 1:
         outputs = trace.along(weight, 0)
         read = trace.labels(weight, 0)
-        trace.tie(inputs, read, "a grouped convolution of something of a fixed size")
+        trace.tie(inputs, read, "a grouped convolution of a tensor of fixed size")
         if not isinstance(read, int):
             made = read.view(groups, -1)[:, :1].expand(groups, weight.shape[1]).flatten()
     if groups == 1:
-        trace.tie(inputs, trace.labels(weight, of), "reads what has a fixed size")
+        trace.tie(inputs, trace.labels(weight, of), "its input has a fixed size")
         trace.consume(trace.along(weight, of))
     else:
         trace.lock(trace.along(weight, 1), "within a group")
         if isinstance(inputs, int) or isinstance(made, int):
-            trace.tie(inputs, made, "a grouped convolution of something of a fixed size")
+            trace.tie(inputs, made, "a grouped convolution of a tensor of fixed size")
         else:
             members = torch.cat([inputs.view(groups, -1), made.view(groups, -1)], 1)
             for column in members.T[1:]:
@@ -84,7 +84,7 @@ def linear(trace: Tracer, call: Call) -> None:
 def contract(trace: Tracer, first: Tensor, second: Tensor, dim: int) -> None:
     """The last dimension of ``first`` is multiplied with ``dim`` of ``second`` and summed."""
     a, b = trace.labels(first, -1), trace.labels(second, dim)
-    trace.tie(a, b, "reads what has a fixed size")
+    trace.tie(a, b, "its input has a fixed size")
     origins = [
         p for p in (*trace.along(first, -1), *trace.along(second, dim)) if p.origin is not None
     ]
@@ -105,7 +105,7 @@ def _product_planes(trace: Tracer, first: Tensor, second: Tensor, out: Tensor) -
                 trace.tie(p.labels, q.labels, "a matrix product")
             found += [p.at(dim) for p in a]
         else:
-            trace.lock([*a, *b], "a matrix product with something of a fixed size")
+            trace.lock([*a, *b], "a matrix product with a tensor of fixed size")
     return found
 
 

@@ -143,7 +143,7 @@ def _united_but(
             continue
         if any(len(kind) != len(kinds[0]) for kind in kinds):
             for kind in kinds:
-                trace.lock(kind, "joined with something of a fixed size")
+                trace.lock(kind, "joined with a tensor of fixed size")
             continue
         for other in kinds[1:]:
             for a, b in zip(kinds[0], other, strict=True):

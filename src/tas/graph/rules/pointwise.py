@@ -12,7 +12,7 @@ __all__ = ["element_by_element", "nothing_but_sizes", "same_tensor", "unknown"]
 
 def element_by_element(trace: Tracer, call: Call) -> None:
     """Operands are united where each of them has more than one index."""
-    why = f"'{call.name}' with something of a fixed size"
+    why = f"'{call.name}' with a tensor of fixed size"
     for result in call.outs:
         trace.carry(result, _united(trace, call.tensors, result.dim(), why))
 

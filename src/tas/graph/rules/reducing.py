@@ -47,7 +47,7 @@ def batch_norm(trace: Tracer, call: Call) -> None:
     for name in ("weight", "bias", "running_mean", "running_var"):
         other = call.get(name)
         if isinstance(other, Tensor) and other.dim() == 1 and len(other) > 1:
-            trace.tie(own, trace.labels(other, 0), "a norm of something of a fixed size")
+            trace.tie(own, trace.labels(other, 0), "a norm of a tensor of fixed size")
     trace.lock([p for p in trace.planes(x) if p.dim != 1], "a norm over them")
     trace.carry(call.outs[0], [p.at(1) for p in trace.along(x, 1)])
 
@@ -59,7 +59,7 @@ def layer_norm(trace: Tracer, call: Call) -> None:
     if over == 1:
         own = trace.labels(x, -1)
         for other in parameters:
-            trace.tie(own, trace.labels(other, 0), "a norm of something of a fixed size")
+            trace.tie(own, trace.labels(other, 0), "a norm of a tensor of fixed size")
         if not isinstance(own, int):
             scale = trace.along(weight, 0) if isinstance(weight, Tensor) else ()
             if not scale or scale[0].origin is None:
@@ -80,7 +80,7 @@ def group_norm(trace: Tracer, call: Call) -> None:
     own = trace.labels(x, 1)
     for other in (call["weight"], call["bias"]):
         if isinstance(other, Tensor):
-            trace.tie(own, trace.labels(other, 0), "a norm of something of a fixed size")
+            trace.tie(own, trace.labels(other, 0), "a norm of a tensor of fixed size")
     if not isinstance(own, int):
         members = own.view(groups, -1)
         for column in members.T[1:]:

@@ -142,7 +142,7 @@ def rule_of(operator: str) -> Rule:
         None,
     )
     if found is None:
-        raise InputError(f"'{operator}' has no rule: give it one by tas.graph.rule('{operator}')")
+        raise InputError(f"'{operator}' has no rule: give it one with tas.graph.rule('{operator}')")
     return found
 
 

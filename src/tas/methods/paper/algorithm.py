@@ -141,7 +141,7 @@ def budget_loss(expected: Tensor, likely: Tensor, budget: float, tolerance: floa
 
 
 class Searchable(Protocol):
-    """What a search step needs of a supernet; the class itself stands two floors higher."""
+    """What a search step needs of a supernet; the class is in ``supernet.py``."""
 
     def draw(self, tau: float | Tensor, generator: Generator | None) -> object: ...
     def __call__(self, images: Tensor, draw: object) -> Tensor: ...

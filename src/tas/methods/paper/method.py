@@ -80,5 +80,7 @@ def supernet_of(space: Space, source: Source, budget: Budget, mixing: str) -> Su
         mixing = "interpolate" if mixing == "auto" else mixing
         return Supernet(space, unit=budget.unit, mixing=mixing)
     if mixing == "interpolate":
-        raise InputError("--mixing interpolate: the widths of a traced net are mixed by masks")
+        raise InputError(
+            "--mixing interpolate: a traced net can only be searched with --mixing mask"
+        )
     return MaskedSupernet(space, source, budget.unit)

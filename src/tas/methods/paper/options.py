@@ -19,6 +19,15 @@ MIXINGS = ("auto", "interpolate", "mask")
 class PaperOptions(StepOptions):
     """How the weights and the logits of a supernet are trained, in the paper's form.
 
+    >>> import tas
+    >>> from tas.methods import PaperOptions
+    >>> options = PaperOptions(epochs=2, batch_size=128, mixing="mask")
+    >>> found = tas.search(
+    ...     "resnet20", "digits", 0.5, options=options, what="depth", subset=8, progress=False
+    ... )
+    >>> found.history.last["phase"], found.history.last["epoch"]
+    ('search', 2)
+
     Attributes:
         epochs ... cuda_graphs: of the weights; as in ``tas.training.StepOptions``.
         logit_lr, logit_betas, logit_decay: of Adam on the logits.

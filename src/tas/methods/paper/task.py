@@ -5,12 +5,12 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...errors import InputError
 from ...training.checkpoint import Stateful
-from ...training.preparing import average, prepare
+from ...training.preparing import average
 from ...training.tasks import Epochs, Learner, Rate, sgd
 from . import algorithm as paper
 from .options import PaperOptions
@@ -30,6 +30,9 @@ class Search(Learner):
     """
 
     name = "search"
+    # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
+    # processes average the gradients that an optimizer is about to use instead.
+    wrapped = False
     module: Supernet
     options: PaperOptions
 
@@ -45,16 +48,13 @@ class Search(Learner):
         options, supernet = self.options, self.module
         if not any(parameter.requires_grad for parameter in supernet.weight_parameters()):
             raise InputError(
-                "the net has no parameter to train while it is searched: all are frozen; "
-                "unfreeze some, as net.head.requires_grad_()"
+                "the net has no parameter to train during the search, all are frozen: unfreeze "
+                "some, e.g. with net.head.requires_grad_()"
             )
         self.start_together(accelerator, options.sync_norms)
         self.steps = steps
         self.seed = seed
         self.rate = Rate(options, steps)
-        # Weights and logits are frozen in turn, which DistributedDataParallel cannot follow; the
-        # processes average the gradients that an optimizer is about to use instead.
-        self.model: Any = self.ready(prepare(accelerator, supernet, wrap=False))
         self.weight_optimizer = sgd(supernet.weight_parameters(), options)
         self.logit_optimizer = torch.optim.Adam(
             supernet.logit_parameters(),
@@ -104,6 +104,9 @@ class Search(Learner):
         accuracy = figures["correct"] * (100 / pictures)
         others = {name: value for name, value in figures.items() if name != "correct"}
         return pictures, {**others, "accuracy": accuracy}
+
+    def nets(self) -> list[nn.Module]:
+        return [self.module.net]
 
     def end_epoch(self) -> dict[str, float]:
         """Costs as they are now, tau, and the mean entropy of the choices, in nats."""

@@ -1,7 +1,7 @@
-"""From fresh weights: a few shapes are trained for a short time, and tell what a doubling is worth.
+"""From fresh weights: a few shapes, the probes, are trained for a short time.
 
-The probes are chosen so that their losses tell most (``response.design``); the shape returned is
-the one within the budget that the fitted slopes promise most (``response.fit_logits``).
+The probes are chosen by a D-optimal design (``response.design``). A linear model is fitted to their
+losses (``response.fit_logits``), and the best shape of that model within the budget is returned.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Probes:
         return FINE_RATIOS if inheriting else WIDE_RATIOS
 
     def find(self, problem: Problem) -> Found:
-        """The shape that the losses of the probes promise most.
+        """The best shape within the budget, by a model fitted to the losses of the probes.
 
         Raises:
             DivergedError: all probes diverged.

@@ -14,11 +14,20 @@ __all__ = ["ProbeOptions"]
 
 @dataclass(frozen=True)
 class ProbeOptions(TrainOptions):
-    """How a space is searched by short trainings of a few of its shapes.
+    """Settings of a search by probes: short trainings of a few shapes.
+
+    >>> import tas
+    >>> from tas.methods import ProbeOptions
+    >>> options = ProbeOptions(probes=2, epochs=1, batch_size=64)
+    >>> found = tas.search(
+    ...     "resnet20", "digits", 0.5, options=options, what="depth", subset=8, progress=False
+    ... )
+    >>> [line["phase"] for line in found.history.epochs]
+    ['probe-01-of-02', 'probe-02-of-02']
 
     Attributes:
         epochs ... cuda_graphs: of the training of each of these shapes, the probes.
-        probes: how many; more than there are doublings and depths to learn of.
+        probes: how many; more than the space has choices, whose slopes are fitted.
         low, high: what a probe may cost, as ratios of the budget.
 
     Raises:

@@ -1,9 +1,9 @@
-"""Asks shapes, cut from a trained net and not trained, what they still answer.
+"""A trial: the net of a shape is cut from the trained net and tested without training.
 
-A cut net makes up for the channels that it lacks (``tas.inherit``), and its norms measure anew what
-they are given. How far its answers then are from those of the whole net foretells how well it will
-train better than a short training does (``docs/research``), and costs a forward pass, in bf16 where
-trainings are: that ranks shapes as float32 does.
+The cut net is compensated for the missing channels (``tas.inherit``), and its norms measure their
+statistics again. The divergence of its answers from those of the whole net then predicts the
+accuracy after training better than a short training does (``docs/research``), for the price of a
+forward pass, in bf16 where trainings use it: that ranks shapes as float32 does.
 """
 
 import math
@@ -33,9 +33,9 @@ PHASE = "search"
 
 
 class Examiner:
-    """Asks one generation after another, and says and writes down how it goes.
+    """Tries one generation after another, shows the progress and writes the log.
 
-    A generation that stands in the log with the same shapes is read back and not asked again.
+    A generation that is in the log with the same shapes is read back and not tried again.
 
     Args:
         problem: its source has its channels in order.
@@ -47,13 +47,15 @@ class Examiner:
         self.source = problem.source
         self.out = problem.out
         self.device = training.where(problem.device, options.precision).device
-        self.bf16 = training.pick_precision(options.precision, self.device) == "bf16"
+        bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         with training.alone():  # every process sees the same pictures
             pictures = problem.batches(problem.learn, problem.seed, PICTURES)
-            self.batches = [
-                (training.place(images, self.device), labels.to(self.device))
-                for images, labels in islice(pictures, BATCHES)
-            ]
+            batches = list(islice(pictures, BATCHES))
+        whole = self.source.derive(space.unpruned)
+        self.placing = training.settled([whole], batches[0][0], self.device, bf16=bf16)
+        self.batches = [
+            (self.placing.pictures(images), labels.to(self.device)) for images, labels in batches
+        ]
         self.answers = self.asked(space.unpruned)
         self.count = len(generations(options.trials))
         self.known = processes.by_first(self._read_back)
@@ -129,9 +131,13 @@ class Examiner:
     @training.repeatable()
     def asked(self, shape: Shape) -> list[Tensor]:
         """The answers [N, classes] of a shape's net to every batch."""
-        net = training.place_module(self.source.derive(shape), self.device).eval()
-        for module in net.modules():
-            if isinstance(module, _BatchNorm):
-                module.train()  # what it is given has changed, and so have its statistics
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        net = self.placing.net(self.source.derive(shape))
+        # What a norm is given has changed, and so have its statistics, but for those that are
+        # frozen: in evaluation mode within a net in training mode.
+        norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
+        moving = [norm for norm in norms if norm.training or not net.training]
+        net.eval()
+        for norm in moving:
+            norm.train()
+        with self.placing.autocast():
             return [net(images).float() for images, _ in self.batches]

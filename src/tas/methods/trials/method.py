@@ -18,7 +18,7 @@ from .options import TrialOptions
 
 __all__ = ["Trials"]
 
-EQUAL = "equal widths, as far as the budget allows: the search found none better"
+EQUAL = "equal widths, as near as the candidates allow: the search found nothing better"
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Trials:
         """
         if not problem.source.trained:
             raise InputError(
-                "there are no weights to try shapes by: give the search a trained net, or its "
-                "--weights; from fresh weights it is by probes (ProbeOptions)"
+                "the search by trials needs trained weights: give it a trained net, or --weights; "
+                "for a search from fresh weights use ProbeOptions"
             )
         budget, near = problem.budget, near_equal(problem.space, problem.budget)
         examiner = Examiner(problem, near, self.options)
@@ -68,8 +68,8 @@ class Trials:
         even = nearest(near, equal, budget, EQUAL)
         if even.replace(origin=problem.origin) == shape:
             return problem.found(shape, [tried])
-        # What beats equal widths untrained is to beat them where both are trained, too; by the
-        # whole net's answers, lest a short training is but the forgetting of what they know.
+        # A shape that beats equal widths untrained has to beat them after a short training of both,
+        # too. Both learn from the whole net's answers, so that they do not forget what they know.
         teacher = problem.source.derive(problem.space.unpruned)
         finals = problem.train_all("final", [shape, even], self.options, teacher)
         best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even

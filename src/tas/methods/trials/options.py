@@ -14,12 +14,19 @@ __all__ = ["TrialOptions"]
 
 @dataclass(frozen=True)
 class TrialOptions(TrainOptions):
-    """How a space is searched by what its shapes answer, cut from a trained net and not trained.
+    """Settings of a search by trials: nets are cut from a trained net and tested untrained.
+
+    >>> from dataclasses import replace
+    >>> import tas
+    >>> options = tas.recipes.quick().inheriting().search  # what tas.search does by default
+    >>> options.trials, options.epochs
+    (300, 1)
+    >>> longer = replace(options, trials=1000, epochs=3)
 
     Attributes:
-        epochs ... cuda_graphs: of two short trainings at the end, of what was found and of equal
-            widths, by which one of them is taken; the whole net is their teacher.
-        trials: shapes that are cut and asked.
+        epochs ... cuda_graphs: of two short trainings at the end, of the best shape and of equal
+            widths, which decide between the two; the whole net is their teacher.
+        trials: number of shapes to try.
 
     Raises:
         InputError: a value is out of range.

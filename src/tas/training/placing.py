@@ -1,0 +1,201 @@
+"""How a net and its pictures are computed: what the net itself bears.
+
+Channels-last pictures and bf16 are the faster ones, but code may count on pictures that lie channel
+by channel (``x.view(len(x), -1)`` behind a convolution), and an operator may have no bf16 kernel on
+a device. So the net is run once, on two pictures of noise and as it is going to be run.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from accelerate import Accelerator
+from torch import Generator, Tensor, nn
+
+from ..errors import InputError, first_line
+from ..forward import answer, evaluating, example_for
+from ..runs import say
+from .memory_format import place, place_module
+
+__all__ = ["Placing", "refuse_halves", "settled", "settled_with"]
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Placing:
+    """How a net and its pictures are computed.
+
+    Attributes:
+        device: where.
+        dtype: of pictures, which is that of the net's parameters.
+        channels_last: pictures and the weights of convolutions lie pixel by pixel, where the device
+            prefers that.
+        bf16: under autocast.
+    """
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = True
+    bf16: bool = False
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """A batch on the device, as the net takes it."""
+        if x.is_floating_point():
+            x = x.to(self.dtype)
+        return place(x, self.device, self.channels_last)
+
+    def net(self, module: nn.Module) -> nn.Module:
+        """A net on the device, in place."""
+        return place_module(module, self.device, self.channels_last)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """What the net is run under."""
+        if not self.bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def settled(
+    nets: Sequence[nn.Module],
+    images: Tensor,
+    device: torch.device,
+    *,
+    bf16: bool = False,
+    weights: bool = True,
+) -> Placing:
+    """How some nets that are given the same pictures are computed; the first one's type is theirs.
+
+    The nets are on the device and placed so afterwards, and otherwise as they were.
+
+    Args:
+        images: some of the pictures.
+        bf16: what is wanted.
+        weights: those of convolutions are to be channels-last, too; else they stay as they are
+            where the net bears channels-last pictures.
+
+    Raises:
+        InputError: a net does not run on such pictures at all.
+    """
+    dtype = example_for(nets[0], (1, 1, 1)).dtype
+    placing = Placing(device, dtype, bf16=bf16 and dtype == torch.float32)
+    pair = _pair_like(images).to(device)
+    for net in nets:
+        net.to(device)
+        with _undisturbed(net, device):
+            placing = _settle(net, pair, placing, weights)
+    for net in nets:
+        if weights or not placing.channels_last:
+            placing.net(net)
+    return placing
+
+
+def settled_with(accelerator: Accelerator, nets: Sequence[nn.Module], images: Tensor) -> Placing:
+    """``settled`` on the device of an ``Accelerator``, whose precision may be raised to fp32."""
+    bf16 = accelerator.mixed_precision == "bf16" and accelerator.native_amp
+    placing = settled(nets, images, accelerator.device, bf16=bf16)
+    accelerator.native_amp = placing.bf16
+    return placing
+
+
+def _settle(net: nn.Module, pair: Tensor, placing: Placing, weights: bool) -> Placing:
+    """What is left of a placing where a net has been asked."""
+    plain = replace(placing, channels_last=False, bf16=False)
+    if placing.channels_last and pair.dim() == 4 and pair.is_floating_point():
+        wanted = replace(plain, channels_last=True)
+        reason = _differs(net, pair, wanted, plain, weights)
+        if reason:
+            _tell(f"{_name(net)} takes no channels-last pictures ({reason}); it gets them plain")
+            placing = replace(placing, channels_last=False)
+    else:
+        _scores(net, pair, plain)
+    if placing.bf16:
+        if placing.channels_last and weights:
+            placing.net(net)
+        try:
+            _scores(net, pair, placing)
+        except InputError as error:
+            _tell(
+                f"{_name(net)} cannot be computed in bf16 on this device "
+                f"({_reason(error)}); it is in fp32"
+            )
+            placing = replace(placing, bf16=False)
+    return placing
+
+
+def _differs(net: nn.Module, pair: Tensor, wanted: Placing, plain: Placing, weights: bool) -> str:
+    """Why a net cannot be given channels-last pictures; empty where it can."""
+    try:
+        if weights:
+            wanted.net(net)
+        found = _scores(net, pair, wanted)
+    except InputError as error:
+        plain.net(net)
+        _scores(net, pair, plain)
+        return _reason(error)
+    try:
+        expected = _scores(net, pair, plain)
+    except InputError:
+        return ""  # it counts on channels-last ones
+    if isinstance(found, Tensor) and isinstance(expected, Tensor):
+        apart = float((found - expected).abs().max())
+        if apart > max(0.1 * float(expected.std()), 1e-3 * float(expected.abs().max())):
+            return "its answers are others then"
+    return ""
+
+
+def _scores(net: nn.Module, pair: Tensor, placing: Placing) -> object:
+    dtype = example_for(net, (1, 1, 1)).dtype
+    with evaluating(net), torch.no_grad(), placing.autocast():
+        return answer(net, replace(placing, dtype=dtype).pictures(pair))
+
+
+def _pair_like(images: Tensor) -> Tensor:
+    """Two of the kind: the same ones in every process, however few of the pictures it has."""
+    if not images.is_floating_point():
+        return images[:1].expand(2, *images.shape[1:])
+    return torch.randn(2, *images.shape[1:], generator=Generator().manual_seed(0))
+
+
+@contextmanager
+def _undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Random numbers and buffers are afterwards as they were."""
+    before = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in before:
+                    buffer.copy_(value)
+
+
+def _reason(error: InputError) -> str:
+    """What the net's own code raised."""
+    return first_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+
+
+def _name(net: nn.Module) -> str:
+    return f"the net ({type(net).__name__})"
+
+
+_TOLD: set[str] = set()
+
+
+def _tell(note: str) -> None:
+    """Say a note, unless it was said before."""
+    if note not in _TOLD:
+        _TOLD.add(note)
+        say(f"note: {note}")
+
+
+def refuse_halves(net: nn.Module) -> None:
+    """Raise ``InputError`` for a net that is to be trained and has weights of 16 bits."""
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad and parameter.dtype in HALVES:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise InputError(
+                f"'{name}' is {kind}, in which the small steps of a training are lost: give "
+                "net.float(); it is computed in bf16 where --precision says so"
+            )
