@@ -16,7 +16,7 @@ PACKAGE = Path(tas.errors.__file__).parent
 FLOORS = (
     ("errors", "lazy", "version"),
     ("checks", "forward", "options", "processes", "seeds", "shape"),
-    ("space", "weights"),
+    ("model_options", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another
     ("nets",),

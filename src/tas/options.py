@@ -11,9 +11,7 @@ from .errors import InputError, one_of
 __all__ = [
     "DoctorOptions",
     "EvalOptions",
-    "ExportOptions",
     "MacsOptions",
-    "PredictOptions",
     "ReportOptions",
     "RunOptions",
     "SearchRunOptions",
@@ -319,62 +317,6 @@ class EvalOptions(_Compute, _Files):
     data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
     batch_size: int = option(256, "pictures per step")
     json: bool = option(False, "print a JSON object")
-
-
-@dataclass(frozen=True)
-class PredictOptions(_Compute):
-    """Tell the classes of pictures: a line each, with name, class and probability.
-
-    Pictures are prepared as the model's test pictures were. One that cannot be read is named on
-    standard error, the rest go on, and the exit status is 1.
-    """
-
-    model: str = positional("a run or model folder, or an .onnx file of `tas export`")
-    pictures: list[str] = positional(
-        "files, folders (all pictures below them), patterns such as 'photos/*.png', or - for a "
-        "list of them on standard input, one a line",
-        many=True,
-    )
-    net: str | None = option(
-        None,
-        "package.module:function of yours that makes the unpruned net, for no file can have one "
-        "called",
-    )
-    top: int = option(1, "so many classes of each picture, the most probable first")
-    batch_size: int = option(256, "pictures per step")
-    workers: int | None = option(None, "threads that decode (default: one per core)")
-    json: bool = option(False, "print a JSON object for each picture")
-
-
-@dataclass(frozen=True)
-class ExportOptions(_Files):
-    """Write a model for other programs: one file, checked against PyTorch before it is there.
-
-    BatchNorms are folded into convolutions where that is exact, and the number of pictures of a
-    batch is free. The file says which classes its scores are of and what its pictures go through.
-    """
-
-    model: str = positional("a run or model folder")
-    to: Literal["onnx", "torch-export"] = option(
-        "onnx",
-        "onnx: for ONNX Runtime and others, needs pip install 'torch-tas[onnx]'; torch-export: for "
-        "PyTorch, without the net's own code",
-    )
-    out: str | None = option(
-        None, "the file to write, .onnx or .pt2 (default: model.onnx or model.pt2 in MODEL)"
-    )
-    preprocess: bool = option(
-        False, "the file takes uint8 pictures [N, C, H, W] and normalises them itself"
-    )
-    softmax: bool = option(False, "the file gives probabilities instead of scores")
-    net: str | None = option(
-        None,
-        "package.module:function of yours that makes the unpruned net, for no file can have one "
-        "called",
-    )
-    data: str | None = option(
-        None, f"what it is checked on; {DATA} (default: that of the run, else random pictures)"
-    )
 
 
 @dataclass(frozen=True)

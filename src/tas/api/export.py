@@ -24,8 +24,9 @@ from ..exports import (
     write_onnx,
     write_program,
 )
+from ..model_options import ExportOptions
 from ..models import ModelFolder
-from ..options import ExportOptions, with_changes
+from ..options import with_changes
 from .opening import OpenedFolder, described, own_data
 from .session import load_data
 
@@ -104,7 +105,7 @@ def export_model(options: ExportOptions | None = None, **changes: Any) -> Export
     """What ``tas export`` does: ``tas.export`` of a model folder.
 
     Args:
-        options: see ``tas.options.ExportOptions``, or ``tas export --help``.
+        options: see ``tas.model_options.ExportOptions``, or ``tas export --help``.
         changes: options by their names, in the place of those of ``options``.
     """
     options = with_changes(options or ExportOptions(), changes)

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..exports import OnnxNet
 from ..forward import answer, evaluating
 from ..training import computing, where
-from ..training.memory_format import place, place_module
+from ..training.placing import Placing, settled_with
 from .opening import OpenedFolder, described
 
 __all__ = ["Prediction", "Scorer", "predict", "predictions", "scorer"]
@@ -175,13 +175,15 @@ class _Net:
     classes: tuple[str, ...]
     device: str
     precision: str
+    placing: Placing | None = None  # found out by the first pictures, as in a test
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        with computing(self.device, self.precision) as accelerator:
-            net = place_module(self.net, accelerator.device)
-            with evaluating(net), torch.inference_mode(), accelerator.autocast():
-                pictures = self.transform.normalise(pixels.to(accelerator.device))
-                scores = answer(net, place(pictures, accelerator.device))
+        with computing(self.device, self.precision) as accelerator, evaluating(self.net):
+            pictures = self.transform.normalise(pixels.to(accelerator.device))
+            if self.placing is None:
+                self.placing = settled_with(accelerator, [self.net], pictures)
+            with torch.inference_mode(), self.placing.autocast():
+                scores = answer(self.net, self.placing.pictures(pictures))
         if getattr(scores, "shape", None) != (len(pixels), len(self.classes)):
             got = list(scores.shape[1:]) if isinstance(scores, Tensor) else type(scores).__name__
             raise InputError(

@@ -1,7 +1,7 @@
 """``tas export``: ``tas.export``, and what the check said."""
 
 from ..api.export import export_model
-from ..options import ExportOptions
+from ..model_options import ExportOptions
 from .text import put, shown
 
 __all__ = ["main"]

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
+from .. import model_options, processes
 from .. import options as verb_options
-from .. import processes
 from ..cli import ending
 from ..errors import TasError, first_line, nearest, one_of
 from ..version import __version__
@@ -30,8 +30,8 @@ VERBS = {
     "search": (verb_options.SearchRunOptions, "search widths and depths within a budget"),
     "train": (verb_options.TrainRunOptions, "train a net or a shape, with or without a teacher"),
     "eval": (verb_options.EvalOptions, "test a trained net"),
-    "predict": (verb_options.PredictOptions, "tell the classes of pictures"),
-    "export": (verb_options.ExportOptions, "write a model for ONNX Runtime and other programs"),
+    "predict": (model_options.PredictOptions, "tell the classes of pictures"),
+    "export": (model_options.ExportOptions, "write a model for ONNX Runtime and other programs"),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
     "doctor": (
         verb_options.DoctorOptions,

@@ -13,7 +13,7 @@ from .. import processes
 from ..api.predict import Prediction, predictions, scorer
 from ..data import chosen_pictures
 from ..errors import InputError
-from ..options import PredictOptions
+from ..model_options import PredictOptions
 from .text import put, shown
 
 __all__ = ["main"]

@@ -118,6 +118,8 @@ def _table(shape: Shape, facts: Mapping[str, Any]) -> str:
     unpruned = facts.get("unpruned")
     if not isinstance(unpruned, dict) or not {"macs", "params"} <= unpruned.keys():
         return ""
+    if shape.macs is None or shape.params is None:
+        return ""
     own = {"macs": shape.macs, "params": shape.params, "accuracy": facts.get("accuracy")}
     rows: list[Any] = [{"name": "unpruned", **unpruned}, {"name": "this net", **own}]
     return markdown(rows)
