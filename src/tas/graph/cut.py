@@ -1,7 +1,7 @@
 """Cuts a copy of a net: fewer channels, fewer blocks, the same class, no hooks or masks."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,12 +57,12 @@ class Cutter:
                     rows = same.setdefault(rows.tobytes() + str(rows.shape).encode(), rows)
                     parts[place].append(_Part(width.name, width.atoms, rows))
         # By the name of a tensor and its dimension: what stays is asked once for all that are alike
-        self._lines: dict[str, dict[int, _Line]] = defaultdict(dict)
+        self._lines: dict[str, list[tuple[int, _Line]]] = defaultdict(list)
         lines: dict[tuple[Any, ...], _Line] = {}
         for (name, dim), found in sorted(parts.items(), key=lambda part: part[0]):
             size = self._before[name][dim]
             key = (size, *((part.width, id(part.positions)) for part in found))
-            self._lines[name][dim] = lines.setdefault(key, _Line(size, tuple(found)))
+            self._lines[name].append((dim, lines.setdefault(key, _Line(size, tuple(found)))))
 
     @torch.no_grad()
     def cut(
@@ -97,11 +97,11 @@ class Cutter:
         for number in sorted(set(named.values())):  # the others go with their blocks
             name, tensor = self._skeleton.names[number], self._skeleton.tensors[number]
             parameter = self._parameters[number]
-            given, lines = instead.get(name, tensor), self._lines.get(name, {})
+            given, lines = instead.get(name, tensor), self._lines.get(name, ())
             if name in of_weight:
                 value = _with_columns(given, lines, of_weight[name], staying)
             else:
-                value = _taken(given, {dim: staying.of(line) for dim, line in lines.items()})
+                value = _taken(given, [(dim, staying.of(line)) for dim, line in lines])
             small[number] = nn.Parameter(value, tensor.requires_grad) if parameter else value
         net = self._skeleton.filled(small)
         for path in gone:
@@ -145,12 +145,13 @@ class _Staying:
         self._leading = {
             width for width, atoms in kept.items() if (atoms == np.arange(len(atoms))).all()
         }
-        self._known: dict[int, Index] = {}
+        self._known: dict[_Line, Index] = {}
 
     def of(self, line: _Line) -> Index:
-        if id(line) not in self._known:
-            self._known[id(line)] = self._found(line)
-        return self._known[id(line)]
+        found = self._known.get(line)
+        if found is None:
+            found = self._known[line] = self._found(line)
+        return found
 
     def _found(self, line: _Line) -> Index:
         part = line.parts[0]
@@ -181,29 +182,33 @@ class _Staying:
         return places if isinstance(index, int) else np.searchsorted(index.numpy(), places)
 
 
-def _taken(tensor: Tensor, index: Mapping[int, Index]) -> Tensor:
-    """What stays of a tensor, in memory of its own."""
-    first = [(d, n) for d, n in index.items() if isinstance(n, int) and n < tensor.shape[d]]
-    others = [(d, rows) for d, rows in index.items() if not isinstance(rows, int)]
-    if not others and first:
+def _taken(tensor: Tensor, index: Sequence[tuple[int, Index]]) -> Tensor:
+    """What stays of a tensor at some of its dimensions, in memory of its own."""
+    first = [(dim, rows) for dim, rows in index if isinstance(rows, int)]
+    if len(first) == len(index) > 0:
         *before, (dim, count) = first
         for d, n in before:
             tensor = tensor.narrow(d, 0, n)
         return tensor.narrow_copy(dim, 0, count)
-    for d, n in first:
-        tensor = tensor.narrow(d, 0, n)
-    for d, rows in others:
-        tensor = tensor.index_select(d, rows.to(tensor.device))
+    for dim, count in first:
+        tensor = tensor.narrow(dim, 0, count)
+    others = [(dim, rows) for dim, rows in index if not isinstance(rows, int)]
+    for dim, rows in others:
+        tensor = tensor.index_select(dim, rows.to(tensor.device))
     return tensor if others else tensor.clone()
 
 
 def _with_columns(
-    weight: Tensor, lines: Mapping[int, _Line], columns: Mapping[str, Tensor], staying: _Staying
+    weight: Tensor,
+    lines: Sequence[tuple[int, _Line]],
+    columns: Mapping[str, Tensor],
+    staying: _Staying,
 ) -> Tensor:
     """What stays of a weight, with other values at the inputs that are kept of some widths."""
-    index = {dim: staying.of(line) for dim, line in lines.items()}
-    rows = {dim: kept for dim, kept in index.items() if dim != 1}
-    where = {width: staying.within(lines[1], width) for width in columns}
+    inputs = next(line for dim, line in lines if dim == 1)
+    index = [(dim, staying.of(line)) for dim, line in lines]
+    rows = [(dim, kept) for dim, kept in index if dim != 1]
+    where = {width: staying.within(inputs, width) for width in columns}
     for width, places in where.items():
         if places is None:  # it reads nothing else
             return _taken(columns[width], rows)

@@ -15,8 +15,9 @@ import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes as disable_current_modes
 
-from ..errors import InputError
+from ..errors import InputError, TasError, first_line
 from ..forward import answer, evaluating, naming
 from ..shape import Side, Sum
 from .labels import Notes, Place, Plane, Tracer
@@ -27,6 +28,10 @@ from .runs import Run, Visit, find_runs, visiting
 from .scales import LocksOwnScales
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
+
+OUTPUT = "they are the net's output"
+BESIDE = ("bias", "running_mean", "running_var")  # what stands beside a weight
+COMPUTED = "its weight is computed from parameters in the net's own code"
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         LocksOwnScales(tracer),
         tracer,
     ):
-        scores = answer(net, example)
+        scores = _followed(net, example)
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
@@ -162,11 +167,27 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
             "classifier, or wrap it so that it returns them"
         )
     for plane in tracer.planes(scores):
-        tracer.notes.locks.append((plane.labels[plane.labels > 0], "they are the net's output"))
+        tracer.notes.locks.append((plane.labels[plane.labels > 0], OUTPUT))
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
             tracer.notes.locks.append((labels, "ignored, as asked for"))
     return _Build(net, tracer, visits).structure(scores.shape[1])
+
+
+def _followed(net: nn.Module, example: Tensor) -> Any:
+    """What the net gives; where it fails, it is told whether it does without being followed."""
+    try:
+        return net(example)
+    except TasError:  # of a rule: it says itself what is wrong
+        raise
+    except Exception as error:  # whatever the user's code may raise
+        with disable_current_modes():
+            answer(net, example)  # raises what is the net's own fault
+        reason = first_line(error)
+        raise InputError(
+            f"the net runs on images of {list(example.shape[1:])}, but its channels cannot be "
+            f"followed: {reason}"
+        ) from error
 
 
 class _Build:
@@ -306,6 +327,19 @@ class _Build:
             kinds = self.component[self.places[place].numpy()]
             reasons = Counter(self.reasons[k] for k in kinds.tolist() if k in self.reasons)
             found += [Locked(layer, channels, reason) for reason, channels in reasons.items()]
+        if not self.widths and all(entry.reason == OUTPUT for entry in found):
+            found += self._computed()
+        return found
+
+    def _computed(self) -> list[Locked]:
+        """Layers whose weight is computed from parameters, which make no channels themselves."""
+        found = []
+        for (name, dim), labels in self.places.items():
+            path, _, own = name.rpartition(".")
+            makes = (name, dim) in self.notes.produced or own in BESIDE
+            if dim == 0 and path and not makes and len(labels) > 1:
+                reason = self.reasons.get(int(self.component[labels[0]]), COMPUTED)
+                found.append(Locked(path, len(labels), reason))
         return found
 
     # Sizes -------------------------------------------------------------------------------------

@@ -198,7 +198,12 @@ def _check(
         )
     if round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
-    if example.dim() != 4:
+    if not isinstance(example, Tensor):
+        raise InputError(
+            f"the example is a {type(example).__name__}, not a tensor [N, C, H, W]: give a batch "
+            "of images, as torch.zeros(1, 3, 224, 224)"
+        )
+    if example.dim() != 4 or not len(example):
         raise InputError(f"the example has the shape {list(example.shape)}, not [N, C, H, W]")
     modules = [path for path, _ in model.named_modules()]
     for path in (*ignore, *only):

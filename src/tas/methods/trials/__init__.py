@@ -1,7 +1,7 @@
 """The default search: from a trained net, by trials. The algorithm:
 
 1. The channels of every width are put in order, once, those first that tell most of what the next
-   layers read (greedy column subset selection on a few batches; ``inherit/reconstruction.py``).
+   layers read (greedy column subset selection on a few batches; ``inherit/ordering.py``).
    What a smaller net keeps of a width are its first channels.
 2. The space is narrowed to the neighbourhood of equal widths: no layer below half of the equal
    ratio, all blocks kept, unless the budget asks for less (``methods/baseline.py``).
