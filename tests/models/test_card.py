@@ -15,6 +15,7 @@ from tas import nets
 from tas.api.provenance import command
 from tas.cli.main import main
 from tas.models import card
+from tas.models.cards import escaped
 from tas.options import RunOptions, TrainRunOptions
 from tas.runs import ModelConfig
 
@@ -70,6 +71,21 @@ def test_what_users_gave_marks_nothing_up() -> None:
     assert "\x1b" not in body
     assert "\u202e" not in body
     assert "a\\|b \\<script\\>" in body
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("digits, 0.1.0", "digits, 0.1.0"),
+        ("- a", "\\- a"),
+        ("12. a", "12\\. a"),
+        ("# a", "\\# a"),
+        ("www.a.b", "www\\.a.b"),
+        ("a\nb", "a\\\\nb"),
+    ],
+)
+def test_a_text_is_no_list_heading_or_link(text: str, source: str) -> None:
+    assert escaped(text) == source
 
 
 def test_a_command_with_a_fence_in_it_stays_in_its_block() -> None:

@@ -50,7 +50,8 @@ def escaped(text: Any) -> str:
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
     )
     shown = re.sub(f"([{re.escape(MARKUP)}])", r"\\\1", shown)
-    shown = re.sub(r"^(\d*)([-.])", r"\1\\\2", shown)  # at the start of a line it makes a list
+    # At the start of a line these make a list.
+    shown = re.sub(r"^(\d*)([-.])(?=\s|-|$)", r"\1\\\2", shown)
     return re.sub(r"(www)\.", r"\1\\.", shown, flags=re.IGNORECASE)
 
 
@@ -108,8 +109,8 @@ def _summary(config: ModelConfig) -> str:
         )
         lines.append(f"Accuracy: **{accuracy:.2f} %** of the {pictures}{of}{seed}{last}.")
     else:
-        made = f", whose weights come from a training on {data}" if data else ""
-        lines.append(f"Its accuracy was not measured{made}.")
+        made = f" Its weights were learnt on {data}." if data else ""
+        lines.append(f"Its accuracy was not measured.{made}")
     return "\n\n".join(lines) + "\n"
 
 
