@@ -2,20 +2,18 @@
 
 What reads a channel, reads it times its weight: the weight is multiplied to the parameter of the
 layer that reads, not to the activations. Whatever happens channel by channel in between (norms,
-activations, gates, pools) then needs no change, and a channel of weight 0 is as good as cut. Layer
-norms take their statistics over the weighted channels.
+activations, gates, pools) then needs no change, and a channel of weight 0 is as good as cut. What
+takes channels together, as norms and means do, is computed over the weighted ones (``weighted``).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from .structure import Structure
+from .weighted import Weighted
 
 __all__ = ["Masks"]
 
@@ -47,52 +45,14 @@ class Masks(nn.Module):
                 size[dim] = -1
                 kept = weights[self.get_buffer(slots)].to(value.dtype)
                 masked[name] = value * kept.view(size)
-        norms = {
-            id(own[name]): weights[self.get_buffer(slots)].to(own[name].dtype)
-            for name, slots in self._norms.items()
-        }
-        if not norms:
+        together = {key: weights[self.get_buffer(slots)] for key, slots in self._norms.items()}
+        recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
+        if not together and not recurrent:
             return functional_call(net, masked, (images,))
-        with _LayerNorms(norms):
+        with Weighted(net, together, {id(own[name]): value for name, value in masked.items()}):
             return functional_call(net, masked, (images,))
 
     def _keep(self, slots: Tensor) -> str:
         name = f"slots_{len(self._buffers)}"
         self.register_buffer(name, slots, persistent=False)
         return name
-
-
-class _LayerNorms(TorchFunctionMode):
-    """Takes the statistics of layer norms over weighted channels."""
-
-    def __init__(self, weights: Mapping[int, Tensor]) -> None:
-        super().__init__()
-        self.weights = weights
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (F.layer_norm, torch.layer_norm):
-            bound = dict(zip(("input", "normalized_shape", "weight", "bias", "eps"), args))  # noqa: B905
-            bound |= kwargs
-            channels = self.weights.get(id(bound.get("weight")))
-            if channels is not None:
-                return _layer_norm(
-                    bound["input"],
-                    channels,
-                    bound["weight"],
-                    bound.get("bias"),
-                    bound.get("eps", 1e-5),
-                )
-        return func(*args, **kwargs)
-
-
-def _layer_norm(
-    x: Tensor, channels: Tensor, weight: Tensor, bias: Tensor | None, eps: float
-) -> Tensor:
-    """The layer norm of x [..., C] over the channels that are left, by their weights [C]."""
-    total = channels.sum()
-    mean = (x * channels).sum(-1, keepdim=True) / total
-    centred = x - mean
-    variance = (centred**2 * channels).sum(-1, keepdim=True) / total
-    y = centred * torch.rsqrt(variance + eps) * weight
-    return y if bias is None else y + bias

@@ -175,4 +175,6 @@ def _by_name(
         if value is None or name in said or dim >= len(new) or (dim == 0 and old[0] == new[0]):
             continue
         size = new[dim] * (groups if dim == 1 else 1)
-        setattr(module, name, type(value)([size]) if isinstance(value, (tuple, list)) else size)
+        if isinstance(value, (tuple, list)):  # all of a shape, of which the first has changed
+            size = type(value)([size, *value[1:]])
+        setattr(module, name, size)

@@ -24,6 +24,7 @@ from .products import Product, one_too_many
 from .refused import refuse
 from .rules import apply_rule
 from .runs import Run, Visit, find_runs, visiting
+from .weighted import Calls
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
@@ -122,6 +123,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         torch.no_grad(),
         visiting(net, tracer) as visits,
         naming(net, tracer.path),
+        Calls(net, tracer),
         tracer,
     ):
         scores = answer(net, example)
