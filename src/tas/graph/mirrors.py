@@ -75,7 +75,12 @@ def _is_place(place: object) -> bool:
     )
 
 
-_OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {}
+_OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {
+    nn.RNNBase: {"input_size": ("weight_ih_l0", 1), "hidden_size": ("weight_hh_l0", 1)},
+    nn.RNNCellBase: {"input_size": ("weight_ih", 1), "hidden_size": ("weight_hh", 1)},
+    nn.Bilinear: {"in1_features": ("weight", 1), "in2_features": ("weight", 2)},
+    nn.Embedding: {"embedding_dim": ("weight", 1)},
+}
 
 
 def sizes(net: nn.Module) -> Sizes:
@@ -103,6 +108,8 @@ def follow(net: nn.Module, before: Sizes) -> None:
             if place is not None:
                 _repeat(module, path, attribute, place, before, after)
         _by_name(module, path, before, after, said)
+        if isinstance(module, nn.RNNBase):  # its parameters stand in a list, too
+            module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
 
 
 def _joined(path: str, name: str) -> str:

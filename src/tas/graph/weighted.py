@@ -92,6 +92,8 @@ class Calls(_Numbered):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name in RECURRENT:
+            _tie_states(self._trace, args)
         if name not in WEIGHTED or not args:
             return func(*args, **kwargs)
         call = _Running.call = _Call(self._trace, self.key(name), args[0])
@@ -125,6 +127,16 @@ class Calls(_Numbered):
         else:
             why = f"a use of '{func.__name__}' over them"
             self._trace.notes.locks.append((call.labels[call.labels > 0], why))
+
+
+def _tie_states(trace: Tracer, args: Any) -> None:
+    """All layers of a recurrent net, in both directions, are of one width."""
+    for arg in args:
+        if isinstance(arg, (list, tuple)) and any(isinstance(t, nn.Parameter) for t in arg):
+            matrices = [t for t in arg if t.dim() == 2]
+            if len(matrices) * len(arg) and len(arg) % 5 and len(arg) % 3:  # without projections
+                for other in matrices[3::2]:
+                    trace.tie(trace.labels(matrices[1], 1), trace.labels(other, 1), "its states")
 
 
 def _same(again: Callable[[], Any], out: Any) -> bool:

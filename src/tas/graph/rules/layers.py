@@ -148,7 +148,8 @@ def product(trace: Tracer, call: Call) -> None:
     trace.produce([*trace.along(first, -2), *trace.along(second, -1)], out)
     trace.carry(out, planes)
     sides = [trace.labels(out, d) for d in range(out.dim())]
-    trace.note_cost(call.macs, trace.labels(first, -1), *sides)
+    inner = second if alike(first, first.dim() - 1) else first
+    trace.note_cost(call.macs, trace.labels(inner, -2 if inner is second else -1), *sides)
 
 
 def linear(trace: Tracer, call: Call) -> None:
@@ -168,6 +169,8 @@ def linear(trace: Tracer, call: Call) -> None:
 def contract(trace: Tracer, first: Tensor, second: Tensor, dim: int) -> None:
     """The last dimension of ``first`` is multiplied with ``dim`` of ``second`` and summed."""
     a, b = trace.labels(first, -1), trace.labels(second, dim)
+    if alike(first, first.dim() - 1):  # zeros that a recurrent net starts from
+        a = b
     trace.tie(a, b, "reads what has a fixed size")
     if not (isinstance(a, int) or _is_parameter(first) or _is_parameter(second)):
         computed = any(p.origin is not None for p in trace.along(second, dim))

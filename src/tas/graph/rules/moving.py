@@ -12,9 +12,10 @@ from .call import Call, tensors
 from .marks import alike, mark_alike, mark_single, single
 from .pointwise import unknown
 
-__all__ = ["as_complex", "cat", "move", "pad", "repeat", "roll", "stack"]
+__all__ = ["as_complex", "cat", "in_place", "move", "pad", "repeat", "roll", "stack"]
 
 
+VIEWS = ("view", "_unsafe_view", "reshape", "_reshape_alias")
 # What takes channels apart into tensors of their own.
 APART = ("unbind", "split", "unsafe_split", "split_with_sizes", "unsafe_split_with_sizes")
 
@@ -76,6 +77,18 @@ def as_complex(trace: Tracer, call: Call) -> None:
     trace.carry(out, [p.at(p.dim) for p in trace.planes(x) if p.dim < out.dim()])
 
 
+def in_place(trace: Tracer, call: Call) -> None:
+    """transpose_, t_, unsqueeze_: the planes of the tensor itself find their places anew."""
+    x = call["self"]
+    if call.name == "unsqueeze_":
+        new = call["dim"] % x.dim()
+        place = {d: d + (d >= new) for d in range(x.dim())}
+    else:
+        a, b = (0, 1) if call.name == "t_" else (call["dim0"] % x.dim(), call["dim1"] % x.dim())
+        place = {**{d: d for d in range(x.dim())}, a: b, b: a}
+    trace.carry(x, [Plane(place[p.dim], p.labels, p.origin) for p in trace.planes(x)])
+
+
 def pad(trace: Tracer, call: Call) -> None:
     """Along other dimensions channels stay as they are; along theirs, constants come to them."""
     x, given = call["self"], list(call["pad"])
@@ -100,7 +113,7 @@ def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plan
     lookup = torch.cat([torch.zeros(1, dtype=torch.long), plane.labels])
     found: list[Plane | None] = []
     for positions in _again(call, source, image):
-        line = _line(positions, lookup)
+        line = _line(positions, lookup, _free(call))
         if line is None:
             one = lookup[positions.flatten()[:1]]
             if call.name in APART:
@@ -118,7 +131,7 @@ def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plan
 
 def _again(call: Call, source: Tensor, image: Tensor) -> list[Tensor]:
     """What the operator makes of ``image`` in the place of ``source``."""
-    if call.name in ("view", "_unsafe_view", "reshape", "_reshape_alias"):
+    if call.name in VIEWS:
         return [image.reshape(call.outs[0].shape)]
     if call.name == "expand":  # the example's own strides may be those of another expansion
         return [image.expand(call.outs[0].shape)]
@@ -130,12 +143,21 @@ def _again(call: Call, source: Tensor, image: Tensor) -> list[Tensor]:
     return list(tensors(call.func(*tree_map(given, call.args), **tree_map(given, call.kwargs))))
 
 
-def _line(positions: Tensor, lookup: Tensor) -> tuple[int, Tensor] | None:
+def _free(call: Call) -> int | None:
+    """The dimension of a view whose size the net's code leaves open."""
+    sizes = list(call.get("size") or call.get("shape") or []) if call.name in VIEWS else []
+    return sizes.index(-1) if -1 in sizes else None
+
+
+def _line(
+    positions: Tensor, lookup: Tensor, free: int | None = None
+) -> tuple[int, Tensor] | None:
     """The dimension along which positions vary, and they [n, its size]; None where none does.
 
     Where a view splits the channels into a x b, they vary along two: the rows are then the a parts,
     and what stands at the same place of each is to be tied. The net's code takes a for a constant,
-    so it is b that may shrink; but where a channel has b places of its own (a flattened map), a.
+    so it is b that may shrink; but where a channel has b places of its own (a flattened map), or
+    the code leaves a open (-1), a.
     """
     still = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in positions.stride())
     small = positions[still]
@@ -144,7 +166,9 @@ def _line(positions: Tensor, lookup: Tensor) -> tuple[int, Tensor] | None:
         return None
     if len(varying) > 1:
         varying = _varying(lookup[small]) or varying
-    last = varying[-1]
+    last = free if free in varying else varying[-1]
+    small = small.movedim(last, -1)
+    varying = [d - (d > last) for d in varying if d != last] + [small.dim() - 1]
     for d in sorted(set(range(small.dim())) - set(varying), reverse=True):
         small = small.select(d, 0)
     return last, small.flatten(0, -2) if len(varying) > 1 else small[None]

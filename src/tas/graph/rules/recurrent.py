@@ -4,6 +4,7 @@ from torch import Tensor
 
 from ..labels import Plane, Tracer
 from .call import Call
+from .marks import alike
 
 __all__ = ["fused_cell", "layer"]
 
@@ -22,7 +23,7 @@ def layer(trace: Tracer, call: Call) -> None:
     made = trace.labels(handed, 0)
     own = trace.labels(handed, 1)
     for other in (read, *biases):
-        if other.numel():
+        if other.numel() and not alike(other, 0):  # zeros, where there are no biases
             trace.tie(made, trace.labels(other, 0), "a recurrent layer's gates")
     if not isinstance(made, int):
         for gate in made.view(-1, width):

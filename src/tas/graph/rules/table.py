@@ -22,7 +22,7 @@ from .attention import attention
 from .call import Call
 from .layers import bilinear, convolution, deformed_convolution, linear, product
 from .marks import lock_marked, mark_single, single
-from .moving import as_complex, cat, move, pad, repeat, roll, stack
+from .moving import as_complex, cat, in_place, move, pad, repeat, roll, stack
 from .pointwise import (
     constants,
     element_by_element,
@@ -245,6 +245,7 @@ _RULES: dict[str, Rule] = {
         "rot90", "unsafe_split", "unsafe_split_with_sizes",
     ), move),
     **dict.fromkeys(("view_as_complex", "view_as_real"), as_complex),
+    **dict.fromkeys(("transpose_", "t_", "unsqueeze_"), in_place),
     **dict.fromkeys(("expand", "repeat"), repeat),
     "roll": roll,
     "constant_pad_nd": pad,
