@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 from ..errors import InputError, ShapeError, first_line
 from ..forward import evaluating
 from ..graph import Masks, Structure, copied, cut
+from .noise import still
 
 __all__ = ["trial"]
 
@@ -225,8 +226,8 @@ class _Bench:
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """A net may draw random numbers in evaluation, too: the same ones each time."""
-    with torch.random.fork_rng(devices=[]):
+    """A net may draw random numbers in evaluation, too: their means each time."""
+    with torch.random.fork_rng(devices=[]), still():
         torch.manual_seed(0)
         yield
 
