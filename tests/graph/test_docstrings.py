@@ -11,7 +11,8 @@ from tas.graph.rules import table
 
 
 @pytest.mark.parametrize(
-    "module", ["costs.count", "costs.operators", "graph.mirrors", "graph.rules.table"]
+    "module",
+    ["costs.count", "costs.operators", "graph.mirrors", "graph.noise", "graph.rules.table"],
 )
 def test_examples(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operators, "_GIVEN", {})

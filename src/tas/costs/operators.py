@@ -27,18 +27,19 @@ AnyFormula = TypeVar("AnyFormula", bound=Formula)
 _FREE = {
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_batch_norm_no_update",
     "_batch_norm_with_update", "_embedding_bag", "_fft_c2c", "_fft_c2r", "_fft_r2c",
-    "_fused_rms_norm", "_local_scalar_dense", "_log_softmax", "_native_batch_norm_legit",
-    "_native_batch_norm_legit_no_training", "_pack_padded_sequence", "_prelu_kernel",
-    "_reshape_alias", "_safe_softmax", "_softmax", "_thnn_fused_gru_cell", "_thnn_fused_lstm_cell",
-    "_to_copy", "_unique2", "_unsafe_index_put", "_unsafe_view", "_upsample_bicubic2d_aa",
-    "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
-    "_upsample_nearest_exact3d", "_weight_norm_interface", "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool3d", "all", "amax", "amin",
-    "aminmax", "any", "arange", "argmax", "argmin", "as_strided", "as_strided_", "avg_pool1d",
-    "avg_pool2d", "avg_pool3d", "bernoulli", "bernoulli_", "bucketize", "cat", "channel_shuffle",
-    "clone", "col2im", "complex", "constant_pad_nd", "contiguous", "copy", "copy_", "count_nonzero",
-    "cudnn_batch_norm", "cummax", "cummin", "cumprod", "cumsum", "diagonal_scatter", "dropout",
-    "embedding", "empty", "empty_like", "empty_strided", "expand", "exponential_", "eye",
+    "_fused_moving_avg_obs_fq_helper", "_fused_rms_norm", "_local_scalar_dense", "_log_softmax",
+    "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_pack_padded_sequence",
+    "_pdist_forward", "_prelu_kernel", "_reshape_alias", "_safe_softmax", "_softmax",
+    "_thnn_fused_gru_cell", "_thnn_fused_lstm_cell", "_to_copy", "_unique2", "_unsafe_index_put",
+    "_unsafe_view", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa",
+    "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
+    "_weight_norm_interface", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "all", "amax", "amin", "aminmax", "any", "arange", "argmax", "argmin",
+    "as_strided", "as_strided_", "avg_pool1d", "avg_pool2d", "avg_pool3d", "bernoulli",
+    "bernoulli_", "bucketize", "cat", "channel_shuffle", "clone", "col2im", "complex",
+    "constant_pad_nd", "contiguous", "copy", "copy_", "count_nonzero", "cudnn_batch_norm", "cummax",
+    "cummin", "cumprod", "cumsum", "diagonal_scatter", "dropout", "embedding", "empty",
+    "empty_like", "empty_strided", "expand", "exponential_", "eye",
     "fake_quantize_per_channel_affine_cachemask", "fake_quantize_per_tensor_affine_cachemask",
     "fill", "fill_", "flip", "fractional_max_pool2d", "fractional_max_pool3d", "full", "full_like",
     "gather", "glu", "grid_sampler_2d", "grid_sampler_3d", "hardswish", "hardswish_", "im2col",
@@ -57,10 +58,11 @@ _FREE = {
     "roll", "rot90", "rrelu_with_noise", "rrelu_with_noise_", "scalar_tensor", "scatter",
     "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "searchsorted",
     "select_scatter", "set_", "slice_scatter", "sort", "squeeze_", "stack", "std", "std_mean",
-    "sum", "t_", "topk", "transpose_", "tril_indices", "triu_indices", "uniform_", "unique_dim",
-    "unsafe_split", "unsafe_split_with_sizes", "unsqueeze_", "upsample_bicubic2d",
-    "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d",
-    "upsample_nearest3d", "upsample_trilinear3d", "var", "var_mean", "zero_", "zeros", "zeros_like",
+    "sum", "sym_is_contiguous", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride", "t_",
+    "topk", "transpose_", "tril_indices", "triu_indices", "uniform_", "unique_dim", "unsafe_split",
+    "unsafe_split_with_sizes", "unsqueeze_", "upsample_bicubic2d", "upsample_bilinear2d",
+    "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+    "upsample_trilinear3d", "var", "var_mean", "zero_", "zeros", "zeros_like",
 }
 # fmt: on
 
@@ -215,6 +217,10 @@ def _bilinear(x: Tensor, weight: Tensor, y: Tensor, *rest: Any, out: Any, **opti
     return x.numel() // max(weight.shape[-2], 1) * weight.numel()
 
 
+def _vector_product(first: Tensor, *rest: Any, out: Tensor) -> int:
+    return first.numel()
+
+
 def _deformed(x: Tensor, weight: Tensor, *rest: Any, out: Tensor, **options: Any) -> int:
     return out.numel() * prod(weight.shape[1:])
 
@@ -252,5 +258,6 @@ _COUNTED: dict[str, Formula] = {
     "_cdist_forward": _distances,
     "_euclidean_dist": _distances,
     "_trilinear": _bilinear,
+    **dict.fromkeys(("mv", "dot", "vdot"), _vector_product),
     "torchvision::deform_conv2d": _deformed,
 }

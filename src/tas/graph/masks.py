@@ -36,7 +36,7 @@ class Masks(nn.Module):
     def forward(self, net: nn.Module, images: Tensor, weights: Tensor) -> Any:
         """What the net gives for images when its atoms have these weights [atoms]."""
         weights = torch.cat([weights, weights.new_ones(1)])  # the last: what always stays
-        own = dict(net.named_parameters())
+        own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         masked: dict[str, Tensor] = {}
         for name, dim, slots in self._reads:
             if name in own:

@@ -5,6 +5,7 @@ net does. PyTorch's own names are known; ``mirror`` adds those of a class of one
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -181,7 +182,7 @@ def _by_name(
         value = getattr(module, name, None)
         if value is None or name in said or dim >= len(new) or (dim == 0 and old[0] == new[0]):
             continue
-        size = new[dim] * (groups if dim == 1 else 1)
+        size: Any = new[dim] * (groups if dim == 1 else 1)
         if isinstance(value, (tuple, list)):  # all of a shape, of which the first has changed
             size = type(value)([size, *value[1:]])
         setattr(module, name, size)

@@ -227,7 +227,7 @@ class _Bench:
 @contextmanager
 def _same_draws() -> Iterator[None]:
     """A net may draw random numbers in evaluation, too: their means each time."""
-    with torch.random.fork_rng(devices=[]), still():
+    with torch.random.fork_rng(devices=[]), still():  # type: ignore[no-untyped-call]
         torch.manual_seed(0)
         yield
 

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ class _Numbered(TorchFunctionMode):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self._names = {id(module): name for name, module in net.named_modules()}
+        self._names: dict[int, str] = {id(module): name for name, module in net.named_modules()}
         self._counts: Counter[str] = Counter()
 
     def key(self, name: str) -> str:
@@ -72,13 +73,13 @@ class _Numbered(TorchFunctionMode):
 
     def _module(self) -> str:
         """The module whose code calls: as good inside of what wraps a net as in the net alone."""
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if "self" in frame.f_code.co_varnames:
                 name = self._names.get(id(frame.f_locals.get("self")))
                 if name is not None:
                     return name
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return ""
 
 
@@ -107,7 +108,7 @@ class Calls(_Numbered):
 
     def _opaque(self, func: Any, args: Any, kwargs: Any) -> Any:
         """A function of one tensor that keeps its shape and looks at neighbours along dim 1."""
-        with _disable_current_modes():  # type: ignore[no-untyped-call]
+        with _disable_current_modes():
             out = func(*args, **kwargs)
         planes = self._trace.planes(args[0])
         self._trace.carry(out, [p.at(p.dim) for p in planes])
@@ -119,7 +120,7 @@ class Calls(_Numbered):
     def _settle(self, call: _Call, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Note the channels if weights of 1 change nothing; a use unknown to us locks them."""
         assert call.labels is not None
-        with _disable_current_modes():  # type: ignore[no-untyped-call]
+        with _disable_current_modes():
             ones = torch.ones(len(call.labels), dtype=call.x.dtype, device=call.x.device)
             same = _same(lambda: _weighted(func, call.dim, ones, args, kwargs), out)
         if same:

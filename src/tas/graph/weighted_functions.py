@@ -5,7 +5,7 @@ dimension of its first argument. Between 0 and 1 it gives something in between t
 where there is something natural; else a channel counts as soon as its weight is above 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -47,14 +47,14 @@ class Weighing:
             raise TypeError(f"more arguments than {names}")
         return [given.get(name) for name in names]
 
-    def moments(self, over: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def moments(self, over: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The sum of squared distances from the mean, the mean, and how many they are."""
         many = self.count(over)
         mean = (self.x * self.weights).sum(over, keepdim=True) / many
         squares = ((self.x - mean) ** 2 * self.weights).sum(over, keepdim=True)
         return squares, mean, many
 
-    def count(self, over: Sequence[int]) -> Tensor:
+    def count(self, over: list[int]) -> Tensor:
         if self.dim not in over:
             raise TypeError("it is not over the channels")
         return self.weights.sum() * prod(self.x.shape[d] for d in over if d != self.dim)
@@ -117,7 +117,7 @@ def _product(call: Weighing) -> Any:
 
 
 def _variance(call: Weighing) -> Any:
-    """var, std, var_mean, std_mean: of some dimensions, with a correction or the old word for it."""
+    """var, std, var_mean, std_mean: of some dimensions, with a correction or its old word."""
     rest = call.rest
     if rest and isinstance(rest[0], bool):
         rest = (None, *rest)
@@ -132,7 +132,9 @@ def _variance(call: Weighing) -> Any:
     spread = squares / (many - correction)
     if "std" in call.func.__name__:
         spread = spread.sqrt()
-    found = (spread, mean) if call.func.__name__.endswith("_mean") else (spread,)
+    found: tuple[Tensor, ...] = (
+        (spread, mean) if call.func.__name__.endswith("_mean") else (spread,)
+    )
     if not given.get("keepdim"):
         found = tuple(each.squeeze(over) for each in found)
     return found if len(found) > 1 else found[0]
@@ -191,7 +193,7 @@ def _batch_norm(call: Weighing) -> Any:
     return _scaled(y, *(None if each is None else each.view(column) for each in (weight, bias)))
 
 
-def _standard(call: Weighing, over: Sequence[int], eps: float | None) -> Tensor:
+def _standard(call: Weighing, over: list[int], eps: float | None) -> Tensor:
     squares, mean, many = call.moments(over)
     return (call.x - mean) * torch.rsqrt(squares / many + (1e-5 if eps is None else eps))
 

@@ -10,7 +10,15 @@ from ..weighted import taken_together
 from .call import Call
 from .marks import alike
 
-__all__ = ["bilinear", "contract", "convolution", "deformed_convolution", "linear", "product"]
+__all__ = [
+    "bilinear",
+    "contract",
+    "convolution",
+    "deformed_convolution",
+    "linear",
+    "product",
+    "vector_product",
+]
 
 
 def convolution(trace: Tracer, call: Call) -> None:
@@ -73,9 +81,7 @@ def _beside(trace: Tracer, call: Call, transposed: bool) -> list[Plane]:
             continue
         slides = dim > 1 and (weight.shape[dim] > 1 or out.shape[dim] != x.shape[dim])
         as_pixels = slides and not transposed and out.shape[dim] == x.shape[dim]
-        if x.shape[1] == 1 and (
-            not slides or (as_pixels and taken_together(trace, plane.labels))
-        ):
+        if x.shape[1] == 1 and (not slides or (as_pixels and taken_together(trace, plane.labels))):
             kept.append(plane.at(dim))
         else:
             trace.lock([plane], "a convolution along them")
@@ -88,8 +94,7 @@ def _reads(trace: Tracer, weight: Tensor, dim: int, inputs: Tensor | int) -> Non
     Where that is computed (standardised, normed, a buffer), no parameter can be weighted in the
     place of what it reads: the call itself reads weighted channels.
     """
-    computed = not _is_parameter(weight) and not isinstance(inputs, int)
-    if not (computed and taken_together(trace, inputs)):
+    if isinstance(inputs, int) or _is_parameter(weight) or not taken_together(trace, inputs):
         trace.consume(trace.along(weight, dim))
 
 
@@ -150,6 +155,15 @@ def product(trace: Tracer, call: Call) -> None:
     sides = [trace.labels(out, d) for d in range(out.dim())]
     inner = second if alike(first, first.dim() - 1) else first
     trace.note_cost(call.macs, trace.labels(inner, -2 if inner is second else -1), *sides)
+
+
+def vector_product(trace: Tracer, call: Call) -> None:
+    """mv, dot: a matrix, or a vector, times a vector."""
+    first, second = call.args[:2]
+    contract(trace, first, second, 0)
+    rows = [p.at(0) for p in trace.along(first, 0)] if first.dim() == 2 else []
+    trace.carry(call.out, rows)
+    trace.note_cost(call.macs, *(trace.labels(first, d) for d in range(first.dim())))
 
 
 def linear(trace: Tracer, call: Call) -> None:

@@ -149,9 +149,7 @@ def _free(call: Call) -> int | None:
     return sizes.index(-1) if -1 in sizes else None
 
 
-def _line(
-    positions: Tensor, lookup: Tensor, free: int | None = None
-) -> tuple[int, Tensor] | None:
+def _line(positions: Tensor, lookup: Tensor, free: int | None = None) -> tuple[int, Tensor] | None:
     """The dimension along which positions vary, and they [n, its size]; None where none does.
 
     Where a view splits the channels into a x b, they vary along two: the rows are then the a parts,

@@ -13,6 +13,7 @@ __all__ = [
     "element_by_element",
     "first_of_them",
     "nothing_but_sizes",
+    "observed",
     "quantized_channels",
     "same_tensor",
     "united",
@@ -96,7 +97,7 @@ def first_of_them(trace: Tracer, call: Call) -> None:
 
 def write(trace: Tracer, call: Call) -> None:
     """copy_: into a tensor that knows no channels yet, or a part of one, they are written."""
-    target, source = call.args[:2]
+    target = call.args[0]
     element_by_element(trace, call)
     base = target._base
     if base is None or base.dim() != target.dim() or call.outs[0].shape != target.shape:
@@ -151,6 +152,13 @@ def quantized_channels(trace: Tracer, call: Call) -> None:
             trace.tie(trace.labels(x, axis), trace.labels(other, 0), "scales of a fixed number")
     for out in call.outs:
         trace.carry(out, trace.planes(x))
+
+
+def observed(trace: Tracer, call: Call) -> None:
+    """What a net prepared for quantisation does to every tensor: it keeps figures of its own."""
+    x = call["self"]
+    trace.lock(trace.planes(x), "the net is prepared for quantisation: trace it before that")
+    trace.carry(call.outs[0], trace.planes(x))
 
 
 def unknown(trace: Tracer, call: Call, why: str = "no rule for the operator '{}'") -> None:

@@ -67,7 +67,7 @@ def reduce(trace: Tracer, call: Call) -> None:
 def _together(trace: Tracer, plane: Plane, planes: Sequence[Plane]) -> bool:
     """Whether the channels of a plane may be taken together, one plane to a dimension."""
     alone = sum(p.dim == plane.dim for p in planes) == 1
-    return alone and plane.labels.count_nonzero() > 0 and taken_together(trace, plane.labels)
+    return alone and bool(plane.labels.any()) and taken_together(trace, plane.labels)
 
 
 def _reduced(call: Call, dims: int) -> set[int]:

@@ -41,9 +41,7 @@ def index_put(trace: Tracer, call: Call) -> None:
     trace.carry(call.out, [p.at(p.dim) for p in kept])
 
 
-def _tie_values(
-    trace: Tracer, kept: Sequence[Plane], x: Tensor, values: Tensor, why: str
-) -> None:
+def _tie_values(trace: Tracer, kept: Sequence[Plane], x: Tensor, values: Tensor, why: str) -> None:
     """What is written has the channels of what it is written into."""
     found = set()
     for plane in kept:

@@ -20,7 +20,7 @@ from .arranging import (
 )
 from .attention import attention
 from .call import Call
-from .layers import bilinear, convolution, deformed_convolution, linear, product
+from .layers import bilinear, convolution, deformed_convolution, linear, product, vector_product
 from .marks import lock_marked, mark_single, single
 from .moving import as_complex, cat, in_place, move, pad, repeat, roll, stack
 from .pointwise import (
@@ -28,6 +28,7 @@ from .pointwise import (
     element_by_element,
     first_of_them,
     nothing_but_sizes,
+    observed,
     quantized_channels,
     same_tensor,
     unknown,
@@ -205,6 +206,7 @@ _POINTWISE = {
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("convolution", "_convolution", "mkldnn_convolution"), convolution),
     **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm"), product),
+    **dict.fromkeys(("mv", "dot", "vdot"), vector_product),
     "linear": linear,
     "_trilinear": bilinear,
     "embedding": embedding,
@@ -268,6 +270,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d"), warp),
     **dict.fromkeys(("bucketize", "searchsorted"), first_of_them),
     "fake_quantize_per_channel_affine_cachemask": quantized_channels,
+    "_fused_moving_avg_obs_fq_helper": observed,
     **dict.fromkeys(("as_strided_", "resolve_conj", "resolve_neg"), same_tensor),
     **dict.fromkeys((
         "empty", "empty_like", "empty_strided", "full", "full_like", "new_empty",
@@ -275,6 +278,9 @@ _RULES: dict[str, Rule] = {
         "randn", "rand_like", "randn_like", "randint", "randint_like", "scalar_tensor", "zeros",
         "zeros_like",
     ), nothing_but_sizes),
+    **dict.fromkeys((
+        "sym_is_contiguous", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride",
+    ), constants),
     **dict.fromkeys(("arange", "linspace", "logspace", "eye", "randperm", "tril_indices",
                      "triu_indices"), constants),
 }
@@ -285,15 +291,29 @@ _OTHERS: dict[str, Rule] = {
 # fmt: on
 # What stays locked, and why: nothing that a smaller net computes would be the same.
 _LOCKS = {
-    "as_strided": "'{}' counts on where they lie in memory",
+    **dict.fromkeys(("as_strided", "resize_"), "'{}' counts on where they lie in memory"),
     **dict.fromkeys(
         ("nonzero", "masked_select", "unique_dim", "_unique2", "masked_scatter"),
         "'{}' makes of them as much as the picture says",
     ),
     **dict.fromkeys(
-        ("select_scatter", "diagonal_scatter", "_pdist_forward", "_embedding_bag"),
+        ("select_scatter", "diagonal_scatter", "_pdist_forward"),
         "'{}' counts on how many they are",
     ),
-}
+    "_embedding_bag": "'{}' of rows that are summed",
+    "_local_scalar_dense": "'{}': a number that the net's own code reads",
+    **dict.fromkeys(
+        (
+            "_adaptive_avg_pool2d_backward",
+            "avg_pool2d_backward",
+            "convolution_backward",
+            "embedding_dense_backward",
+            "max_pool2d_with_indices_backward",
+            "native_group_norm_backward",
+            "native_layer_norm_backward",
+        ),
+        "'{}': a step of a backward pass",
+    ),
+}  # fmt: skip
 _JOIN: set[Any] = {element_by_element, cat, stack, same_tensor}
 _KEEP: set[Any] = {move, repeat, reduce, window, roll, pad}  # one channel in, the same out
