@@ -79,7 +79,7 @@ def test_a_net_that_has_been_trained_holds_results_that_are_no_parameters() -> N
     old = Base()
     torch.nn.utils.weight_norm(old.wide)
     old(example()).sum().backward()
-    assert [choice.name for choice in trace(old, example()).widths] == ["back"]
+    assert [choice.name for choice in trace(old, example()).widths] == ["stem", "wide", "back"]
 
 
 def test_a_net_of_one_score_can_be_searched() -> None:

@@ -26,30 +26,43 @@ AnyFormula = TypeVar("AnyFormula", bound=Formula)
 # fmt: off
 _FREE = {
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_batch_norm_no_update",
-    "_batch_norm_with_update", "_fused_rms_norm", "_local_scalar_dense", "_log_softmax",
-    "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_pack_padded_sequence",
-    "_prelu_kernel", "_reshape_alias", "_safe_softmax", "_softmax", "_thnn_fused_lstm_cell",
-    "_to_copy", "_unsafe_view", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa",
-    "_upsample_nearest_exact2d", "adaptive_avg_pool2d", "adaptive_max_pool2d",
-    "adaptive_max_pool3d", "all", "amax", "amin", "aminmax", "any", "arange", "argmax", "argmin",
-    "as_strided_", "avg_pool2d", "avg_pool3d", "bernoulli", "bernoulli_", "cat", "clone",
-    "constant_pad_nd", "contiguous", "copy", "copy_", "count_nonzero", "cudnn_batch_norm",
-    "cummax", "cummin", "cumprod", "cumsum", "dropout", "embedding", "empty", "empty_like",
-    "empty_strided", "fill", "fill_", "flip", "full", "full_like", "gather", "hardswish",
-    "hardswish_", "index", "index_select", "kthvalue", "lift_fresh", "lift_fresh_copy",
-    "linalg_vector_norm", "linspace", "logcumsumexp", "logsumexp", "max", "max_pool2d",
-    "max_pool2d_with_indices", "max_pool3d_with_indices", "mean", "median", "meshgrid", "min",
-    "miopen_batch_norm", "mkldnn_adaptive_avg_pool2d", "mkldnn_max_pool2d", "mode", "nanmedian",
-    "nansum", "native_batch_norm", "native_dropout", "native_group_norm", "native_layer_norm",
-    "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros", "norm", "normal_",
-    "ones", "ones_like", "pixel_shuffle", "prod", "rand", "rand_like", "randn", "randn_like",
+    "_batch_norm_with_update", "_embedding_bag", "_fused_moving_avg_obs_fq_helper",
+    "_fused_rms_norm", "_local_scalar_dense", "_log_softmax", "_native_batch_norm_legit",
+    "_native_batch_norm_legit_no_training", "_pack_padded_sequence", "_pdist_forward",
+    "_prelu_kernel", "_reshape_alias", "_safe_softmax", "_softmax", "_thnn_fused_gru_cell",
+    "_thnn_fused_lstm_cell", "_to_copy", "_unique2", "_unsafe_index_put", "_unsafe_view",
+    "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "_weight_norm_interface",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool3d",
+    "all", "amax", "amin", "aminmax", "any", "arange", "argmax", "argmin", "as_strided",
+    "as_strided_", "avg_pool1d", "avg_pool2d", "avg_pool3d", "bernoulli", "bernoulli_", "bucketize",
+    "cat", "channel_shuffle", "clone", "col2im", "complex", "constant_pad_nd", "contiguous", "copy",
+    "copy_", "count_nonzero", "cudnn_batch_norm", "cummax", "cummin", "cumprod", "cumsum",
+    "diagonal_scatter", "dropout", "embedding", "empty", "empty_like", "empty_strided", "expand",
+    "exponential_", "eye", "fake_quantize_per_channel_affine_cachemask",
+    "fake_quantize_per_tensor_affine_cachemask", "fill", "fill_", "flip", "fractional_max_pool2d",
+    "fractional_max_pool3d", "full", "full_like", "gather", "glu", "grid_sampler_2d",
+    "grid_sampler_3d", "hardswish", "hardswish_", "im2col", "index", "index_add", "index_add_",
+    "index_copy", "index_copy_", "index_fill", "index_fill_", "index_put", "index_put_",
+    "index_select", "kthvalue", "lift_fresh", "lift_fresh_copy", "linalg_vector_norm", "linspace",
+    "log_sigmoid_forward", "logcumsumexp", "logspace", "logsumexp", "masked_scatter",
+    "masked_select", "max", "max_pool2d", "max_pool2d_with_indices", "max_pool3d_with_indices",
+    "max_unpool2d", "max_unpool3d", "mean", "median", "meshgrid", "min", "miopen_batch_norm",
+    "mkldnn_adaptive_avg_pool2d", "mkldnn_max_pool2d", "mode", "nanmedian", "nansum",
+    "native_batch_norm", "native_channel_shuffle", "native_dropout", "native_group_norm",
+    "native_layer_norm", "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros",
+    "nonzero", "norm", "normal_", "ones", "ones_like", "pixel_shuffle", "pixel_unshuffle", "polar",
+    "prod", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
     "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d",
     "replication_pad2d", "replication_pad3d", "reshape", "resize_", "resolve_conj", "resolve_neg",
-    "roll", "scalar_tensor", "set_", "sort", "squeeze_", "stack", "std", "std_mean", "sum", "t_",
-    "topk", "transpose_", "uniform_", "unsafe_split", "unsafe_split_with_sizes", "unsqueeze_",
-    "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d",
-    "upsample_nearest2d", "upsample_nearest3d", "upsample_trilinear3d", "var", "var_mean", "zero_",
-    "zeros", "zeros_like",
+    "roll", "rot90", "rrelu_with_noise", "rrelu_with_noise_", "scalar_tensor", "scatter",
+    "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "searchsorted",
+    "select_scatter", "set_", "slice_scatter", "sort", "squeeze_", "stack", "std", "std_mean",
+    "sum", "sym_is_contiguous", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride", "t_",
+    "topk", "transpose_", "tril_indices", "triu_indices", "uniform_", "unique_dim", "unsafe_split",
+    "unsafe_split_with_sizes", "unsqueeze_", "upsample_bicubic2d", "upsample_bilinear2d",
+    "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+    "upsample_trilinear3d", "var", "var_mean", "zero_", "zeros", "zeros_like",
 }
 # fmt: on
 
@@ -65,8 +78,9 @@ def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
     own = _GIVEN.get(func.overloadpacket._qualified_op_name)
     if own is not None:
         return _given(func, own, args, kwargs, out)
-    if func.namespace == "aten" and func.overloadpacket.__name__ in _COUNTED:
-        return _COUNTED[func.overloadpacket.__name__](*args, **kwargs, out=out)
+    name = operator_name(func)
+    if name in _COUNTED:
+        return _COUNTED[name](*args, **kwargs, out=out)
     if func.overloadpacket in flop_registry:
         # torch counts a multiply-add as two operations.
         return int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)) // 2
@@ -75,8 +89,7 @@ def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
 
 def is_free(func: Any) -> bool:
     """Whether an operator that nothing counts is known to have no multiply-adds."""
-    known = func.namespace == "aten" and func.overloadpacket.__name__ in _FREE
-    return known or func.is_view or torch.Tag.pointwise in func.tags
+    return operator_name(func) in _FREE or func.is_view or torch.Tag.pointwise in func.tags
 
 
 def operator_name(func: Any) -> str:
@@ -201,6 +214,23 @@ def _attention_on_cpu(
     return query.numel() * key.shape[-2] + query[..., 0].numel() * value[0, 0].numel()
 
 
+def _distances(x1: Tensor, x2: Tensor, *rest: Any, out: Tensor, **options: Any) -> int:
+    return out.numel() * x1.shape[-1]
+
+
+def _bilinear(x: Tensor, weight: Tensor, y: Tensor, *rest: Any, out: Any, **options: Any) -> int:
+    """x W y for every output: as many products as the weight has entries, for each example."""
+    return x.numel() // max(weight.shape[-2], 1) * weight.numel()
+
+
+def _vector_product(first: Tensor, *rest: Any, out: Tensor) -> int:
+    return first.numel()
+
+
+def _deformed(x: Tensor, weight: Tensor, *rest: Any, out: Tensor, **options: Any) -> int:
+    return out.numel() * prod(weight.shape[1:])
+
+
 def _recurrent(x: Tensor, *rest: Any, out: Any) -> int:
     """Every step multiplies by every matrix once: gates x (input + hidden), and projections."""
     packed = isinstance(rest[2], (list, tuple))  # then there are batch sizes ahead of the rest
@@ -231,4 +261,9 @@ _COUNTED: dict[str, Formula] = {
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _recurrent),
     "mkldnn_rnn_layer": _recurrent_layer,
     "_cudnn_rnn": _cudnn_recurrent,
+    "_cdist_forward": _distances,
+    "_euclidean_dist": _distances,
+    "_trilinear": _bilinear,
+    **dict.fromkeys(("mv", "dot", "vdot"), _vector_product),
+    "torchvision::deform_conv2d": _deformed,
 }

@@ -20,6 +20,7 @@ from ..errors import InputError, ShapeError, first_line
 from ..forward import evaluating
 from .cut import copied, cut
 from .masks import Masks
+from .noise import still
 from .structure import Structure
 
 __all__ = ["Bench", "Failure"]
@@ -266,8 +267,8 @@ def _apart(found: Tensor, wanted: Tensor) -> float:
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """A net may draw random numbers in evaluation, too: the same ones each time."""
-    with torch.random.fork_rng(devices=[]):
+    """A net may draw random numbers in evaluation, too: their means each time."""
+    with torch.random.fork_rng(devices=[]), still():  # type: ignore[no-untyped-call]
         torch.manual_seed(0)
         yield
 

@@ -2,8 +2,8 @@
 
 What reads a channel, reads it times its weight: the weight is multiplied to the parameter of the
 layer that reads, not to the activations. Whatever happens channel by channel in between (norms,
-activations, gates, pools) then needs no change, and a channel of weight 0 is as good as cut. Layer
-norms take their statistics over the weighted channels.
+activations, gates, pools) then needs no change, and a channel of weight 0 is as good as cut. What
+takes channels together, as norms and means do, is computed over the weighted ones (``weighted``).
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,11 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from .structure import Structure
+from .weighted import Weighted
 
 __all__ = ["Masks"]
 
@@ -56,13 +55,11 @@ class Masks(nn.Module):
                 size[dim] = -1
                 kept = weights[self.get_buffer(slots)].to(value.dtype)
                 masked[name] = value * kept.view(size)
-        norms = {
-            id(masked.get(name, own[name])): weights[self.get_buffer(slots)].to(own[name].dtype)
-            for name, slots in self._norms.items()
-        }
-        instead = _everywhere(net, own, masked)
-        with _LayerNorms(norms) if norms else nullcontext():
-            return functional_call(net, instead, (images,), tie_weights=False)
+        together = {key: weights[self.get_buffer(slots)] for key, slots in self._norms.items()}
+        by_tensor = {id(own[name]): value for name, value in masked.items()}
+        recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
+        with Weighted(net, together, by_tensor) if together or recurrent else nullcontext():
+            return functional_call(net, _everywhere(net, by_tensor), (images,), tie_weights=False)
 
     def _keep(self, slots: Tensor) -> str:
         name = f"slots_{len(self._buffers)}"
@@ -70,54 +67,15 @@ class Masks(nn.Module):
         return name
 
 
-def _everywhere(
-    net: nn.Module, own: Mapping[str, Tensor], values: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Values by the names of tensors, for every module that holds such a tensor, once each.
+def _everywhere(net: nn.Module, values: Mapping[int, Tensor]) -> dict[str, Tensor]:
+    """Values by the identity of tensors, for every module that holds such a tensor, once each.
 
     PyTorch's own ``tie_weights`` finds a module that has two names twice, and puts back at the
     second name what it had put there by the first: the values would stay for good.
     """
-    by_tensor = {id(own[name]): value for name, value in values.items()}
     return {
-        f"{path}.{name}" if path else name: by_tensor[id(tensor)]
+        f"{path}.{name}" if path else name: values[id(tensor)]
         for path, module in net.named_modules()
         for name, tensor in (*module._parameters.items(), *module._buffers.items())
-        if id(tensor) in by_tensor
+        if id(tensor) in values
     }
-
-
-class _LayerNorms(TorchFunctionMode):
-    """Takes the statistics of layer norms over weighted channels."""
-
-    def __init__(self, weights: Mapping[int, Tensor]) -> None:
-        super().__init__()
-        self.weights = weights
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (F.layer_norm, torch.layer_norm):
-            bound = dict(zip(("input", "normalized_shape", "weight", "bias", "eps"), args))  # noqa: B905
-            bound |= kwargs
-            channels = self.weights.get(id(bound.get("weight")))
-            if channels is not None:
-                return _layer_norm(
-                    bound["input"],
-                    channels,
-                    bound["weight"],
-                    bound.get("bias"),
-                    bound.get("eps", 1e-5),
-                )
-        return func(*args, **kwargs)
-
-
-def _layer_norm(
-    x: Tensor, channels: Tensor, weight: Tensor, bias: Tensor | None, eps: float
-) -> Tensor:
-    """The layer norm of x [..., C] over the channels that are left, by their weights [C]."""
-    total = channels.sum()
-    mean = (x * channels).sum(-1, keepdim=True) / total
-    centred = x - mean
-    variance = (centred**2 * channels).sum(-1, keepdim=True) / total
-    y = centred * torch.rsqrt(variance + eps) * weight
-    return y if bias is None else y + bias

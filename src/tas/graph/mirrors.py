@@ -4,7 +4,7 @@ A layer's code often reads such attributes (``groups``, ``num_features``), and a
 net does. PyTorch's own names are known; ``mirror`` adds those of a class of one's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -77,7 +77,12 @@ def _is_place(place: object) -> bool:
     )
 
 
-_OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {}
+_OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {
+    nn.RNNBase: {"input_size": ("weight_ih_l0", 1), "hidden_size": ("weight_hh_l0", 1)},
+    nn.RNNCellBase: {"input_size": ("weight_ih", 1), "hidden_size": ("weight_hh", 1)},
+    nn.Bilinear: {"in1_features": ("weight", 1), "in2_features": ("weight", 2)},
+    nn.Embedding: {"embedding_dim": ("weight", 1)},
+}
 
 
 def tensors(net: nn.Module) -> dict[str, Tensor]:
@@ -97,15 +102,11 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
         before: the sizes of its tensors before it was cut.
         after: those they have now.
     """
-    if _OWN:  # a user's may repeat sizes of any module within
-        for path, module in net.named_modules():
-            for attribute, place in _said(module).items():
-                if place is not None:
-                    _repeat(module, path, attribute, place, before, after)
     changed: dict[str, list[str]] = {}
     for name, size in after.items():
         if size != before[name]:
             changed.setdefault(name.rpartition(".")[0], []).append(name)
+    _as_said(net, changed, before, after)
     done: set[int] = set()
     for path, names in changed.items():
         module = _at(net, path)
@@ -114,21 +115,42 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
             first = _joined(path, "weight")
             first = first if first in names else names[0]
             _by_name(module, before[first], after[first], _said(module))
-
-
-def _said(module: nn.Module) -> dict[str, Repeated | None]:
-    """What users said of a module's attributes."""
-    said: dict[str, Repeated | None] = {}
-    for kind in reversed(type(module).__mro__) if _OWN else ():
-        said |= _OWN.get(kind, {})
-    return said
+            if isinstance(module, nn.RNNBase):  # its parameters stand in a list, too
+                own = module._flat_weights_names
+                module._flat_weights = [getattr(module, name) for name in own]
 
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-# As a user said ----------------------------------------------------------------------------------
+# As is said of a class ---------------------------------------------------------------------------
+
+
+def _said(module: nn.Module) -> dict[str, Repeated | None]:
+    """What is said of the attributes of a module's class."""
+    said: dict[str, Repeated | None] = {}
+    for kind in reversed(type(module).__mro__):
+        if kind in _OWN:
+            said |= _OWN[kind]
+    return said
+
+
+def _as_said(net: nn.Module, changed: Iterable[str], before: Sizes, after: Sizes) -> None:
+    """Bring attributes up to date that repeat sizes of the changed modules, or of some within."""
+    paths: dict[str, None] = {}  # in order
+    for path in changed:
+        while path not in paths:
+            paths[path] = None
+            path = path.rpartition(".")[0]
+    done: set[int] = set()
+    for path in paths:
+        module = _at(net, path)
+        if id(module) not in done:  # it may have several paths
+            done.add(id(module))
+            for attribute, place in _said(module).items():
+                if place is not None:
+                    _repeat(module, path, attribute, place, before, after)
 
 
 def _repeat(
@@ -188,8 +210,10 @@ def _by_name(
         value, dim = getattr(module, name), BY_NAME[name]
         if value is None or name in said or dim >= len(new) or (dim == 0 and old[0] == new[0]):
             continue
-        size = new[dim] * (groups if dim == 1 else 1)
-        setattr(module, name, type(value)([size]) if isinstance(value, (tuple, list)) else size)
+        size: Any = new[dim] * (groups if dim == 1 else 1)
+        if isinstance(value, (tuple, list)):  # all of a shape, of which the first has changed
+            size = type(value)([size, *value[1:]])
+        setattr(module, name, size)
 
 
 # Both in the time that a few of them take by PyTorch's own means: nets are cut by the hundred.

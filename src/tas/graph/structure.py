@@ -26,6 +26,7 @@ from .refused import refuse
 from .rules import apply_rule
 from .runs import Run, Visit, find_runs, visiting
 from .scales import LocksOwnScales
+from .weighted import Calls
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
@@ -104,9 +105,9 @@ class Structure:
         locked: layers whose output channels must stay.
         layers: what each operator costs.
         sizes: the sides of every parameter.
-        slots: of a parameter's dimension that reads channels, or the channels of a layer norm
-            (its weight, -1): for every index the place of its atom among all atoms of all widths;
-            one more than there are atoms where it stays.
+        slots: of a parameter's dimension that reads channels: for every index the place of its atom
+            among all atoms of all widths; one more than there are atoms where it stays.
+        norms: likewise, by a call that takes channels together, as a norm does (``Weighted``).
         multiplied: places whose channels are multiplied with one another (attention).
         classes: scores that the net gives.
     """
@@ -157,6 +158,7 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
         visiting(net, tracer) as visits,
         naming(net, tracer.path),
         LocksOwnScales(tracer),
+        Calls(net, tracer),
         tracer,
     ):
         scores = _followed(net, example)

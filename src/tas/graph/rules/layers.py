@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..labels import Plane, Tracer
+from ..weighted import taken_together
 from .call import Call
+from .marks import alike
 
-__all__ = ["contract", "convolution", "linear", "product"]
+__all__ = [
+    "bilinear",
+    "contract",
+    "convolution",
+    "deformed_convolution",
+    "linear",
+    "product",
+    "vector_product",
+]
 
 
 def convolution(trace: Tracer, call: Call) -> None:
@@ -20,14 +30,14 @@ def convolution(trace: Tracer, call: Call) -> None:
     """
     x, weight, bias, groups = call.args[0], call["weight"], call["bias"], call["groups"]
     transposed = call.get("transposed", False)
-    to, of = (1, 0) if transposed else (0, 1)
+    to = 1 if transposed else 0
     for dim in range(2, weight.dim()):
         trace.lock(trace.along(weight, dim), "a kernel")
-    for dim in (0, *range(2, x.dim())):
-        trace.lock(trace.along(x, dim), "a convolution along them")
     inputs = trace.labels(x, 1)
     outputs = trace.along(weight, to)
     made = trace.labels(weight, to)
+    if alike(weight, 0) and groups == weight.shape[0] == x.shape[1] and weight.shape[1] == 1:
+        made = inputs  # the same filter for every channel
     if transposed and groups > 1:
         outputs = trace.along(weight, 0)
         read = trace.labels(weight, 0)
@@ -35,8 +45,9 @@ def convolution(trace: Tracer, call: Call) -> None:
         if not isinstance(read, int):
             made = read.view(groups, -1)[:, :1].expand(groups, weight.shape[1]).flatten()
     if groups == 1:
-        trace.tie(inputs, trace.labels(weight, of), "its input has a fixed size")
-        trace.consume(trace.along(weight, of))
+        of = trace.labels(weight, 1 - to)
+        trace.tie(inputs, of, "its input has a fixed size")
+        _reads(trace, weight, 1 - to, inputs)
     else:
         trace.lock(trace.along(weight, 1), "within a group")
         if isinstance(inputs, int) or isinstance(made, int):
@@ -47,10 +58,88 @@ def convolution(trace: Tracer, call: Call) -> None:
                 trace.tie(members[:, 0], column, "groups")
     if isinstance(bias, Tensor):
         trace.tie(made, trace.labels(bias, 0), "its bias")
-    sides = trace.labels(weight, 0), trace.labels(weight, 1)
+    beside = _beside(trace, call, transposed)
+    sides = [trace.labels(weight, 0), trace.labels(weight, 1), *(p.labels for p in beside)]
+    if isinstance(sides[0], int) and groups > 1 and made is inputs:
+        sides[0] = made
     trace.note_cost(call.macs, *sides)
-    trace.produce(outputs, call.out)
-    trace.carry(call.out, [] if isinstance(made, int) else [Plane(1, made)])
+    trace.produce(outputs, call.outs[0])
+    channels = [] if isinstance(made, int) else [Plane(1, made)]
+    trace.carry(call.outs[0], [*channels, *beside])
+
+
+def _beside(trace: Tracer, call: Call, transposed: bool) -> list[Plane]:
+    """Planes along the batch, and along what a convolution slides over, where they may stay.
+
+    They may where the net takes its channels for examples or pixels, so that each is a map of one.
+    """
+    x, weight, out = call.args[0], call["weight"], call.outs[0]
+    kept = []
+    for plane in trace.planes(x):
+        dim = plane.dim
+        if dim == 1:
+            continue
+        slides = dim > 1 and (weight.shape[dim] > 1 or out.shape[dim] != x.shape[dim])
+        as_pixels = slides and not transposed and out.shape[dim] == x.shape[dim]
+        if x.shape[1] == 1 and (not slides or (as_pixels and taken_together(trace, plane.labels))):
+            kept.append(plane.at(dim))
+        else:
+            trace.lock([plane], "a convolution along them")
+    return kept
+
+
+def _reads(trace: Tracer, weight: Tensor, dim: int, inputs: Tensor | int) -> None:
+    """A layer reads channels along a dimension of its weight.
+
+    Where that is computed (standardised, normed, a buffer), no parameter can be weighted in the
+    place of what it reads: the call itself reads weighted channels.
+    """
+    if isinstance(inputs, int) or _is_parameter(weight) or not taken_together(trace, inputs):
+        trace.consume(trace.along(weight, dim))
+
+
+def _is_parameter(tensor: Tensor) -> bool:
+    """Whether it is a parameter, or a view of one."""
+    return isinstance(tensor, nn.Parameter) or isinstance(tensor._base, nn.Parameter)
+
+
+def deformed_convolution(trace: Tracer, call: Call) -> None:
+    """A convolution at places that are computed: where they are is no channel of the map."""
+    x, weight, bias = call["input"], call["weight"], call["bias"]
+    for other in (call["offset"], call["mask"]):
+        trace.lock(trace.planes(other), "where a deformable convolution looks")
+    for dim in range(2, weight.dim()):
+        trace.lock(trace.along(weight, dim), "a kernel")
+    trace.lock([p for p in trace.planes(x) if p.dim != 1], "a convolution along them")
+    inputs, made = trace.labels(x, 1), trace.labels(weight, 0)
+    several = call["groups"] > 1 or call["offset_groups"] > 1
+    if several:
+        trace.lock([*trace.along(x, 1), *trace.along(weight, 1)], "groups that are deformed")
+    else:
+        trace.tie(inputs, trace.labels(weight, 1), "its input has a fixed size")
+        _reads(trace, weight, 1, inputs)
+    if call["groups"] > 1:
+        trace.lock(trace.along(weight, 0), "groups that are deformed")
+    if not alike(bias, 0):  # zeros, where the layer has none
+        trace.tie(made, trace.labels(bias, 0), "its bias")
+    trace.note_cost(call.macs, made, trace.labels(weight, 1))
+    trace.produce(trace.along(weight, 0), call.out)
+    trace.carry(call.out, [p.at(1) for p in trace.along(weight, 0)])
+
+
+def bilinear(trace: Tracer, call: Call) -> None:
+    """_trilinear as a bilinear layer calls it: x [..., i], weight [o, i, j], y [..., j]."""
+    x, weight, y, out = call["i1"], call["i2"], call["i3"], call.out
+    if weight.dim() != 3 or x.dim() != 2 or y.dim() != 2 or out.dim() != 2:
+        raise ValueError("no bilinear layer")
+    for dim, read in ((1, x), (2, y)):
+        trace.tie(trace.labels(read, 1), trace.labels(weight, dim), "its input has a fixed size")
+        trace.lock(trace.along(read, 0), "a bilinear layer's examples")
+    trace.consume([*trace.along(weight, 1), *trace.along(weight, 2)])
+    sides = [trace.labels(weight, d) for d in range(3)]
+    trace.note_cost(call.macs, *sides)
+    trace.produce(trace.along(weight, 0), out)
+    trace.carry(out, [p.at(1) for p in trace.along(weight, 0)])
 
 
 def product(trace: Tracer, call: Call) -> None:
@@ -64,7 +153,17 @@ def product(trace: Tracer, call: Call) -> None:
     trace.produce([*trace.along(first, -2), *trace.along(second, -1)], out)
     trace.carry(out, planes)
     sides = [trace.labels(out, d) for d in range(out.dim())]
-    trace.note_cost(call.macs, trace.labels(first, -1), *sides)
+    inner = second if alike(first, first.dim() - 1) else first
+    trace.note_cost(call.macs, trace.labels(inner, -2 if inner is second else -1), *sides)
+
+
+def vector_product(trace: Tracer, call: Call) -> None:
+    """mv, dot: a matrix, or a vector, times a vector."""
+    first, second = call.args[:2]
+    contract(trace, first, second, 0)
+    rows = [p.at(0) for p in trace.along(first, 0)] if first.dim() == 2 else []
+    trace.carry(call.out, rows)
+    trace.note_cost(call.macs, *(trace.labels(first, d) for d in range(first.dim())))
 
 
 def linear(trace: Tracer, call: Call) -> None:
@@ -84,7 +183,13 @@ def linear(trace: Tracer, call: Call) -> None:
 def contract(trace: Tracer, first: Tensor, second: Tensor, dim: int) -> None:
     """The last dimension of ``first`` is multiplied with ``dim`` of ``second`` and summed."""
     a, b = trace.labels(first, -1), trace.labels(second, dim)
+    if alike(first, first.dim() - 1):  # zeros that a recurrent net starts from
+        a = b
     trace.tie(a, b, "its input has a fixed size")
+    if not (isinstance(a, int) or _is_parameter(first) or _is_parameter(second)):
+        computed = any(p.origin is not None for p in trace.along(second, dim))
+        if computed and taken_together(trace, a):  # by a linear layer
+            return
     origins = [
         p for p in (*trace.along(first, -1), *trace.along(second, dim)) if p.origin is not None
     ]

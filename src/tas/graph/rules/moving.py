@@ -9,15 +9,24 @@ from torch.utils._pytree import tree_map
 
 from ..labels import Plane, Tracer
 from .call import Call, tensors
+from .marks import alike, mark_alike, mark_single, single
 from .pointwise import unknown
 
-__all__ = ["cat", "move", "stack"]
+__all__ = ["as_complex", "cat", "in_place", "move", "pad", "repeat", "roll", "stack"]
+
+
+VIEWS = ("view", "_unsafe_view", "reshape", "_reshape_alias")
+# What takes channels apart into tensors of their own.
+APART = ("unbind", "split", "unsafe_split", "split_with_sizes", "unsafe_split_with_sizes")
 
 
 def move(trace: Tracer, call: Call) -> None:
-    """Views, permutations, rolls, pads, selections: the labels take the way of the data."""
+    """Views, permutations, selections: the labels take the way of the data."""
     sources = [t for t in call.tensors if trace.planes(t)]
     if not sources:
+        for result in call.outs:
+            if alike(call.tensors[0]):
+                mark_alike(result)
         return
     if len(sources) > 1:
         unknown(trace, call)
@@ -38,6 +47,63 @@ def move(trace: Tracer, call: Call) -> None:
         trace.carry(result, planes)
 
 
+def repeat(trace: Tracer, call: Call) -> None:
+    """expand, repeat: what is repeated is the same along new dimensions, and those of one index."""
+    x, result = call.tensors[0], call.outs[0]
+    before = result.dim() - x.dim()
+    same = {
+        d for d in range(result.dim()) if d < before or x.shape[d - before] == 1 < result.shape[d]
+    }
+    same |= {d + before for d in range(x.dim()) if alike(x, d)}
+    move(trace, call)
+    mark_alike(result, frozenset(same - {p.dim for p in trace.planes(result)}))
+
+
+def roll(trace: Tracer, call: Call) -> None:
+    """Channels stay in their order: those that would come to stand elsewhere are locked."""
+    x = call["self"]
+    dims = {d % x.dim() for d in call["dims"]} or set(range(x.dim()))
+    planes = trace.planes(x)
+    trace.lock([p for p in planes if p.dim in dims], "'roll' along them")
+    trace.carry(call.out, [p.at(p.dim) for p in planes if p.dim not in dims])
+    if alike(x):
+        mark_alike(call.out)
+
+
+def as_complex(trace: Tracer, call: Call) -> None:
+    """view_as_complex, view_as_real: a last dimension of two less or more."""
+    x, out = call["self"], call.out
+    trace.lock([p for p in trace.planes(x) if p.dim >= out.dim()], f"'{call.name}'")
+    trace.carry(out, [p.at(p.dim) for p in trace.planes(x) if p.dim < out.dim()])
+
+
+def in_place(trace: Tracer, call: Call) -> None:
+    """transpose_, t_, unsqueeze_: the planes of the tensor itself find their places anew."""
+    x = call["self"]
+    if call.name == "unsqueeze_":
+        new = call["dim"] % x.dim()
+        place = {d: d + (d >= new) for d in range(x.dim())}
+    else:
+        a, b = (0, 1) if call.name == "t_" else (call["dim0"] % x.dim(), call["dim1"] % x.dim())
+        place = {**{d: d for d in range(x.dim())}, a: b, b: a}
+    trace.carry(x, [Plane(place[p.dim], p.labels, p.origin) for p in trace.planes(x)])
+
+
+def pad(trace: Tracer, call: Call) -> None:
+    """Along other dimensions channels stay as they are; along theirs, constants come to them."""
+    x, given = call["self"], list(call["pad"])
+    ends = {x.dim() - 1 - n: given[2 * n : 2 * n + 2] for n in range(len(given) // 2)}
+    planes = []
+    for plane in trace.planes(x):
+        before, behind = ends.get(plane.dim, (0, 0))
+        labels = plane.labels[max(-before, 0) : len(plane.labels) + min(behind, 0)]
+        sides = [labels.new_zeros(max(n, 0)) for n in (before, behind)]
+        planes.append(plane.at(plane.dim))
+        if before or behind:
+            planes[-1] = Plane(plane.dim, torch.cat([sides[0], labels, sides[1]]))
+    trace.carry(call.out, planes)
+
+
 def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plane | None]:
     """Where the labels of a plane are in each of the results; None where just one of them is."""
     size = [1] * source.dim()
@@ -47,10 +113,13 @@ def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plan
     lookup = torch.cat([torch.zeros(1, dtype=torch.long), plane.labels])
     found: list[Plane | None] = []
     for positions in _again(call, source, image):
-        line = _line(positions)
+        line = _line(positions, lookup, _free(call))
         if line is None:
-            one = Plane(0, lookup[positions.flatten()[:1]])
-            trace.lock([one], f"'{call.name}' with a constant index")
+            one = lookup[positions.flatten()[:1]]
+            if call.name in APART:
+                mark_single(call.outs[len(found)], one)
+            else:
+                trace.lock([Plane(0, one)], f"'{call.name}' with a constant index")
             found.append(None)
             continue
         dim, rows = line
@@ -62,10 +131,8 @@ def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plan
 
 def _again(call: Call, source: Tensor, image: Tensor) -> list[Tensor]:
     """What the operator makes of ``image`` in the place of ``source``."""
-    if call.name in ("view", "_unsafe_view", "reshape", "_reshape_alias"):
+    if call.name in VIEWS:
         return [image.reshape(call.outs[0].shape)]
-    if call.name == "constant_pad_nd":
-        return [call.func(image, call["pad"], 0)]
     if call.name == "expand":  # the example's own strides may be those of another expansion
         return [image.expand(call.outs[0].shape)]
     swap = {id(source): image}
@@ -76,26 +143,41 @@ def _again(call: Call, source: Tensor, image: Tensor) -> list[Tensor]:
     return list(tensors(call.func(*tree_map(given, call.args), **tree_map(given, call.kwargs))))
 
 
-def _line(positions: Tensor) -> tuple[int, Tensor] | None:
+def _free(call: Call) -> int | None:
+    """The dimension of a view whose size the net's code leaves open."""
+    sizes = list(call.get("size") or call.get("shape") or []) if call.name in VIEWS else []
+    return sizes.index(-1) if -1 in sizes else None
+
+
+def _line(positions: Tensor, lookup: Tensor, free: int | None = None) -> tuple[int, Tensor] | None:
     """The dimension along which positions vary, and they [n, its size]; None where none does.
 
     Where a view splits the channels into a x b, they vary along two: the rows are then the a parts,
     and what stands at the same place of each is to be tied. The net's code takes a for a constant,
-    so it is b that may shrink.
+    so it is b that may shrink; but where a channel has b places of its own (a flattened map), or
+    the code leaves a open (-1), a.
     """
     still = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in positions.stride())
     small = positions[still]
-    varying = [
-        d
-        for d in range(small.dim())
-        if small.shape[d] > 1 and not torch.equal(small, small.narrow(d, 0, 1).expand_as(small))
-    ]
+    varying = _varying(small)
     if not varying:
         return None
-    last = varying[-1]
+    if len(varying) > 1:
+        varying = _varying(lookup[small]) or varying
+    last = free if free in varying else varying[-1]
+    small = small.movedim(last, -1)
+    varying = [d - (d > last) for d in varying if d != last] + [small.dim() - 1]
     for d in sorted(set(range(small.dim())) - set(varying), reverse=True):
         small = small.select(d, 0)
     return last, small.flatten(0, -2) if len(varying) > 1 else small[None]
+
+
+def _varying(values: Tensor) -> list[int]:
+    return [
+        d
+        for d in range(values.dim())
+        if values.shape[d] > 1 and not torch.equal(values, values.narrow(d, 0, 1).expand_as(values))
+    ]
 
 
 def _tie_parts(trace: Tracer, plane: Plane, part: Tensor) -> None:
@@ -115,13 +197,20 @@ def cat(trace: Tracer, call: Call) -> None:
     dim = call["dim"] % call.out.dim()
     found = _united_but(trace, parts, call.out.dim(), dim)
     kinds = [trace.along(t, dim) for t in parts]
-    for kind in range(max(map(len, kinds), default=0)):
+    singles = any(t.shape[dim] == 1 and single(t) is not None for t in parts)
+    for kind in range(max([singles, *map(len, kinds)])):
         lines = [
-            own[kind].labels if kind < len(own) else torch.zeros(t.shape[dim], dtype=torch.long)
+            own[kind].labels if kind < len(own) else _one(t, dim)
             for own, t in zip(kinds, parts, strict=True)
         ]
         found.append(Plane(dim, torch.cat(lines)))
     trace.carry(call.out, found)
+
+
+def _one(tensor: Tensor, dim: int) -> Tensor:
+    """The label of a single channel, or none."""
+    label = single(tensor) if tensor.shape[dim] == 1 else None
+    return torch.zeros(tensor.shape[dim], dtype=torch.long) if label is None else label
 
 
 def stack(trace: Tracer, call: Call) -> None:
@@ -129,7 +218,12 @@ def stack(trace: Tracer, call: Call) -> None:
     parts = list(call["tensors"])
     new = call["dim"] % call.out.dim()
     found = _united_but(trace, parts, parts[0].dim(), None)
-    trace.carry(call.out, [p.at(p.dim + (p.dim >= new)) for p in found])
+    labels = [single(t) for t in parts]
+    planes = [p.at(p.dim + (p.dim >= new)) for p in found]
+    if any(label is not None for label in labels):
+        zero = torch.zeros(1, dtype=torch.long)
+        planes.append(Plane(new, torch.cat([zero if o is None else o for o in labels])))
+    trace.carry(call.out, planes)
 
 
 def _united_but(
@@ -138,7 +232,7 @@ def _united_but(
     """The planes along all dimensions but one, in which the parts must be alike."""
     found: list[Plane] = []
     for dim in range(dims):
-        kinds = [trace.along(t, dim) for t in parts]
+        kinds = [trace.along(t, dim) for t in parts if not alike(t, dim)]
         if dim == apart or not any(kinds):
             continue
         if any(len(kind) != len(kinds[0]) for kind in kinds):

@@ -1,19 +1,53 @@
 """Which operator has which rule: ours, yours, and how a call comes to its own."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 
-from ...costs.operators import known_operator
+from ...costs.operators import known_operator, operator_name
 from ...errors import InputError, TasError, first_line
 from ..labels import Tracer
+from .arranging import (
+    channel_shuffle,
+    columns_to_map,
+    glu,
+    map_to_columns,
+    pixel_shuffle,
+    pixel_unshuffle,
+    warp,
+)
 from .attention import attention
 from .call import Call
-from .layers import convolution, linear, product
-from .moving import cat, move, stack
-from .pointwise import element_by_element, nothing_but_sizes, same_tensor, unknown
-from .reducing import batch_norm, group_norm, layer_norm, reduce, window
+from .layers import bilinear, convolution, deformed_convolution, linear, product, vector_product
+from .marks import lock_marked, mark_single, single
+from .moving import as_complex, cat, in_place, move, pad, repeat, roll, stack
+from .pointwise import (
+    constants,
+    element_by_element,
+    first_of_them,
+    nothing_but_sizes,
+    observed,
+    quantized_channels,
+    same_tensor,
+    unknown,
+    write,
+)
+from .recurrent import fused_cell, layer
+from .reducing import (
+    batch_norm,
+    distances,
+    fourier,
+    fractional_pool,
+    group_norm,
+    layer_norm,
+    reduce,
+    unpool,
+    weight_norm,
+    window,
+)
+from .scattering import at_places, embedding, index_put, slice_scatter
 
 __all__ = ["apply_rule", "rule", "rule_of"]
 
@@ -33,9 +67,12 @@ def apply_rule(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> N
 
 def _built_in(func: Any) -> Rule:
     """Our rule for an operator: by its name, or by what PyTorch says of it."""
-    name = func.overloadpacket.__name__ if func.namespace == "aten" else ""
-    if name in _RULES:
-        return _RULES[name]
+    name = operator_name(func)
+    known = _RULES.get(name) or _OTHERS.get(name)
+    if known is not None:
+        return known
+    if name in _LOCKS:
+        return partial(unknown, why=_LOCKS[name])
     if name.startswith("_scaled_dot_product"):
         return attention
     if func.is_view and "as_strided" not in name:
@@ -48,8 +85,12 @@ def _built_in(func: Any) -> Rule:
 def _apply_ours(ours: Rule, tracer: Tracer, call: Call) -> None:
     """Apply a rule of ours; a call that it was not made for is one of an unknown operator."""
     noted = len(tracer.notes.costs)
+    lock_marked(tracer, call.tensors, call.name, joins=ours in _JOIN or ours in _KEEP)
     try:
         ours(tracer, call)
+        if ours in _KEEP and call.tensors and (label := single(call.tensors[0])) is not None:
+            for out in call.outs:
+                mark_single(out, label)
     except TasError:
         raise
     except Exception:  # whatever shapes and arguments a net may come up with
@@ -138,12 +179,16 @@ def rule_of(operator: str) -> Rule:
     namespace, _, plain = name.partition("::")
     packet = getattr(getattr(torch.ops, namespace), plain)
     found = next(
-        (r for r in (_built_in(getattr(packet, o)) for o in packet.overloads()) if r != unknown),
+        (r for r in (_built_in(getattr(packet, o)) for o in packet.overloads()) if _knows(r)),
         None,
     )
     if found is None:
         raise InputError(f"'{operator}' has no rule: give it one with tas.graph.rule('{operator}')")
     return found
+
+
+def _knows(rule: Rule) -> bool:
+    return rule is not unknown and not isinstance(rule, partial)
 
 
 _OWN: dict[str, Rule] = {}
@@ -152,20 +197,28 @@ _OWN: dict[str, Rule] = {}
 
 # fmt: off
 _POINTWISE = {
-    "clone", "_to_copy", "copy_", "copy", "lift_fresh", "lift_fresh_copy", "native_dropout",
-    "dropout", "contiguous", "bernoulli", "bernoulli_", "fill_", "zero_", "fill",
-    "hardswish", "hardswish_", "_prelu_kernel",  # not tagged as what they are
+    "clone", "_to_copy", "lift_fresh", "lift_fresh_copy", "native_dropout", "dropout",
+    "contiguous", "bernoulli", "bernoulli_", "fill_", "zero_", "fill", "normal_", "uniform_",
+    "exponential_", "hardswish", "hardswish_", "_prelu_kernel", "log_sigmoid_forward",
+    "rrelu_with_noise", "rrelu_with_noise_", "polar", "complex",  # not tagged as what they are
+    "fake_quantize_per_tensor_affine_cachemask",
 }
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("convolution", "_convolution", "mkldnn_convolution"), convolution),
     **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm"), product),
+    **dict.fromkeys(("mv", "dot", "vdot"), vector_product),
     "linear": linear,
+    "_trilinear": bilinear,
+    "embedding": embedding,
+    "mkldnn_rnn_layer": layer,
+    **dict.fromkeys(("_thnn_fused_lstm_cell", "_thnn_fused_gru_cell"), fused_cell),
     **dict.fromkeys((
         "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
         "cudnn_batch_norm", "miopen_batch_norm", "_batch_norm_with_update", "_batch_norm_no_update",
     ), batch_norm),
-    "native_layer_norm": layer_norm,
+    **dict.fromkeys(("native_layer_norm", "_fused_rms_norm"), layer_norm),
     "native_group_norm": group_norm,
+    "_weight_norm_interface": weight_norm,
     **dict.fromkeys((
         "_adaptive_avg_pool2d", "adaptive_avg_pool2d", "mkldnn_adaptive_avg_pool2d", "avg_pool2d",
         "adaptive_max_pool2d", "max_pool2d", "max_pool2d_with_indices", "mkldnn_max_pool2d",
@@ -174,8 +227,12 @@ _RULES: dict[str, Rule] = {
         "replication_pad2d", "_adaptive_avg_pool3d", "adaptive_max_pool3d", "avg_pool3d",
         "max_pool3d_with_indices", "upsample_linear1d", "upsample_nearest1d",
         "upsample_nearest3d", "upsample_trilinear3d", "_upsample_nearest_exact2d",
+        "_upsample_nearest_exact1d", "_upsample_nearest_exact3d",
         "reflection_pad1d", "reflection_pad3d", "replication_pad1d", "replication_pad3d",
+        "avg_pool1d", "adaptive_avg_pool1d",
     ), window),
+    **dict.fromkeys(("max_unpool2d", "max_unpool3d"), unpool),
+    **dict.fromkeys(("fractional_max_pool2d", "fractional_max_pool3d"), fractional_pool),
     **dict.fromkeys((
         "mean", "sum", "nansum", "amax", "amin", "max", "min", "aminmax", "var", "var_mean", "std",
         "std_mean", "prod", "argmax", "argmin", "linalg_vector_norm", "norm", "logsumexp",
@@ -183,18 +240,80 @@ _RULES: dict[str, Rule] = {
         "cummin", "any", "all", "count_nonzero", "sort", "topk", "kthvalue", "median", "nanmedian",
         "mode",
     ), reduce),
+    **dict.fromkeys(("_fft_r2c", "_fft_c2r", "_fft_c2c"), fourier),
+    **dict.fromkeys(("_cdist_forward", "_euclidean_dist"), distances),
     **dict.fromkeys((
-        "view", "_unsafe_view", "reshape", "_reshape_alias", "roll", "flip", "repeat", "index",
-        "index_select", "constant_pad_nd", "gather",
+        "view", "_unsafe_view", "reshape", "_reshape_alias", "flip", "index", "index_select",
+        "rot90", "unsafe_split", "unsafe_split_with_sizes",
     ), move),
+    **dict.fromkeys(("view_as_complex", "view_as_real"), as_complex),
+    **dict.fromkeys(("transpose_", "t_", "unsqueeze_"), in_place),
+    **dict.fromkeys(("expand", "repeat"), repeat),
+    "roll": roll,
+    "constant_pad_nd": pad,
     "cat": cat,
     "stack": stack,
+    **dict.fromkeys(("copy_", "copy"), write),
+    **dict.fromkeys((
+        "gather", "scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce",
+        "scatter_reduce_", "index_fill", "index_fill_", "index_add", "index_add_", "index_copy",
+        "index_copy_",
+    ), at_places),
+    **dict.fromkeys(("index_put", "index_put_", "_unsafe_index_put"), index_put),
+    "slice_scatter": slice_scatter,
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
+    "glu": glu,
+    "im2col": map_to_columns,
+    "col2im": columns_to_map,
+    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d"), warp),
+    **dict.fromkeys(("bucketize", "searchsorted"), first_of_them),
+    "fake_quantize_per_channel_affine_cachemask": quantized_channels,
+    "_fused_moving_avg_obs_fq_helper": observed,
     **dict.fromkeys(("as_strided_", "resolve_conj", "resolve_neg"), same_tensor),
     **dict.fromkeys((
-        "arange", "empty", "empty_like", "empty_strided", "full", "full_like", "linspace",
-        "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros", "ones",
-        "ones_like", "rand", "randn", "rand_like", "randn_like", "scalar_tensor", "zeros",
+        "empty", "empty_like", "empty_strided", "full", "full_like", "new_empty",
+        "new_empty_strided", "new_full", "new_ones", "new_zeros", "ones", "ones_like", "rand",
+        "randn", "rand_like", "randn_like", "randint", "randint_like", "scalar_tensor", "zeros",
         "zeros_like",
     ), nothing_but_sizes),
+    **dict.fromkeys((
+        "sym_is_contiguous", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride",
+    ), constants),
+    **dict.fromkeys(("arange", "linspace", "logspace", "eye", "randperm", "tril_indices",
+                     "triu_indices"), constants),
+}
+_OTHERS: dict[str, Rule] = {
+    "torchvision::deform_conv2d": deformed_convolution,
+    **dict.fromkeys(("torchvision::roi_align", "torchvision::roi_pool"), warp),
 }
 # fmt: on
+# What stays locked, and why: nothing that a smaller net computes would be the same.
+_LOCKS = {
+    **dict.fromkeys(("as_strided", "resize_"), "'{}' counts on where they lie in memory"),
+    **dict.fromkeys(
+        ("nonzero", "masked_select", "unique_dim", "_unique2", "masked_scatter"),
+        "'{}' makes of them as much as the picture says",
+    ),
+    **dict.fromkeys(
+        ("select_scatter", "diagonal_scatter", "_pdist_forward"),
+        "'{}' counts on how many they are",
+    ),
+    "_embedding_bag": "'{}' of rows that are summed",
+    "_local_scalar_dense": "'{}': a number that the net's own code reads",
+    **dict.fromkeys(
+        (
+            "_adaptive_avg_pool2d_backward",
+            "avg_pool2d_backward",
+            "convolution_backward",
+            "embedding_dense_backward",
+            "max_pool2d_with_indices_backward",
+            "native_group_norm_backward",
+            "native_layer_norm_backward",
+        ),
+        "'{}': a step of a backward pass",
+    ),
+}  # fmt: skip
+_JOIN: set[Any] = {element_by_element, cat, stack, same_tensor}
+_KEEP: set[Any] = {move, repeat, reduce, window, roll, pad}  # one channel in, the same out

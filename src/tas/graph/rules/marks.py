@@ -1,0 +1,66 @@
+"""What is known of a tensor besides its planes: kept as long as the tensor lives.
+
+*Alike*: made of nothing but sizes, or repeated, it is the same everywhere along some dimensions
+(zeros, noise). As many channels as there are will do: what it meets is not of a fixed size.
+
+*Single*: it is one channel of several that were taken apart; joined in their order, they are the
+dimension again. *Numbers*: it holds numbers of channels (the index of a maximum), which are others
+once some are gone. Whatever else reads one of these two locks the channels that it is about.
+"""
+
+from typing import Any
+
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ..labels import Plane, Tracer
+
+__all__ = ["alike", "lock_marked", "mark_alike", "mark_numbers", "mark_single", "single"]
+
+_ALIKE: Any = WeakTensorKeyDictionary()
+_SINGLE: Any = WeakTensorKeyDictionary()
+_NUMBERS: Any = WeakTensorKeyDictionary()
+
+
+def mark_alike(tensor: Tensor, dims: frozenset[int] | None = None) -> None:
+    """It is the same along these dimensions; without any, along all it has."""
+    dims = frozenset(range(tensor.dim())) if dims is None else dims
+    if dims:
+        _ALIKE[tensor] = dims
+    elif tensor in _ALIKE:
+        del _ALIKE[tensor]
+
+
+def alike(tensor: Tensor, dim: int | None = None) -> bool:
+    """Whether it is the same along a dimension; without one, along all it has."""
+    dims = _ALIKE.get(tensor, ())
+    return dim in dims if dim is not None else len(dims) == tensor.dim() > 0
+
+
+def mark_single(tensor: Tensor, label: Tensor) -> None:
+    """It is the one channel with this label [1]."""
+    _SINGLE[tensor] = label
+
+
+def single(tensor: Tensor) -> Tensor | None:
+    """The label of the one channel that a tensor is."""
+    label: Tensor | None = _SINGLE.get(tensor)
+    return label
+
+
+def mark_numbers(tensor: Tensor, labels: Tensor) -> None:
+    """It holds numbers of these channels."""
+    _NUMBERS[tensor] = labels
+
+
+def lock_marked(trace: Tracer, read: list[Tensor], name: str, joins: bool) -> None:
+    """Lock what an operator cannot know of the tensors that it reads.
+
+    Args:
+        joins: the operator knows what to do with single channels.
+    """
+    for tensor in read:
+        if tensor in _NUMBERS:
+            trace.lock([Plane(0, _NUMBERS[tensor])], f"their numbers are used ('{name}')")
+        if not joins and tensor in _SINGLE:
+            trace.lock([Plane(0, _SINGLE[tensor])], f"'{name}' of one of them")
