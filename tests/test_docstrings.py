@@ -36,6 +36,9 @@ PUBLIC = (
 )
 # Results: nobody makes one, and the example of the function that returns it shows it.
 SHOWN_BY = {
+    "tas.Exported": "tas.export",
+    "tas.Prediction": "tas.predict",
+    "tas.training.Placing": "tas.training.settled",
     "tas.Found": "tas.search",
     "tas.Run": "tas.run",
     "tas.Trained": "tas.train",

@@ -334,5 +334,5 @@ def test_a_net_prepared_for_quantisation_is_told_to_be_traced_before() -> None:
 
     net = Between(nn.ReLU())
     net.qconfig = quantization.get_default_qat_qconfig("fbgemm")
-    with pytest.raises(Exception, match="prepared for quantisation: trace it before"):
+    with pytest.raises(Exception, match="quantised, or prepared for it"):
         trace(quantization.prepare_qat(net.train()), IMAGES[:1])

@@ -38,7 +38,7 @@ MOST, NOISE = 256, 64  # pictures to check on; where there are none, random ones
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written and checked.
+    """A file that was written and checked, as ``tas.export`` returns it.
 
     Attributes:
         path: the file.
@@ -67,7 +67,13 @@ def export(
 ) -> Exported:
     """Write a net as one file for other programs, and check it against PyTorch.
 
-        tas.export("runs/mine", "mine.onnx", preprocess=True, softmax=True)
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> _ = tas.save(net, "mine", transform=data.transform, classes=data.class_names)
+    >>> written = tas.export("mine", "mine.pt2", data=data)  # or "mine.onnx"
+    >>> written.path.name, written.difference.equal == 1
+    ('mine.pt2', True)
 
     The number of pictures of a batch is free. Class names, transform and provenance are in the
     file: in ONNX its metadata property ``tas``, else its extra file ``tas.json``, both JSON.
@@ -103,6 +109,14 @@ def export(
 
 def export_model(options: ExportOptions | None = None, **changes: Any) -> Exported:
     """What ``tas export`` does: ``tas.export`` of a model folder.
+
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> _ = tas.save(net, "mine", transform=data.transform, classes=data.class_names)
+    >>> written = tas.api.export_model(model="mine", to="torch-export", data="digits")
+    >>> written.folded == written.norms
+    True
 
     Args:
         options: see ``tas.model_options.ExportOptions``, or ``tas export --help``.

@@ -25,7 +25,7 @@ Pictures = str | Path | Image.Image | Sequence[str | Path | Image.Image]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a net says of a picture.
+    """What a net says of a picture, as ``tas.predict`` returns it.
 
     Attributes:
         picture: its path, as given or found; of an ``Image`` its file's.
@@ -64,8 +64,15 @@ def predict(
 ) -> list[Prediction]:
     """Tell the classes of pictures.
 
-        for guess in tas.predict("runs/mine", "photos"):
-            print(guess.picture, guess.label, guess.probability)
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    >>> _ = tas.save(net, "mine", transform=data.transform, classes=data.class_names)
+    >>> from PIL import Image
+    >>> Image.new("L", (8, 8)).save("black.png")
+    >>> for guess in tas.predict("mine", "black.png"):
+    ...     print(guess.picture, guess.label in data.class_names)
+    black.png True
 
     Pictures are prepared as those of the test set are, bit for bit: predictions on the files of a
     test set have the accuracy of ``tas eval``.

@@ -8,6 +8,7 @@ __all__ = ["put", "shown"]
 def shown(text: str) -> str:
     """A name as one word of a line: what does not print (colours, tabs, line ends) is spelt out.
 
+    >>> from tas.cli.text import shown
     >>> shown("a\\tb\\x1b[31m")
     'a\\\\tb\\\\x1b[31m'
     """

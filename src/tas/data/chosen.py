@@ -25,6 +25,13 @@ Chosen: TypeAlias = tuple[str, Tensor | str]  # name; uint8 [C, H, W], or why it
 def chosen_pictures(given: Sequence[str | Path | Image.Image]) -> list[Picture]:
     """The pictures that are meant, in the order in which they were given.
 
+    >>> from PIL import Image
+    >>> from tas.data import chosen_pictures
+    >>> for name in ("a.png", "b.png"):
+    ...     Image.new("L", (8, 8)).save(name)
+    >>> chosen_pictures(["*.png", "lost.png"])
+    ['a.png', 'b.png', 'lost.png']
+
     Of a folder all pictures below it, in order of their names; hidden and other files are passed.
     What is no file and no folder is a pattern (``photos/*.png``, ``photos/**/*.png``). What means
     no picture stays, as the name of a file that is not there.
@@ -67,7 +74,16 @@ def read_chosen(
     batch_size: int,
     workers: int | None = None,
 ) -> Iterator[list[Chosen]]:
-    """Batches of pictures as the net sees them but for normalising, decoded ahead in threads."""
+    """Batches of pictures as the net sees them but for normalising, decoded ahead in threads.
+
+    >>> import tas
+    >>> from PIL import Image
+    >>> from tas.data import read_chosen
+    >>> transform = tas.data.load("digits").transform
+    >>> [[(_, pixels)]] = read_chosen([Image.new("L", (32, 32))], transform, batch_size=4)
+    >>> pixels.shape
+    torch.Size([1, 8, 8])
+    """
     check_workers(workers)
 
     def read(picture: Picture) -> Tensor | str:
@@ -90,7 +106,12 @@ def read_chosen(
 
 
 def some_pixels(data: Data, most: int) -> Tensor:
-    """uint8 [N, C, H, W]: at most so many of the test pictures, from all over the set."""
+    """uint8 [N, C, H, W]: at most so many of the test pictures, from all over the set.
+
+    >>> import tas
+    >>> tas.data.some_pixels(tas.data.load("digits"), 5).shape
+    torch.Size([5, 1, 8, 8])
+    """
     part = data.test
     step = max(1, -(-len(part) // most))
     part = part.take(torch.arange(0, len(part), step))

@@ -37,6 +37,15 @@ def cut(
 class Cutter:
     """Cuts a net again and again; what is the same in every cut is found once.
 
+    >>> import tas, torch
+    >>> from tas.graph import Cutter
+    >>> net = tas.nets.build("resnet20").eval()
+    >>> structure = tas.graph.analyse(net, torch.zeros(1, 3, 32, 32))
+    >>> name = structure.widths[1].name
+    >>> small = Cutter(net, structure).cut({name: torch.arange(8)}, {})
+    >>> small.get_submodule(name).out_channels
+    8
+
     The net may get other weights in the meantime, but no other modules or attributes.
     """
 
@@ -285,6 +294,13 @@ def kept_atoms(
 
 def kept_blocks(structure: Structure, shape: Shape) -> dict[str, int]:
     """By a run's name, how many of its blocks a shape keeps; a run without an entry keeps all.
+
+    >>> import tas, torch
+    >>> from tas.graph import kept_blocks
+    >>> structure = tas.graph.analyse(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> shape = tas.nets.full_shape("resnet20").replace(depths={structure.runs[0].name: 2})
+    >>> kept_blocks(structure, shape) == {structure.runs[0].name: 2}
+    True
 
     Raises:
         ShapeError: the shape is not one of this net.

@@ -43,6 +43,7 @@ def card(config: ModelConfig) -> str:
 def escaped(text: Any) -> str:
     """A text in one line that Markdown and HTML read as nothing but letters.
 
+    >>> from tas.models.cards import escaped
     >>> escaped("a|b <b> [x](y)")
     'a\\\\|b \\\\<b\\\\> \\\\[x\\\\]\\\\(y\\\\)'
     """

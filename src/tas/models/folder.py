@@ -111,8 +111,8 @@ def _without_weights(path: Path, config: ModelConfig | None) -> InputError:
         return InputError(f"'{path}' has no model.safetensors: its weights are missing")
     if run.get("verb") == "search" and (path / "result.json").is_file():
         return InputError(
-            f"the search in '{path}' was from fresh weights and left no trained net: train its "
-            f"shape by `tas train --shape {path / 'shape.json'}`"
+            f"the search in '{path}' started from fresh weights and has no trained net: train "
+            f"its shape with `tas train --shape {path / 'shape.json'}`"
         )
     return InputError(f"the run in '{path}' is not finished: it has no model.safetensors")
 

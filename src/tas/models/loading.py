@@ -23,9 +23,14 @@ def load(
 ) -> nn.Module:
     """Load a net: of a folder, or of a shape and a file of weights.
 
-        net = tas.load("runs/mine")  # of tas run, train, search or tas.save; in eval mode
-        net.transform, net.classes  # what its pictures go through, and the names of its scores
-        net = tas.load("runs/mine/shape.json", "runs/mine/model.safetensors")  # the net alone
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)  # train it first
+    >>> _ = tas.save(net, "mine", transform=data.transform, classes=data.class_names)
+    >>> net = tas.load("mine")  # of tas.save, tas run, tas train or tas search; in eval mode
+    >>> net.transform == data.transform, net.classes == data.class_names
+    (True, True)
+    >>> net = tas.load("mine/shape.json", "mine/model.safetensors")  # the net alone
 
     ``transform`` and ``classes`` are plain attributes: they are in no state dict, and are copied
     and pickled with the net. A net that has attributes of these names keeps its own, which is said.

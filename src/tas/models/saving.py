@@ -33,13 +33,14 @@ def save(
 ) -> Path:
     """Write a net as a model folder: ``config.json``, ``model.safetensors``, ``README.md``.
 
-        data = tas.data.load("photos")
-        result = tas.train(small, data, teacher=net, inherit=True)
-        tas.save(
-            small, "models/mine", transform=data.transform, classes=data.class_names,
-            shape=found.shape, provenance={"data": "photos", "accuracy": result.accuracy},
-        )
-        again = tas.load("models/mine")
+    >>> import tas
+    >>> data = tas.data.load("digits")
+    >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)  # train it first
+    >>> told = {"transform": data.transform, "classes": data.class_names}
+    >>> folder = tas.save(net, "mine", **told, provenance={"data": "digits", "accuracy": 99.4})
+    >>> sorted(path.name for path in folder.iterdir())
+    ['README.md', 'config.json', 'model.safetensors', 'shape.json']
+    >>> again = tas.load("mine")
 
     A model that is there already is replaced, a run never. ``shape.json`` lies beside, for the
     commands that take a shape.

@@ -25,7 +25,7 @@ HALVES = (torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True)
 class Placing:
-    """How a net and its pictures are computed.
+    """How a net and its pictures are computed, as ``tas.training.settled`` finds it out.
 
     Attributes:
         device: where.
@@ -66,6 +66,13 @@ def settled(
     weights: bool = True,
 ) -> Placing:
     """How some nets that are given the same pictures are computed; the first one's type is theirs.
+
+    >>> import tas, torch
+    >>> from tas.training import settled
+    >>> net = tas.nets.build("resnet20")
+    >>> placing = settled([net], torch.zeros(2, 3, 32, 32), torch.device("cpu"))
+    >>> placing.channels_last, placing.bf16
+    (True, False)
 
     The nets are on the device and placed so afterwards, and otherwise as they were.
 
