@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["STAGES", "TABLE", "Key", "Row", "Rows", "environment"]
@@ -74,11 +75,11 @@ class Row:
         values: dict[str, object] = {}
         for field in fields(cls):
             text = line.get(field.name) or ""
-            kind = str(field.type)
-            if kind.startswith("str"):
+            if field.type is str:
                 values[field.name] = text
             elif text:
-                values[field.name] = int(text) if kind.startswith("int") else float(text)
+                whole = field.type in (int, int | None)
+                values[field.name] = int(text) if whole else float(text)
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -152,10 +153,8 @@ def environment(threads: int) -> dict[str, str]:
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
     try:
-        import torch_pruning
-
-        theirs = str(torch_pruning.__version__)
-    except ImportError:
+        theirs = version("torch-pruning")
+    except PackageNotFoundError:
         theirs = ""
     here = Path(__file__).parent
     git = subprocess.run(

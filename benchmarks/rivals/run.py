@@ -274,7 +274,7 @@ class Bench:
         fit = [row for row in rows if not row.error]
         if not fit:
             raise ValueError("none of Torch-Pruning's settings made a net")
-        return [row.method for row in sorted(fit, key=lambda row: row.loss or float("inf"))]
+        return [row.method for row in sorted(fit, key=lambda row: row.loss)]
 
     def is_tuned(self, net: str, budget: float, method: str) -> bool:
         """Whether a method is fine-tuned: of Torch-Pruning the best settings, and what is named."""
