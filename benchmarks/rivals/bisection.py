@@ -13,6 +13,7 @@ def within(cut: Callable[[float], tuple[int, T]], limit: float) -> tuple[int, T]
     """The dearest net within a limit, by bisection over the ratio of what is taken away.
 
     A pruner's steps may be coarse, or not quite monotone: the best of all that was tried is kept.
+    Where it fails at a ratio smaller ones are tried.
 
     Args:
         cut: from a ratio from 0 to 1 to a cost and a net.
@@ -22,17 +23,23 @@ def within(cut: Callable[[float], tuple[int, T]], limit: float) -> tuple[int, T]
         cost and net; the cost is at most 1 % below the limit where the pruner has such a net.
 
     Raises:
-        ValueError: nothing that was tried is so small.
+        ValueError: nothing that was tried is so small; or what the pruner raised at last, where it
+            made nothing at all.
 
     >>> within(lambda ratio: (round(1000 * (1 - ratio) ** 2), ratio), 500)[0]
     499
     """
     low, high = 0.0, 1.0
     best: tuple[int, T] | None = None
-    smallest = None
+    smallest: int | None = None
+    failed: Exception | None = None
     for _ in range(MOST):
         ratio = (low + high) / 2
-        cost, net = cut(ratio)
+        try:
+            cost, net = cut(ratio)
+        except Exception as error:  # whatever it may raise
+            high, failed = ratio, error
+            continue
         smallest = cost if smallest is None else min(cost, smallest)
         if cost > limit:
             low = ratio
@@ -42,6 +49,8 @@ def within(cut: Callable[[float], tuple[int, T]], limit: float) -> tuple[int, T]
             best = cost, net
         if best[0] >= (1 - WINDOW) * limit:
             break
+    if best is None and failed is not None:
+        raise failed
     if best is None:
         raise ValueError(f"the smallest net costs {smallest}, more than {limit:.0f}")
     return best

@@ -48,6 +48,8 @@ def _vgg(classes: int, input: Input) -> nn.Module:
 
     net = vgg11_bn(num_classes=classes)
     net.features[0] = nn.Conv2d(input[0], 64, 3, padding=1)
+    if min(input[1:]) < 32:
+        net.features[-1] = nn.Identity()  # the fifth pool, for which nothing is left
     net.avgpool = nn.AdaptiveAvgPool2d(1)
     net.classifier = nn.Linear(512, classes)
     return net
@@ -83,9 +85,10 @@ def _regnet(classes: int, input: Input) -> nn.Module:
 def _convnext(classes: int, input: Input) -> nn.Module:
     import timm
 
-    return timm.create_model(
-        "convnext_atto", num_classes=classes, in_chans=input[0], patch_size=2, ls_init_value=None
-    )
+    # Not by its option patch_size: with 2 the first stage halves the picture as well.
+    net = timm.create_model("convnext_atto", num_classes=classes, in_chans=input[0])
+    net.stem[0] = nn.Conv2d(input[0], net.stem[0].out_channels, 2, stride=2)
+    return net
 
 
 def _vit(classes: int, input: Input) -> nn.Module:
@@ -120,7 +123,7 @@ NETS: dict[str, Net] = {
     "regnetx_002": Net(_regnet, "stem of stride 1"),
     "convnext_atto": Net(
         _convnext,
-        "patches of 2, no layer scale",
+        "patches of 2",
         20,
         2e-3,
         rates=(2e-4, 5e-4, 1e-3),

@@ -110,6 +110,17 @@ def test_bisection_takes_the_dearest_of_coarse_steps() -> None:
     assert len(asked) == bisection.MOST
 
 
+def test_bisection_goes_round_ratios_that_fail() -> None:
+    def cut(ratio: float) -> tuple[int, float]:
+        if ratio > 0.4:
+            raise ZeroDivisionError("no channel is left")
+        return round(1000 * (1 - ratio)), ratio
+
+    assert bisection.within(cut, 700)[0] in range(693, 701)
+    with pytest.raises(ZeroDivisionError):
+        bisection.within(cut, 400)
+
+
 def test_bisection_says_that_nothing_is_so_small() -> None:
     with pytest.raises(ValueError, match="the smallest net costs 800, more than 500"):
         bisection.within(lambda ratio: (800, None), 500)
