@@ -340,6 +340,8 @@ class Bench:
             known["trials"] = self.options.trials
         try:
             return self.row(stage, net, budget, method, seed, **{**known, **measure()})
+        except OSError:  # a full disk, say, is nobody's failure
+            raise
         except Exception as error:  # whatever a rival, a net or we ourselves may raise
             text = " ".join(str(error).split())[:120]
             error_text = f"{type(error).__name__}: {text}"
