@@ -31,7 +31,7 @@ Rules, so that the comparison is fair:
  6. Torch-Pruning is run in seven settings. Without fine-tuning all count. The three that lose least
     untrained, on training pictures, are fine-tuned, unless --methods says more. The page holds ours
     against the best of them for each net and budget, which is chosen afterwards, in its favour.
- 7. Ours is the default search in every row: nothing is set for a net.
+ 7. Ours is the default search in every row: nothing is set for a net. Trials stand in the row.
  8. Three seeds: of what a method draws, and of the fine-tuning. Where a method draws nothing, its
     untrained net is measured once.
  9. What fails is a row with its error.
@@ -53,6 +53,7 @@ NET_NAMES = (
 )
 STAGES = ("steps", "teachers", "untrained", "rate", "tuned")
 BUDGETS = (0.7, 0.5, 0.3)
+TRIALS = 300  # of our search by default
 TUNED = 3  # settings of Torch-Pruning, unless methods are named
 RATE_BUDGET = 0.5
 
@@ -92,7 +93,7 @@ def parsed(given: list[str] | None = None) -> argparse.Namespace:
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     add("--stage", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE",
         help=f"{', '.join(STAGES)} (default: all)")  # fmt: skip
-    add("--trials", type=int, default=300, help="of our search (default: its own, 300)")
+    add("--trials", type=int, default=TRIALS, help="of our search (default: its own, 300)")
     add("--hours", type=float, help="begin no row after so many")
     add("--threads", type=int, default=1, help="of the processor (default: 1)")
     add("--again", action="store_true", help="try rows again that ended in an error")
