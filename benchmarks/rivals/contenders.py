@@ -5,8 +5,9 @@ lists them by the names that they have in the table.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
@@ -23,7 +24,9 @@ from tas.methods import TrialOptions, equal_widths
 from tas.methods.baseline import near_equal
 from tas.methods.method import PICTURES
 from tas.methods.sampling import states_near
+from tas.methods.trials.method import EQUAL
 from tas.recipes import quick
+from tas.runs import RunDir
 from tas.shape import Shape
 from tas.space import Space
 from tas.training.pictures import few, training_batches
@@ -42,6 +45,8 @@ class Task:
         found: what a method has found for the same task, made if it is not there.
         best_rival: name of the Torch-Pruning setting that loses least untrained, on training
             pictures.
+        log: directory of what a search writes, from which it goes on.
+        notes: what the row is to say of how the net came about.
     """
 
     teacher: nn.Module
@@ -52,6 +57,8 @@ class Task:
     trials: int
     found: Callable[[str], nn.Module]
     best_rival: Callable[[], str]
+    log: Path
+    notes: list[str] = field(default_factory=list)
 
     @property
     def limit(self) -> float:
@@ -89,7 +96,7 @@ def _options(task: Task) -> TrialOptions:
 
 
 def searched(task: Task) -> nn.Module:
-    """The default search."""
+    """The default search; a note says where it ended with equal widths."""
     found = tas.search(
         task.teacher,
         task.data,
@@ -97,8 +104,11 @@ def searched(task: Task) -> nn.Module:
         options=_options(task),
         seed=task.seed,
         workers=0,
+        out=RunDir.open(task.log, {"trials": task.trials}),
         progress=False,
     )
+    if found.shape.origin == EQUAL:
+        task.notes.append("equal widths")
     return found.derive()
 
 
@@ -134,7 +144,9 @@ def rival(name: str) -> Callable[[Task], nn.Module]:
 
 def shape_of_rival(task: Task) -> nn.Module:
     """The channels that Torch-Pruning found by its best setting, cut and compensated by us."""
-    theirs = task.found(task.best_rival())
+    best = task.best_rival()
+    task.notes.append(best)
+    theirs = task.found(best)
     layers = dict(theirs.named_modules())
     structure = analyse(task.teacher, torch.zeros(1, *task.data.input))
     widths = {}

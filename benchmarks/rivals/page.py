@@ -188,10 +188,14 @@ def _methods(of: list[Cell]) -> str:
 
 
 def _shorter(of: list[Cell]) -> str:
-    """What is to be said where our search was shorter than its default."""
+    """What is to be said where our search was shorter than its default, or found nothing."""
     short = [c for c in of if c.has(OURS) and c.rows[OURS][0].trials != TRIALS]
     named = ", ".join(f"{c.net} at {c.budget:g} ({c.rows[OURS][0].trials})" for c in short)
-    return f"Searches of fewer trials than the default's {TRIALS}: {named}." if named else ""
+    text = f"Searches of fewer trials than the default's {TRIALS}: {named}. " if named else ""
+    even = [f"{c.net} at {c.budget:g}" for c in of if c.has(OURS) and c.rows[OURS][0].note]
+    if even:
+        text += f"Where the search itself ended with equal widths (seed 0): {', '.join(even)}."
+    return text.strip()
 
 
 def _figure(cell: Cell, method: str) -> str:

@@ -32,7 +32,8 @@ class Row:
         loss: untrained, on training pictures: what tells settings apart.
         search_seconds: to the net that is cut; teacher_seconds, tune_seconds: of the trainings.
         trials: of our search.
-        setting: of Torch-Pruning, where the method took its best one.
+        note: whose shape it is: a setting of Torch-Pruning, or "equal widths" where our search
+            found none better.
         error: why there is no net.
     """
 
@@ -54,7 +55,7 @@ class Row:
     epochs: int | None = None
     lr: float | None = None
     trials: int | None = None
-    setting: str = ""
+    note: str = ""
     hardware: str = ""
     torch: str = ""
     tas: str = ""

@@ -245,12 +245,6 @@ class Bench:
         place = self.options.work / f"found-{name}{f'-{trials}' if trials else ''}.pt"
         if place.exists():
             return torch.load(place, weights_only=False)  # of this bench's own making
-        setting = [""]
-
-        def best() -> str:
-            setting[0] = self.best_rivals(net, budget)[0]
-            return setting[0]
-
         task = Task(
             self.teacher(net).net,
             self.data,
@@ -259,11 +253,12 @@ class Bench:
             NETS[net].precision,
             self.options.trials,
             lambda of: self.found(net, budget, of, 0)["net"],
-            best,
+            lambda: self.best_rivals(net, budget)[0],
+            place.with_suffix(""),
         )
         started = clock()
         made = METHODS[method].make(task)
-        kept = {"net": made, "seconds": clock() - started, "setting": setting[0]}
+        kept = {"net": made, "seconds": clock() - started, "note": " ".join(task.notes)}
         keep(kept, place)
         return kept
 
@@ -357,7 +352,7 @@ class Bench:
             "macs_ratio": own.macs / whole.macs,
             "params_ratio": own.params / whole.params,
             "search_seconds": found["seconds"],
-            "setting": found["setting"],
+            "note": found["note"],
         }
 
     # The rate
