@@ -1,0 +1,169 @@
+"""The bench beside Torch-Pruning: its table, how it goes on, its bisection and its page."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import bisection
+import hours
+import page
+import pytest
+import rows
+import run
+
+ROW = rows.Row(
+    *("resnet20", "digits", 1438, 0.5, "ours", 0, "untrained"),
+    accuracy=97.5,
+    teacher_accuracy=99.5,
+    macs_ratio=0.499,
+    params_ratio=0.4,
+    loss=0.1,
+    search_seconds=120.0,
+    teacher_seconds=400.0,
+    trials=300,
+)
+
+
+def table(path: Path, *of: rows.Row) -> rows.Rows:
+    made = rows.Rows(path)
+    for row in of:
+        made.add(row)
+    return made
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    failed = replace(ROW, method="tp-shape", accuracy=None, error='ValueError: "a", b\nc')
+    table(tmp_path / "rows.csv", ROW, failed)
+    found = list(rows.Rows(tmp_path / "rows.csv"))
+    assert found == [ROW, replace(failed, error='ValueError: "a", b c')]
+
+
+def test_a_line_that_was_cut_short_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    table(path, ROW, replace(ROW, seed=1))
+    path.write_text(path.read_text()[:-30])
+    again = rows.Rows(path)
+    assert [row.seed for row in again] == [0]
+    again.add(replace(ROW, seed=1))
+    assert [row.seed for row in rows.Rows(path)] == [0, 1]
+
+
+def test_errors_are_forgotten_when_asked(tmp_path: Path) -> None:
+    known = table(tmp_path / "rows.csv", ROW, replace(ROW, seed=1, error="no"))
+    assert known.forget_errors() == 1
+    assert list(rows.Rows(tmp_path / "rows.csv")) == [ROW]
+
+
+def bench(tmp_path: Path, *given: str) -> run.Bench:
+    """Without pictures: what is planned needs none."""
+    made = object.__new__(run.Bench)
+    made.options = run.parsed(["--data", "digits", "--work", str(tmp_path), *given])
+    made.rows = rows.Rows(tmp_path / "rows.csv")
+    made.name = "digits"
+    made.data = type("Data", (), {"train": range(1438)})()
+    return made
+
+
+def test_a_plan_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    given = ("--nets", "resnet20", "--stage", "untrained", "--budgets", "0.5")
+    before = bench(tmp_path, *given)
+    plan = list(before.plan())
+    assert not any(before.done(item) for item in plan)
+    methods = [(method, seed) for *_, method, seed in plan]
+    assert methods.count(("ours", 2)) == 1
+    assert ("tp-magnitude-global", 1) not in methods  # it draws nothing
+    before.rows.add(ROW)
+    after = bench(tmp_path, *given)
+    assert [item for item in plan if after.done(item)] == [
+        ("untrained", "resnet20", 0.5, "ours", 0)
+    ]
+    shorter = bench(tmp_path, *given, "--trials", "120")
+    assert not any(shorter.done(item) for item in plan)  # a search of another length
+
+
+def test_of_torch_pruning_the_settings_of_the_least_loss_are_tuned(tmp_path: Path) -> None:
+    from contenders import RIVALS
+
+    made = bench(tmp_path, "--nets", "resnet20", "--stage", "tuned", "--budgets", "0.5")
+    for number, name in enumerate(RIVALS):
+        made.rows.add(replace(ROW, method=name, loss=float(number), trials=None))
+    todo = {method for *_, method, _ in filter(lambda item: not made.done(item), made.plan())}
+    assert todo == {*list(RIVALS)[: run.TUNED], "equal", "random", "tp-shape", "ours"}
+
+
+@pytest.mark.parametrize("limit", [120, 500, 777, 999])
+def test_bisection_ends_at_most_a_hundredth_below(limit: int) -> None:
+    def cut(ratio: float) -> tuple[int, str]:
+        return round(1000 * (1 - ratio) ** 2), f"{ratio:.4f}"
+
+    cost, _ = bisection.within(cut, limit)
+    assert 0.99 * limit <= cost <= limit
+
+
+def test_bisection_takes_the_dearest_of_coarse_steps() -> None:
+    asked = []
+
+    def cut(ratio: float) -> tuple[int, float]:
+        asked.append(ratio)
+        return 1000 - 300 * round(3 * ratio), ratio
+
+    assert bisection.within(cut, 650)[0] == 400
+    assert len(asked) == bisection.MOST
+
+
+def test_bisection_goes_round_ratios_that_fail() -> None:
+    def cut(ratio: float) -> tuple[int, float]:
+        if ratio > 0.4:
+            raise ZeroDivisionError("no channel is left")
+        return round(1000 * (1 - ratio)), ratio
+
+    assert bisection.within(cut, 700)[0] in range(693, 701)
+    with pytest.raises(ZeroDivisionError):
+        bisection.within(cut, 400)
+
+
+def test_bisection_says_that_nothing_is_so_small() -> None:
+    with pytest.raises(ValueError, match="the smallest net costs 800, more than 500"):
+        bisection.within(lambda ratio: (800, None), 500)
+
+
+def test_the_page_tells_what_was_won_and_lost() -> None:
+    beside = {"equal": 95.0, "random": 92.0, "tp-magnitude-local": 80.0, "tp-taylor-global": 94.0}
+    some = [ROW, *(replace(ROW, method=m, accuracy=a, trials=None) for m, a in beside.items())]
+    some.append(replace(ROW, method="tp-shape", accuracy=None, error="ValueError: no"))
+    some.append(
+        replace(ROW, method="", stage="steps", budget=1.0, teacher_seconds=360.0, epochs=12)
+    )
+    (cell,) = page.cells(some, "untrained")
+    assert cell.best_rival == "tp-taylor-global"
+    assert cell.ours_is_best
+    assert cell.kept == pytest.approx(1 - 2 / 5.5)
+    text = page.written(some)
+    assert "1 of 1 (100 %)" in text
+    assert "| resnet20 | digits, 1,438 | 0.5 | 99.50 | **97.50** | 95.00 | 92.00 |" in text
+    assert "| resnet20 | tp-shape | 0.5 | ValueError: no |" in text
+    assert "| resnet20 | 0.5 | 400 | 120 | 30 % | 300 |" in text
+    assert "1. One teacher for each net" in text
+
+
+def test_a_loss_is_told_as_well() -> None:
+    lost = [replace(ROW, seed=seed, stage="tuned", accuracy=90 + seed) for seed in range(3)]
+    won = [replace(row, method="tp-taylor-global", accuracy=94 + row.seed) for row in lost]
+    (cell,) = page.cells([*lost, *won], "tuned")
+    assert not cell.ours_is_best
+    assert cell.error("ours") == pytest.approx(1 / 3**0.5)
+    assert "-4.00 points" in page.written([*lost, *won])
+
+
+def test_time_that_is_left_comes_from_rows_alike() -> None:
+    steps = replace(ROW, method="", stage="steps", budget=1.0, teacher_seconds=320.0, epochs=16)
+    known = [steps, ROW]
+    own = ("digits", 1438)
+    assert hours.seconds_of(known, *own, "untrained", "resnet20", 0.3, "ours") > 120
+    assert hours.seconds_of(known, *own, "untrained", "resnet20", 0.3, "equal") < 60
+    assert hours.seconds_of(known, *own, "tuned", "resnet56", 0.3, "ours") is None
+
+
+def test_the_nets_of_the_command_are_those_of_the_zoo() -> None:
+    from zoo import NETS
+
+    assert set(run.NET_NAMES) == set(NETS)
