@@ -47,6 +47,7 @@ class Task:
             pictures.
         log: directory of what a search writes, from which it goes on.
         notes: what the row is to say of how the net came about.
+        spent: seconds that an interrupted search had spent before, of the wall.
     """
 
     teacher: nn.Module
@@ -59,6 +60,7 @@ class Task:
     best_rival: Callable[[], str]
     log: Path
     notes: list[str] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
 
     @property
     def limit(self) -> float:
@@ -97,6 +99,8 @@ def _options(task: Task) -> TrialOptions:
 
 def searched(task: Task) -> nn.Module:
     """The default search; a note says where it ended with equal widths."""
+    directory = RunDir.open(task.log, {"trials": task.trials})
+    task.spent.extend(float(line.get("seconds", 0)) for line in directory.log_lines)
     found = tas.search(
         task.teacher,
         task.data,
@@ -104,7 +108,7 @@ def searched(task: Task) -> nn.Module:
         options=_options(task),
         seed=task.seed,
         workers=0,
-        out=RunDir.open(task.log, {"trials": task.trials}),
+        out=directory,
         progress=False,
     )
     if found.shape.origin == EQUAL:
