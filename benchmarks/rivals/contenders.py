@@ -162,7 +162,7 @@ def shape_of_rival(task: Task) -> nn.Module:
         widths[width.name] = size
     source = Source(task.teacher, structure, cut=True, trained=True)
     with training.alone(), training.repeatable():
-        source = source.ordered(task.data.input, few(list(islice(task.batches(), 8)), _CPU))
+        source = source.ordered(task.data.input, few(task.teacher, list(islice(task.batches(), 8)), _CPU))
     shape = Shape(
         f"{type(task.teacher).__name__}", task.data.classes, task.data.input, "tied", {}, {}
     )
@@ -180,7 +180,7 @@ def _ordered(task: Task) -> tuple[Space, Source, Budget]:
     """The space that is searched by default, and its source with the channels in order."""
     space, source = search_space(task.teacher, task.data, _options(task).method())
     with training.alone(), training.repeatable():
-        source = source.ordered(task.data.input, few(list(islice(task.batches(), 8)), _CPU))
+        source = source.ordered(task.data.input, few(task.teacher, list(islice(task.batches(), 8)), _CPU))
     return space, source, Budget.of(space, task.budget)
 
 

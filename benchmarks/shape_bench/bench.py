@@ -137,7 +137,7 @@ def train(
     torch.manual_seed(seed)
     if teacher is None:
         return _accuracy(nets.build(shape), of, seed, OPTIONS)
-    plain, pictures = shape.replace(macs=None, params=None), few(batches(of, 0, 256), CPU)
+    plain, pictures = shape.replace(macs=None, params=None), few(teacher, batches(of, 0, 256), CPU)
     source = Source.teaching(plain, teacher, of.data.input).ordered(of.data.input, pictures)
     net = source.derive(plain)
     return _accuracy(net, of, seed, INHERITING, teacher)
