@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from pictures_on_disk import folder
 from torch import Tensor
 
+from pictures_on_disk import folder
 from tas.data import Augment, Batches, Data, Files, Images, Transform, batches, load
 from tas.errors import DataError, InputError
 
