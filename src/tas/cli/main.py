@@ -75,6 +75,7 @@ EXAMPLES = {
     "export": [
         "tas export runs/mine                               # runs/mine/model.onnx",
         "tas export runs/mine --preprocess --softmax --out mine.onnx",
+        "tas export runs/mine --int8                        # runs/mine/model.int8.onnx",
         "tas export runs/mine --to torch-export --out mine.pt2 --data PATH",
     ],
     "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],

@@ -3,8 +3,10 @@
 from .check import Difference, compare
 from .fold import Folded, folded
 from .form import Form
+from .int8 import write_int8
 from .onnx_file import OnnxNet, write_onnx
 from .program_file import read_program, write_program
+from .timing import milliseconds
 
 __all__ = [
     "Difference",
@@ -13,7 +15,9 @@ __all__ = [
     "OnnxNet",
     "compare",
     "folded",
+    "milliseconds",
     "read_program",
+    "write_int8",
     "write_onnx",
     "write_program",
 ]
