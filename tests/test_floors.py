@@ -22,7 +22,7 @@ FLOORS = (
     ("nets",),
     ("data", "spaces"),
     ("exports", "inherit", "models"),
-    ("training",),
+    ("timing", "training"),
     ("methods",),
     ("recipes",),
     ("api",),

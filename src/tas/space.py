@@ -7,6 +7,7 @@ under independent probabilities of the candidates (``costs/expected.py``).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -73,6 +74,8 @@ class Term:
         params_out: parameters per output channel (norm, bias).
         when: a depth choice and the depths at which the layer exists; None: always.
         unequal: the layer exists only where its two widths differ (a projection).
+        more: further widths that ``macs`` and ``params`` are per channel of, as the heads of
+            attention are.
     """
 
     source: Side
@@ -82,6 +85,7 @@ class Term:
     params_out: int = 0
     when: tuple[str, frozenset[int]] | None = None
     unequal: bool = False
+    more: tuple[Side, ...] = ()
 
     def factors(self, count: str) -> tuple[int, int]:
         """What it adds to ``"macs"`` or ``"params"``: per pair of channels, per output channel."""
@@ -203,7 +207,7 @@ class Space:
                 a, b = width(term.source), width(term.target)
                 if not (term.unequal and a == b):
                     pair, single = term.factors(count)
-                    total += pair * a * b + single * b
+                    total += pair * a * b * prod(map(width, term.more)) + single * b
         return total
 
     def shape(self, widths: Sequence[int], depths: Sequence[int], origin: str = "") -> Shape:
@@ -270,7 +274,13 @@ class Space:
             for d in self.depths
         )
         terms = tuple(
-            replace(t, source=renamed(t.source), target=renamed(t.target)) for t in self.terms
+            replace(
+                t,
+                source=renamed(t.source),
+                target=renamed(t.target),
+                more=tuple(map(renamed, t.more)),
+            )
+            for t in self.terms
         )
         return replace(self, widths=widths, depths=depths, terms=terms)
 

@@ -326,7 +326,7 @@ def test_a_bilinear_layer_reads_two_inputs() -> None:
             y = self.both(self.left(x).mean((2, 3)), self.right(x).mean((2, 3)))
             return self.head(y.relu())
 
-    assert len(check(Net()).widths) == 2  # a product of three would be one too many
+    assert len(check(Net()).widths) == 3  # its cost is a product of three
 
 
 def test_a_net_prepared_for_quantisation_is_told_to_be_traced_before() -> None:

@@ -32,6 +32,10 @@ VERBS = {
     "eval": (verb_options.EvalOptions, "test a trained net"),
     "predict": (model_options.PredictOptions, "tell the classes of pictures"),
     "export": (model_options.ExportOptions, "write a model for ONNX Runtime and other programs"),
+    "latency": (
+        model_options.LatencyOptions,
+        "measure how long a net takes, or make a table of it",
+    ),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
     "doctor": (
         verb_options.DoctorOptions,
@@ -77,6 +81,13 @@ EXAMPLES = {
         "tas export runs/mine --preprocess --softmax --out mine.onnx",
         "tas export runs/mine --int8                        # runs/mine/model.int8.onnx",
         "tas export runs/mine --to torch-export --out mine.pt2 --data PATH",
+    ],
+    "latency": [
+        "tas latency runs/mine                      # beside the unpruned net, on ONNX Runtime",
+        "tas latency torchvision:mobilenet_v2 --runtime torch --threads 4",
+        "tas latency mine.onnx --latency-batch 8",
+        "tas latency runs/mine --measure 'adb push {onnx} /data/n && adb shell bench /data/n'",
+        "tas latency table --net torchvision:mobilenet_v2 --out mobilenet.jsonl",
     ],
     "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],
     "doctor": [

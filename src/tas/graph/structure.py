@@ -21,7 +21,6 @@ from ..forward import answer, evaluating, naming
 from ..shape import Side, Sum
 from .labels import Notes, Place, Plane, Tracer
 from .parts import Layer, Locked, Structure, Width
-from .products import Product, one_too_many
 from .refused import refuse
 from .rules import apply_rule
 from .runs import Visit, find_runs, visiting
@@ -151,28 +150,10 @@ class _Build:
     # Widths ------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Find the widths, and lock those that would make a cost a product of too many."""
-        while True:
-            self.widths = self._widths()
-            self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
-            self._slot: Any = None  # by component, made when it is first asked for
-            self.layers, self.sizes = self._layers(), self._sizes()
-            found = one_too_many(self._products())
-            if found is None:
-                return
-            names, reason = found
-            for width in self.widths:
-                if width.name in names:
-                    self.reasons |= dict.fromkeys(self._kinds(width).tolist(), reason)
-
-    def _products(self) -> list[Product]:
-        own = "the net's own code"
-        costs = [
-            Product(f"the cost of {layer.path or own}", cost.macs, layer.sides)
-            for layer, cost in zip(self.layers, self.notes.costs, strict=True)
-        ]
-        sizes = [Product(f"the size of {name}", 0, sides) for name, sides in self.sizes.items()]
-        return costs + sizes
+        self.widths = self._widths()
+        self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
+        self._slot: Any = None  # by component, made when it is first asked for
+        self.layers, self.sizes = self._layers(), self._sizes()
 
     def _widths(self) -> list[Width]:
         where: dict[int, list[tuple[Place, int]]] = defaultdict(list)

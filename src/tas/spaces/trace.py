@@ -291,24 +291,29 @@ def _kind(width: Width) -> str:
     return "stream" if len(width.layers) > 2 else "inner"
 
 
+_Key = tuple[tuple[Side, ...], tuple[str, frozenset[int]] | None]  # sizes that vary, and when
+
+
 def _terms(
     structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
 ) -> tuple[Term, ...]:
-    """One term for each pair of sizes that some layers' costs are proportional to."""
+    """One term for each set of sizes that some layers' costs are proportional to."""
     full = {width.name: width.channels for width in structure.widths}
-    macs: dict[tuple[Side, Side, tuple[str, frozenset[int]] | None], int] = defaultdict(int)
-    params: dict[tuple[Side, Side, tuple[str, frozenset[int]] | None], int] = defaultdict(int)
+    macs: dict[_Key, int] = defaultdict(int)
+    params: dict[_Key, int] = defaultdict(int)
     entries = [(layer.path, layer.macs, layer.sides, macs) for layer in structure.layers]
     entries += [(name, 1, sides, params) for name, sides in structure.sizes.items()]
     for path, factor, given, into in entries:
         sides = [_fixed(side, searched, full) for side in given]
         varying = [side for side in sides if not isinstance(side, int)]
-        assert len(varying) <= 2, f"{path} has more than two sizes that vary"
         factor *= prod(side for side in sides if isinstance(side, int))
-        source, target = [*varying, 1, 1][:2]
-        into[source, target, _when(path, depths)] += factor
-    keys = dict.fromkeys((*macs, *params))
-    return tuple(Term(a, b, macs[a, b, when], params[a, b, when], 0, when) for a, b, when in keys)
+        into[tuple(varying), _when(path, depths)] += factor
+    terms = []
+    for key in dict.fromkeys((*macs, *params)):
+        own, when = key
+        source, target = [*own, 1, 1][:2]
+        terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
+    return tuple(terms)
 
 
 def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
