@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..exports import Form, OnnxNet, folded, milliseconds, write_int8, write_onnx
+from ..exports import Form, OnnxNet, folded, write_int8, write_onnx
+from ..timing import timed
+from ..timing.rounds import stopwatch
 from .export_pictures import ExportPictures
 
 __all__ = ["Int8", "Int8Row", "in_int8"]
@@ -103,7 +106,7 @@ def _rows(
     paths = [path for pair in files.values() for path in pair]
     nets = [OnnxNet(path, threads=1) for path in paths]
     answers = [_answers(net, pixels) for net in nets]
-    one, batch = milliseconds(nets, pixels[:1]), milliseconds(nets, pixels[:BATCH])
+    one, batch = _milliseconds(nets, pixels[:1]), _milliseconds(nets, pixels[:BATCH])
     return tuple(
         Int8Row(
             name=name,
@@ -120,6 +123,12 @@ def _rows(
 def _answers(net: OnnxNet, pixels: Tensor) -> Tensor:
     """int64 [N]: the class of each picture."""
     return torch.cat([net(net.form.given(batch)).argmax(1) for batch in torch.split(pixels, BATCH)])
+
+
+def _milliseconds(nets: list[OnnxNet], pixels: Tensor) -> list[float]:
+    """Of a call of each, measured in turns."""
+    given = nets[0].form.given(pixels)
+    return [each.ms for each in timed([stopwatch(partial(net, given)) for net in nets])]
 
 
 def _share(answers: Tensor, others: Tensor) -> float:

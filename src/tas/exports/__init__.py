@@ -6,7 +6,6 @@ from .form import Form
 from .int8 import write_int8
 from .onnx_file import OnnxNet, write_onnx
 from .program_file import read_program, write_program
-from .timing import milliseconds
 
 __all__ = [
     "Difference",
@@ -15,7 +14,6 @@ __all__ = [
     "OnnxNet",
     "compare",
     "folded",
-    "milliseconds",
     "read_program",
     "write_int8",
     "write_onnx",
