@@ -107,7 +107,8 @@ def _function(name: str, module: str, which: str, classes: int) -> nn.Module:
     except (Exception, SystemExit) as error:  # whatever a user's module may raise
         raise InputError(
             f"cannot import the net '{name}': {first_line(error)}; give timm:NAME, "
-            "torchvision:NAME, or package.module:function of a function that returns a torch.nn.Module"
+            "torchvision:NAME, or package.module:function of a function that returns a "
+            "torch.nn.Module"
         ) from None
     return made(name, make, classes)
 
