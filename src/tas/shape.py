@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from .errors import ShapeError, quoted
 from .reading import read_json
 from .typed import Between, record
+from .whole import write_whole
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
@@ -109,7 +110,7 @@ class Shape:
 
     def save(self, path: str | Path) -> None:
         """Write the shape as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Shape":

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from .. import nets
+from .. import nets, sums
 from ..data import Transform
 from ..errors import DataError, InputError
 from ..runs import ModelConfig, RunDir, say
@@ -48,6 +48,10 @@ class ModelFolder:
         if not path.is_dir():
             what = "is a file" if path.exists() else "does not exist"
             raise InputError(f"'{path}' {what}: give the folder of a run or of tas.save")
+        if sums.listed(path) is None:
+            say(f"note: '{path}' {sums.UNLISTED}")
+        names = ("config.json", "model.safetensors")
+        sums.check(*(path / name for name in names if not (path / name).is_file()))
         config = ModelConfig.beside(path)
         earlier = path / "shape.json"
         if not (path / "model.safetensors").is_file():
