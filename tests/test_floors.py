@@ -15,7 +15,8 @@ PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
     ("errors", "lazy", "version"),
-    ("checks", "forward", "options", "processes", "seeds", "shape"),
+    ("checks", "forward", "options", "processes", "seeds", "sides"),
+    ("shape",),
     ("model_options", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another

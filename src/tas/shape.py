@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .errors import ShapeError, first_line
+from .sides import Rewrite, Side, Sum
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
@@ -48,6 +49,7 @@ class Shape:
         macs: multiply-adds for one image, when they have been counted.
         params: number of parameters, when they have been counted.
         origin: where the shape comes from, in words.
+        rewrites: numbers in the net's own code that follow its widths.
     """
 
     net: str
@@ -59,6 +61,7 @@ class Shape:
     macs: int | None = None
     params: int | None = None
     origin: str = ""
+    rewrites: tuple[Rewrite, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", MappingProxyType(dict(self.widths)))
@@ -82,6 +85,9 @@ class Shape:
             "widths": dict(self.widths),
             "depths": dict(self.depths),
         }
+        fields |= {"rewrites": [rewrite.to_dict() for rewrite in self.rewrites]}
+        if not self.rewrites:  # as most nets have it
+            del fields["rewrites"]
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -114,6 +120,10 @@ class Shape:
         for name in ("macs", "params"):
             if data.get(name) is not None:
                 _positive(data[name], name, source)
+        rewrites = data.get("rewrites", [])
+        if not isinstance(rewrites, list):
+            raise ShapeError(f"{source}: 'rewrites' is {rewrites!r}, not a list")
+        data["rewrites"] = tuple(Rewrite.from_dict(entry, source) for entry in rewrites)
         for name in ("net", "origin"):
             if not isinstance(data.get(name, ""), str):
                 raise ShapeError(f"{source}: '{name}' is {data[name]!r}, not text")
@@ -141,23 +151,6 @@ class Shape:
         except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
             raise ShapeError(f"'{path}' is not JSON: {first_line(error)}") from None
         return cls.from_dict(data, source=f"'{path}'")
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A width that is a sum, such as the input of a layer behind a concatenation.
-
-    Attributes:
-        parts: a key of a shape's ``widths``, and the ratio at which its width counts, as two whole
-            numbers: (key, 3, 1) is three times the width.
-        constant: channels that no choice changes.
-    """
-
-    parts: tuple[tuple[str, int, int], ...]
-    constant: int = 0
-
-
-Side = str | int | Sum  # a key of a shape's ``widths``, a width that is fixed, or a sum of them
 
 
 def _positive(value: Any, name: str, source: str) -> int:

@@ -8,9 +8,9 @@ are compared in float64.
 
 import random
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from torch import Generator, Tensor, nn
 
 from ..errors import InputError, ShapeError, first_line
 from ..forward import evaluating
+from ..sides import Rewrite
 from .cut import copied, cut
 from .masks import Masks
 from .noise import still
+from .scrambled import scrambled, tame
 from .structure import Structure
 
 __all__ = ["Bench", "Failure"]
@@ -35,17 +37,18 @@ TOLERANCE = 1e-3  # where nothing is known of rounding
 TOLERANCE_HALF = 0.1  # likewise, in 16 bits
 IN_DOUBLE = 1e-6
 ROUNDINGS = 30  # times the measured rounding that two ways to compute may differ
-PERIOD = 65_537  # of the random weights: prime, so that no two channels are alike
+WRONG = "the net's code reads the wrong channels once some are cut"
 
 Plan = tuple[Mapping[str, Tensor], Mapping[str, int]]  # atoms, and numbers of blocks, to keep
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cut net fails, and the module that was running."""
+    """Why a cut net fails, the module that was running, and how far it came."""
 
     reason: str
     place: str = ""
+    reached: tuple[int, ...] = ()  # it ran, or not; the draw; operators
 
 
 class Bench:
@@ -53,6 +56,9 @@ class Bench:
 
     Args:
         candidates: as in ``trial``.
+
+    Attributes:
+        rewrites: numbers in the net's code that follow what is cut.
     """
 
     def __init__(
@@ -65,9 +71,10 @@ class Bench:
         self.structure, self.candidates = structure, candidates
         self.blocks = {run.name: run for run in structure.runs}
         self.masks = Masks(structure).to(example.device)
-        self.net, self.example = _in_float32(_scrambled(net), _noise(example))
+        self.net, self.example = _in_float32(scrambled(net), _noise(example))
         self.tamed = False
-        self._cut: dict[tuple[str, ...], Tensor] = {}  # what cut nets gave, by what was cut
+        self.rewrites: tuple[Rewrite, ...] = ()
+        self._cut: dict[Any, Tensor] = {}  # what cut nets gave, by what was cut
         self._floor: float | None = None
         self.names = {
             width.name: [name for name, _ in width.places] for width in structure.widths
@@ -79,23 +86,23 @@ class Bench:
 
     def runs(self, names: Sequence[str]) -> Failure | None:
         """Whether the net runs: all at their smallest; and mixed, for equals may get along."""
-        for draw in (SMALLEST, FIRST):
+        for number, draw in enumerate((SMALLEST, FIRST)):
             failure = self._given(names, draw)
             if isinstance(failure, Failure):
-                return failure
+                return replace(failure, reached=(0, number, *failure.reached))
         return None
 
     def computes(self, names: Sequence[str]) -> Failure | None:
         """Whether the net gives what the whole one gives whose cut channels nobody reads."""
         answers = []
-        for draw in (SMALLEST, FIRST, ANY):
+        for number, draw in enumerate((SMALLEST, FIRST, ANY)):
             found = self._given(names, draw)
             if isinstance(found, Failure):
-                return found
+                return replace(found, reached=(0, number, *found.reached))
             plan = self._plan(names, draw)
             answers.append(self._whole(self.net, self.example, plan))
             if not self._same(found, answers[-1], plan) and not self._blind(answers[-1:]):
-                return Failure("the net's code reads the wrong channels once some are cut")
+                return Failure(WRONG, reached=(1, number))
         if not self._blind(answers):
             return None
         if self.tamed:
@@ -105,9 +112,35 @@ class Bench:
                 if finite
                 else Failure("the net's scores are not finite, so that nothing can be compared")
             )
-        _tame(self.net, self.example)
+        with _same_draws():
+            tame(self.net, self.example)
         self.tamed, self._cut, self._floor = True, {}, None
         return self.computes(names)
+
+    def agrees(self, names: Sequence[str]) -> Failure | None:
+        """Whether it gives that for two images as well, in evaluation and in training."""
+        pair = torch.cat([self.example, -self.example])
+        for number, (draw, training) in enumerate(((FIRST, False), (ANY, True))):
+            plan = self._plan(names, draw)
+            net = copied(self.net, {})  # norms keep what they see in training
+            found = self._scores(net, pair, plan, training)
+            if isinstance(found, Failure):
+                return replace(found, reached=(2, number, *found.reached))
+            if _apart(found, self._whole(net, pair, plan, training)) <= SURE:
+                continue
+            wide = copied(self.net_in_double if self._rounds() else self.net, {})
+            pair_in = pair.double() if self._rounds() else pair
+            found = self._scores(wide, pair_in, plan, training)
+            limit = IN_DOUBLE if self._rounds() else TOLERANCE
+            if isinstance(found, Failure) or limit < _apart(
+                found, self._whole(wide, pair_in, plan, training)
+            ):
+                return Failure(WRONG, reached=(2, number))
+        return None
+
+    def _rounds(self) -> bool:
+        """Whether the net runs in float64, too, so that it is known how it rounds."""
+        return self._rounding() < float("inf")
 
     def _blind(self, answers: Sequence[Tensor]) -> bool:
         """Whether nothing can be told from answers: not finite, or the same whatever is cut."""
@@ -117,7 +150,7 @@ class Bench:
 
     def trains(self, names: Sequence[str]) -> None:
         """Raise an ``InputError`` unless the net that is cut gives scores in training, too."""
-        small = cut(self.net, self.structure, *self._plan(names, SMALLEST, depths=True))
+        small = self._small(self.net, self._plan(names, SMALLEST, depths=True))
         failure = self._in_training(small)
         if failure is not None:
             whole = self._in_training(self.net)
@@ -159,34 +192,45 @@ class Bench:
         """What the net gives that is cut to a draw; it is run once."""
         if draw == SMALLEST:
             names = [name for name in names if name not in self.blocks]
-        key = (draw, *sorted(names))
+        key = (draw, *sorted(names), *self._rewrites(names))
         if key not in self._cut:
-            found = self._scores(self.net, self.example, self._plan(names, draw))
+            plan = self._plan(names, draw)
+            found = self._scores(self.net, self.example, plan)
             if isinstance(found, Failure):
                 return found
             self._cut[key] = found
         return self._cut[key]
 
+    def _rewrites(self, names: Iterable[str]) -> tuple[Rewrite, ...]:
+        """Those that follow some of the choices."""
+        cut_now = set(names)
+        return tuple(r for r in self.rewrites if cut_now.intersection(p[0] for p in r.size.parts))
+
+    def _small(self, net: nn.Module, plan: Plan) -> nn.Module:
+        return cut(net, replace(self.structure, rewrites=self._rewrites(plan[0])), *plan)
+
     @torch.no_grad()
-    def _scores(self, net: nn.Module, example: Tensor, plan: Plan) -> Tensor | Failure:
+    def _scores(
+        self, net: nn.Module, example: Tensor, plan: Plan, training: bool = False
+    ) -> Tensor | Failure:
         try:
-            small = cut(net, self.structure, *plan)
+            small = self._small(net, plan)
         except ShapeError as error:  # an attribute that cannot follow
             return Failure(str(error))
+        draws = still()
         try:
-            with evaluating(small), _same_draws():
-                found = small(example)
+            with evaluating(small), _same_draws(draws):
+                found = small.train(training)(example)
         except Exception as error:  # whatever the user's code may raise
             place = _place(error, small)
-            return Failure(
-                f"{place or 'the net'} relies on their number: {first_line(error)}", place
-            )
-        if found.shape != (1, self.structure.classes):
-            return Failure(f"the cut net returns {list(found.shape)}")
+            reason = f"{place or 'the net'} relies on their number: {first_line(error)}"
+            return Failure(reason, place, (draws.calls,))
+        if found.shape != (len(example), self.structure.classes):
+            return Failure(f"the cut net returns {list(found.shape)}", "", (draws.calls,))
         return found  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def _whole(self, net: nn.Module, example: Tensor, plan: Plan) -> Tensor:
+    def _whole(self, net: nn.Module, example: Tensor, plan: Plan, training: bool = False) -> Tensor:
         """What the whole net gives when nobody reads what is cut."""
         kept, depths = plan
         parts = [torch.empty(0)]
@@ -203,6 +247,7 @@ class Bench:
         ]
         try:
             with evaluating(net), _same_draws():
+                net.train(training)
                 scores: Tensor = self.masks(net, example, torch.cat(parts).to(example))
                 return scores
         finally:
@@ -266,9 +311,9 @@ def _apart(found: Tensor, wanted: Tensor) -> float:
 
 
 @contextmanager
-def _same_draws() -> Iterator[None]:
+def _same_draws(draws: still | None = None) -> Iterator[None]:
     """A net may draw random numbers in evaluation, too: their means each time."""
-    with torch.random.fork_rng(devices=[]), still():  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=[]), draws or still():
         torch.manual_seed(0)
         yield
 
@@ -289,61 +334,6 @@ def _in_float32(net: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
     except Exception:  # whatever the user's code may raise
         return net, example
     return wide, example.float()
-
-
-@torch.no_grad()
-def _scrambled(net: nn.Module) -> nn.Module:
-    """A copy with random parameters: a trained or fresh one may have zeros that hide mistakes."""
-    fresh = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in net.parameters()}
-    net = copied(net, fresh)
-    generator = Generator().manual_seed(0)
-    noise = torch.randn(PERIOD, generator=generator)
-    for parameter in fresh.values():
-        fan_in = max(parameter.numel() / max(parameter.shape[:1] or (1,)), 1)
-        if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
-            values = 1 + 0.2 * noise
-        else:
-            values = noise / fan_in**0.5
-        values = values.roll(int(torch.randint(PERIOD, (), generator=generator)))
-        flat = parameter.as_strided((parameter.numel(),), (1,))  # as it lies in memory
-        for begin in range(0, len(flat), PERIOD):
-            flat[begin : begin + PERIOD] = values[: len(flat) - begin]
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
-            assert module.running_mean is not None
-            size = module.running_var.shape
-            module.running_mean.copy_(0.2 * torch.randn(size, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(size, generator=generator))
-    return net
-
-
-@torch.no_grad()
-def _tame(net: nn.Module, example: Tensor) -> None:
-    """Scale the layers one after the other, as the net runs, so that what each gives has a
-    standard deviation of one: nothing explodes, dies out, or hides behind a constant."""
-    seen: set[nn.Module] = set()
-
-    def scale(module: nn.Module, inputs: Any, out: Any) -> Any:
-        weight = module._parameters.get("weight")
-        if module in seen or weight is None or weight.dim() < 2 or not isinstance(out, Tensor):
-            return None
-        seen.add(module)
-        spread = float(out.std()) if out.numel() > 1 else 0.0
-        if not 0 < spread < float("inf"):
-            return None
-        for parameter in (weight, module._parameters.get("bias")):
-            if parameter is not None:
-                parameter.div_(spread)
-        return out / spread
-
-    layers = [m for m in net.modules() if next(m.children(), None) is None]
-    handles = [layer.register_forward_hook(scale) for layer in layers]
-    try:
-        with evaluating(net), _same_draws():
-            net(example)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _place(error: Exception, net: nn.Module) -> str:
