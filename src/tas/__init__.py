@@ -35,6 +35,7 @@ __all__ = [
     "evaluate",
     "export",
     "graph",
+    "latency",
     "load",
     "nets",
     "predict",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from . import costs, data, graph, nets, recipes, spaces
     from .api.evaluate import evaluate
     from .api.export import Exported, export
+    from .api.latency import latency
     from .api.predict import Prediction, predict
     from .api.run import run
     from .api.search import search
@@ -74,7 +76,7 @@ __getattr__, __dir__ = lazy(
     {
         **dict.fromkeys(("costs", "data", "graph", "nets", "recipes", "spaces"), ""),
         **dict.fromkeys(("Exported", "Prediction", "Run", "Trained", "evaluate", "export"), "api"),
-        **dict.fromkeys(("predict", "run", "search", "train"), "api"),
+        **dict.fromkeys(("latency", "predict", "run", "search", "train"), "api"),
         **dict.fromkeys(
             (
                 "DataError",

@@ -5,7 +5,7 @@ from typing import Literal
 
 from .options import DATA, _Compute, _Files, option, positional
 
-__all__ = ["ExportOptions", "PredictOptions"]
+__all__ = ["ExportOptions", "LatencyOptions", "PredictOptions"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,16 @@ class ExportOptions(_Files):
         False, "the file takes uint8 pictures [N, C, H, W] and normalises them itself"
     )
     softmax: bool = option(False, "the file gives probabilities instead of scores")
+    int8: bool = option(
+        False,
+        "write the ONNX file in INT8, quantised by ONNX Runtime (default file: model.int8.onnx), "
+        "and print accuracy and time beside float32 and the unpruned net",
+    )
+    calibrate: str | None = option(
+        None,
+        "with --int8, a folder of pictures to measure the ranges of numbers by (default: 256 "
+        "training pictures of the run)",
+    )
     net: str | None = option(
         None,
         "package.module:function of yours that makes the unpruned net, for no file can have one "
@@ -62,3 +72,57 @@ class ExportOptions(_Files):
     data: str | None = option(
         None, f"what it is checked on; {DATA} (default: that of the run, else random pictures)"
     )
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    """What runs the net, and where"""
+
+    runtime: Literal["torch", "torch-compile", "onnxruntime", "openvino"] | None = option(
+        None,
+        "what runs the net; onnxruntime needs pip install 'torch-tas[onnx]', openvino "
+        "'torch-tas[openvino]' (default: onnxruntime where it is installed, else torch)",
+    )
+    measure: str | None = option(
+        None,
+        "a device of your own instead: a command in which {onnx} stands for the path of an ONNX "
+        'file, and that prints milliseconds, e.g. "ssh board bench < {onnx}"',
+    )
+    measure_limit: float = option(300.0, "seconds that --measure may take for one net")
+    threads: int = option(1, "threads of one call")
+    latency_batch: int = option(1, "pictures of one call")
+    latency_device: str = option("cpu", "cpu, cuda, cuda:1 or mps; only torch has more than cpu")
+    latency_precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch")
+
+
+@dataclass(frozen=True)
+class LatencyOptions(_Runtime):
+    """Measure how long a net takes, beside the unpruned net where it is a smaller one.
+
+    Both are run in turns, so that what else the machine does meets both. A comparison is refused
+    where the machine is too busy to tell. `tas latency table` measures many shapes of a net and
+    writes a table, by which --budget 8ms is searched.
+    """
+
+    what: str = positional(
+        "a net's name (also timm:NAME, torchvision:NAME, package.module:function), a shape or its "
+        "file, a run or model folder, an .onnx file; or the word table"
+    )
+    net: str | None = option(
+        None,
+        "the net of the table; else a package.module:function of yours that the shape or folder "
+        "names, to allow the call",
+    )
+    classes: int | None = option(None, "number of classes (default: what the shape says)")
+    input: list[int] | None = option(
+        None, "[channels, height, width] of an image (default: what the shape says)"
+    )
+    seconds: float = option(3.0, "to measure for, at most")
+    out: str | None = option(
+        None, "table: the file to write; the same command goes on in it where it was interrupted"
+    )
+    minutes: float = option(10.0, "table: to measure for, at most")
+    nets: int = option(100, "table: shapes to measure; every third one tests the table")
+    ignore: list[str] | None = option(None, "table: modules to leave as they are")
+    only: list[str] | None = option(None, "table: modules that alone are searched")
+    json: bool = option(False, "print a JSON object")

@@ -396,7 +396,7 @@ def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:
     return replace(options, **changes)  # type: ignore[type-var]
 
 
-def asked_input(options: MacsOptions | DoctorOptions) -> tuple[int, int, int] | None:
+def asked_input(options: Any) -> tuple[int, int, int] | None:
     """``--input``, checked as ``--classes`` is; None where it was not given."""
     given = options.input
     if given is not None and (len(given) != 3 or min(given) < 1):

@@ -1,11 +1,11 @@
 """Sizes that follow widths: sums of them, and numbers in a net's own code. Data, without torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .errors import ShapeError
+from .errors import ShapeError, quoted
+from .typed import Between, record
 
 __all__ = ["Rewrite", "Side", "Sum", "size_of"]
 
@@ -51,12 +51,15 @@ def size_of(side: Side, widths: Mapping[str, int]) -> int:
     return total
 
 
+Count = Annotated[int, Between(0, 2**31)]
+
+
 @dataclass(frozen=True)
 class Rewrite:
     """A number that an attribute of a module holds, and that follows widths when the net is cut.
 
-    >>> from tas.sides import Rewrite, Sum
-    >>> heads = Rewrite("attn", ("num_heads",), 6, Sum((("attn.qkv", 1, 192),)))
+    >>> from tas.sides import Rewrite
+    >>> heads = Rewrite("attn", ("num_heads",), 6, (("attn.qkv", 1, 192),))
     >>> Rewrite.from_dict(heads.to_dict()) == heads, str(heads)
     (True, 'attn.num_heads')
 
@@ -65,27 +68,28 @@ class Rewrite:
         steps: the attribute's name, and what leads to the number within it: names of a plain
             object's attributes, keys of a dictionary, indices of a list or tuple.
         full: the number in the whole net.
-        size: what it follows.
+        parts, constant: the sum of widths that it follows, as those of ``Sum``.
     """
 
     module: str
-    steps: tuple[str | int, ...]
-    full: int
-    size: Sum
+    steps: tuple[Count | str, ...]
+    full: Count
+    parts: tuple[tuple[str, Count, Count], ...]
+    constant: Count = 0
 
     def __str__(self) -> str:
         name = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in self.steps)
         return f"{self.module}{name}".removeprefix(".")
 
+    @property
+    def size(self) -> Sum:
+        """What it follows."""
+        return Sum(self.parts, self.constant)
+
     def to_dict(self) -> dict[str, Any]:
         """The rewrite as a shape file holds it."""
-        return {
-            "module": self.module,
-            "steps": list(self.steps),
-            "full": self.full,
-            "widths": [list(part) for part in self.size.parts],
-            "constant": self.size.constant,
-        }
+        listed = {"steps": list(self.steps), "parts": [list(part) for part in self.parts]}
+        return {**vars(self), **listed}
 
     @classmethod
     def from_dict(cls, data: Any, source: str = "shape") -> "Rewrite":
@@ -94,42 +98,11 @@ class Rewrite:
         Raises:
             ShapeError: it is anything else, or leads to what is no plain attribute.
         """
-        wrong = ShapeError(f"{source}: {json.dumps(data)[:120]} is no rewrite of an attribute")
-        if not isinstance(data, dict) or data.keys() != _FIELDS:
-            raise wrong
-        steps, parts = data["steps"], data["widths"]
-        good = (
-            isinstance(data["module"], str)
-            and isinstance(steps, list)
-            and 1 <= len(steps) <= MOST_STEPS
-            and isinstance(steps[0], str)
-            and all(_is_step(step) for step in steps)
-            and all(_is_count(data[name]) for name in ("full", "constant"))
-            and isinstance(parts, list)
-            and len(parts) > 0
-            and all(_is_part(part) for part in parts)
-        )
-        if not good:
-            raise wrong
-        size = Sum(tuple((name, n, of) for name, n, of in parts), data["constant"])
-        return cls(data["module"], tuple(steps), data["full"], size)
-
-
-_FIELDS = {"module", "steps", "full", "widths", "constant"}
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**31
-
-
-def _is_step(step: Any) -> bool:
-    return _is_count(step) or (isinstance(step, str) and not step.startswith("__"))
-
-
-def _is_part(part: Any) -> bool:
-    return (
-        isinstance(part, list)
-        and len(part) == 3
-        and isinstance(part[0], str)
-        and all(_is_count(n) and n > 0 for n in part[1:])
-    )
+        found = record(cls, data, f"{source}: a rewrite", ShapeError)
+        first, *others = found.steps or (0,)
+        plain = not any(isinstance(step, str) and step.startswith("__") for step in found.steps)
+        if not isinstance(first, str) or len(others) >= MOST_STEPS or not plain:
+            raise ShapeError(f"{source}: {quoted(list(found.steps))} leads to no plain attribute")
+        if not found.parts or not all(n and of for _, n, of in found.parts):
+            raise ShapeError(f"{source}: the rewrite of {found} follows no width")
+        return found

@@ -217,7 +217,7 @@ def test_a_file_can_rewrite_nothing_else() -> None:
     data = shape.to_dict()
     (entry,) = data["rewrites"]
     assert entry == {
-        "module": "", "steps": ["kept"], "full": 16, "widths": [["stem", 1, 1]], "constant": 0,
+        "module": "", "steps": ["kept"], "full": 16, "parts": [["stem", 1, 1]], "constant": 0,
     }  # fmt: skip
 
     def built(**changes: Any) -> None:
@@ -237,11 +237,11 @@ def test_a_file_can_rewrite_nothing_else() -> None:
     refused(module="nowhere")
     refused(module="stem", steps=["out_channels"], full=17)
     refused(full=15)
-    assert "no width 'other'" in refused(widths=[["other", 1, 1]])
-    for widths in ([], [["stem", 0, 1]], [["stem", 1]], [["stem", 2, 1]], [["stem", -1, 1]]):
-        refused(widths=widths)
+    assert "no width 'other'" in refused(parts=[["other", 1, 1]])
+    for parts in ([], [["stem", 0, 1]], [["stem", 1]], [["stem", 2, 1]], [["stem", -1, 1]]):
+        refused(parts=parts)
     refused(constant=1)
-    with pytest.raises(ShapeError, match="'rewrites' is 3, not a list"):
+    with pytest.raises(ShapeError, match="'rewrites' is 3, not"):
         Shape.from_dict({**data, "rewrites": 3})
 
 

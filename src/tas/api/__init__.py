@@ -7,6 +7,7 @@ by the same names.
 
 from .evaluate import Tested, eval_run, evaluate
 from .export import Exported, export, export_model
+from .latency import Measured, latency, measure
 from .predict import Prediction, predict
 from .run import run
 from .search import search
@@ -18,6 +19,7 @@ from .train_run import train_run
 
 __all__ = [
     "Exported",
+    "Measured",
     "Prediction",
     "Run",
     "Tested",
@@ -26,7 +28,9 @@ __all__ = [
     "evaluate",
     "export",
     "export_model",
+    "latency",
     "load_data",
+    "measure",
     "predict",
     "run",
     "search",

@@ -204,7 +204,7 @@ class Bench:
     def _rewrites(self, names: Iterable[str]) -> tuple[Rewrite, ...]:
         """Those that follow some of the choices."""
         cut_now = set(names)
-        return tuple(r for r in self.rewrites if cut_now.intersection(p[0] for p in r.size.parts))
+        return tuple(r for r in self.rewrites if cut_now.intersection(p[0] for p in r.parts))
 
     def _small(self, net: nn.Module, plan: Plan) -> nn.Module:
         return cut(net, replace(self.structure, rewrites=self._rewrites(plan[0])), *plan)

@@ -122,7 +122,7 @@ def check(net: nn.Module, rewrites: Sequence[Rewrite], widths: Mapping[str, int]
             raise ShapeError(
                 f"the shape rewrites {each}, but the net has no number {each.full} there"
             )
-        strange = [name for name, _, _ in each.size.parts if name not in widths]
+        strange = [name for name, _, _ in each.parts if name not in widths]
         if strange or size_of(each.size, widths) != each.full:
             what = f"has no width '{strange[0]}'" if strange else "has other widths"
             raise ShapeError(f"the shape rewrites {each} by a width, but the net {what}")
@@ -139,8 +139,8 @@ def settled(
     """
     found = []
     for each in rewrites:
-        parts = tuple(part for part in each.size.parts if part[0] not in staying)
+        parts = tuple(part for part in each.parts if part[0] not in staying)
         if parts:
             constant = size_of(each.size, widths) - size_of(Sum(parts), widths)
-            found.append(replace(each, size=Sum(parts, constant)))
+            found.append(replace(each, parts=parts, constant=constant))
     return tuple(found)

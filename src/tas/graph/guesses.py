@@ -56,7 +56,9 @@ def guesses(
                 if steps[0] in skipped or (path, steps) in done:
                     continue
                 for rank, size in enumerate(_follow(value, path, seen, atoms)):
-                    found.setdefault((rank, steps), []).append(Rewrite(path, steps, value, size))
+                    found.setdefault((rank, steps), []).append(
+                        Rewrite(path, steps, value, size.parts, size.constant)
+                    )
         yield from _in_order(found)
 
 
