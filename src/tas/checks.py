@@ -1,11 +1,13 @@
-"""Checks of single values that a user gives; each names the option as the command does."""
+"""Checks of single values that a user gives, which name the option, and of what is installed."""
 
+import importlib.util
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
 from .errors import InputError
 
-__all__ = ["above_zero", "at_least", "between", "whole"]
+__all__ = ["above_zero", "at_least", "between", "known", "whole"]
 
 
 def at_least(name: str, value: float, lowest: int) -> None:
@@ -27,6 +29,17 @@ def above_zero(name: str, value: float) -> None:
 def between(name: str, value: float, lowest: int, highest: int) -> None:
     if not lowest <= value <= highest:
         raise InputError(f"{_flag(name)} {value}: must lie between {lowest} and {highest}")
+
+
+def known(need: Mapping[str, str], extra: str) -> None:
+    """Raise ``InputError`` where a package is not installed; ``need``: module to package."""
+    find = importlib.util.find_spec
+    missing = [package for module, package in need.items() if find(module) is None]
+    if missing:
+        raise InputError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed and not "
+            f"installed: pip install 'torch-tas[{extra}]'"
+        )
 
 
 def _flag(name: str) -> str:
