@@ -7,13 +7,9 @@ from typing import Any
 
 from .errors import InputError, quoted
 
-<<<<<<< HEAD
-__all__ = ["above_zero", "at_least", "between", "known", "whole"]
-=======
-__all__ = ["MOST", "above_zero", "at_least", "between", "whole"]
+__all__ = ["MOST", "above_zero", "at_least", "between", "known", "whole"]
 
 MOST = 10**9  # of epochs, pictures, pieces: more of them is a slip
->>>>>>> main
 
 
 def at_least(name: str, value: float, lowest: int) -> None:
