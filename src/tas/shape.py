@@ -38,21 +38,21 @@ class Shape:
 
     Attributes:
         net: name of the unpruned net, e.g. ``"resnet20"``.
-        classes: number of classes.
-        input: channels, height and width of one image.
+        classes: number of classes; None of a net that gives no class scores.
+        input: channels, height and width of one image; None of a net that takes something else.
         residual: ``"free"``: every convolution has its own width, and a block whose input and
             output widths differ has a 1x1 projection; ``"tied"``: what is added together has
             the same width.
         widths: output channels of every convolution, by its path in the net.
         depths: blocks kept in every stage, by the stage's path in the net.
-        macs: multiply-adds for one image, when they have been counted.
+        macs: multiply-adds for one example, when they have been counted.
         params: number of parameters, when they have been counted.
         origin: where the shape comes from, in words.
     """
 
     net: str
-    classes: int
-    input: tuple[int, int, int]
+    classes: int | None
+    input: tuple[int, int, int] | None
     residual: str
     widths: Mapping[str, int]
     depths: Mapping[str, int]
@@ -70,6 +70,26 @@ class Shape:
     def __reduce__(self) -> Any:
         return type(self).from_dict, (self.to_dict(),)
 
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """``input``, or a ``ShapeError`` of a net that takes something else."""
+        if self.input is None:
+            raise ShapeError(
+                f"the shape of {self.net} says no size of images, for it takes something else: "
+                "this is for nets that take images [N, C, H, W]"
+            )
+        return self.input
+
+    @property
+    def scores(self) -> int:
+        """``classes``, or a ``ShapeError`` of a net that gives something else."""
+        if self.classes is None:
+            raise ShapeError(
+                f"the shape of {self.net} says no number of classes, for it gives something else: "
+                "this is for classifiers"
+            )
+        return self.classes
+
     def replace(self, **changes: Any) -> "Shape":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -78,7 +98,7 @@ class Shape:
         """The shape as the plain dictionary that its file holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields |= {
-            "input": list(self.input),
+            "input": None if self.input is None else list(self.input),
             "widths": dict(self.widths),
             "depths": dict(self.depths),
         }
@@ -105,12 +125,14 @@ class Shape:
         missing = [name for name in required if name not in data]
         if missing:
             raise ShapeError(f"{source}: the field '{missing[0]}' is missing")
-        data["input"] = _input(data["input"], source)
+        if data["input"] is not None:
+            data["input"] = _input(data["input"], source)
         data["widths"] = _counts(data["widths"], "widths", source)
         data["depths"] = _counts(data["depths"], "depths", source)
         if data["residual"] not in RESIDUALS:
             raise ShapeError(f"{source}: 'residual' is {data['residual']!r}, not 'free' or 'tied'")
-        _count(data["classes"], "classes", source)
+        if data["classes"] is not None:
+            _count(data["classes"], "classes", source)
         for name in ("macs", "params"):
             if data.get(name) is not None:
                 _positive(data[name], name, source)

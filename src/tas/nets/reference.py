@@ -62,7 +62,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
     a = architectures[name]
     keys = a.convolutions()
     full = a.full()
-    channels = values.get("xchannels", [full.input[0], *full.widths.values()])
+    channels = values.get("xchannels", [full.image[0], *full.widths.values()])
     blocks = values.get("xblocks", list(a.blocks))
     if not isinstance(channels, list) or not isinstance(blocks, list):
         raise ShapeError(f"'{source}': 'xchannels' and 'xblocks' must be lists")
@@ -73,7 +73,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
         )
     found = {
         "classes": classes,
-        "input": [channels[0], *full.input[1:]],
+        "input": [channels[0], *full.image[1:]],
         "residual": "free",
         "widths": dict(zip(keys, channels[1:], strict=True)),
         "depths": {f"stages.{s}": n for s, n in enumerate(blocks)},
