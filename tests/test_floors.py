@@ -14,9 +14,10 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("errors", "lazy", "version"),
+    ("errors", "hints", "lazy", "version"),
+    ("reading", "typed"),
     ("checks", "forward", "options", "processes", "seeds", "shape"),
-    ("model_options", "space", "weights"),
+    ("model_options", "records", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another
     ("nets",),

@@ -256,7 +256,7 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
         OnnxNet(tmp_path / "broken.onnx")
     with pytest.raises(InputError, match="no such file"):
         tas.predict(tmp_path / "gone.onnx", digit(0))
-    with pytest.raises(InputError, match="what 'x' says of itself is damaged"):
+    with pytest.raises(InputError, match="'x' says that it is"):
         Form.of_text("{}", "x")
     with pytest.raises(InputError, match="it is of another version"):
         Form.of_text('{"format": "tas-export/2"}', "x")
