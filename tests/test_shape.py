@@ -82,7 +82,7 @@ def test_a_net_that_is_no_image_classifier_has_neither_classes_nor_a_size(tmp_pa
     shape = Shape("mine.Net", None, None, "tied", {"one": 8}, {})
     shape.save(tmp_path / "shape.json")
     assert Shape.load(tmp_path / "shape.json") == shape
-    with pytest.raises(ShapeError, match="mine.Net says no size of images"):
+    with pytest.raises(ShapeError, match=r"mine\.Net says no size of images"):
         _ = shape.image
-    with pytest.raises(ShapeError, match="mine.Net says no number of classes"):
+    with pytest.raises(ShapeError, match=r"mine\.Net says no number of classes"):
         _ = shape.scores
