@@ -16,7 +16,7 @@ from ..nets import ResNet
 from ..shape import Shape
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
-from ..training.pictures import check_fits
+from ..training.pictures import check_fits, check_net
 
 __all__ = ["WIDTHS_PER", "search_space"]
 
@@ -109,9 +109,8 @@ def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> Trace
             f"the net '{name or type(model).__name__}' has no parameters to train: "
             "give one that has, such as torchvision:mobilenet_v2"
         )
-    space = trace(model, example_for(model, data.input), name=name, **how)
-    check_fits(space.unpruned, data, "net")
-    return space
+    check_net(model, data, "net")
+    return trace(model, example_for(model, data.input), name=name, **how)
 
 
 def _fresh(net: str, data: Data) -> nn.Module:

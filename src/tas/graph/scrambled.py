@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..forward import evaluating
+from ..forward import Example, evaluating
 from .skeleton import copied
 
 __all__ = ["scrambled", "tame"]
@@ -40,7 +40,7 @@ def scrambled(net: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def tame(net: nn.Module, example: Tensor) -> None:
+def tame(net: nn.Module, example: Example) -> None:
     """Scale the layers one after the other, as the net runs, so that what each gives has a
     standard deviation of one: nothing explodes, dies out, or hides behind a constant."""
     seen: set[nn.Module] = set()
@@ -62,7 +62,7 @@ def tame(net: nn.Module, example: Tensor) -> None:
     handles = [layer.register_forward_hook(scale) for layer in layers]
     try:
         with evaluating(net):
-            net(example)
+            example(net)
     finally:
         for handle in handles:
             handle.remove()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..sides import Rewrite, size_of
 from .bench import Bench, Failure
@@ -43,12 +44,13 @@ class Verdict:
 def trial(
     net: nn.Module,
     structure: Structure,
-    example: Tensor,
+    example: Any,
     candidates: Mapping[str, Sequence[int]],
 ) -> Verdict:
     """Which widths and runs bear to be cut.
 
     Args:
+        example: a batch, or an ``Example``, which says how the net is called.
         candidates: by a width's name, the numbers of atoms that it may be asked to keep, ascending,
             the last one all.
     """
@@ -98,7 +100,9 @@ def trial(
         passed = [name for name in passed if name not in failed]
     if passed:
         extend(passed, bench.computes)
-    bench.trains(good)
+    passed, good = good, []
+    if passed:
+        extend(passed, bench.trains)
     channels = {width.name: width.channels for width in structure.widths}
     staying = [name for name in channels if name not in good]
     return Verdict(failed, settled(bench.rewrites, channels, staying))

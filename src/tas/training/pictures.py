@@ -55,9 +55,9 @@ def check_fits(shape: Shape, data: Data, name: str) -> None:
             f"the {name} has {shape.classes} classes, but '{data.name}' has {data.classes}: "
             f'build it with tas.nets.build("{shape.net}", classes={data.classes})'
         )
-    if shape.input[0] != data.input[0]:
+    if shape.image[0] != data.input[0]:
         raise InputError(
-            f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
+            f"the {name} takes pictures of {shape.image[0]} channels, but those of '{data.name}' "
             f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
         )
 
@@ -70,6 +70,11 @@ def check_net(net: nn.Module, data: Data, name: str) -> None:
         return
     with evaluating(net), torch.no_grad():
         scores = answer(net, example_for(net, data.input))
+    if isinstance(scores, Tensor) and scores.dim() == 2 and scores.shape[1] != data.classes:
+        raise InputError(
+            f"the {name} has {scores.shape[1]} classes, but '{data.name}' has {data.classes}: "
+            "build it for as many"
+        )
     if not isinstance(scores, Tensor) or scores.shape != (1, data.classes):
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
