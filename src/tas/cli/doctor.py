@@ -28,7 +28,7 @@ def main(options: DoctorOptions) -> None:
     model = nets.build(shape)
     space = trace(
         model,
-        example_for(model, shape.input),
+        example_for(model, shape.image),
         ignore=options.ignore or (),
         only=options.only or (),
         round_to=options.round_to,
@@ -46,7 +46,7 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
     lowest, highest = Budget(0).range(space)
     return {
         "net": space.unpruned.net,
-        "input": list(space.unpruned.input),
+        "input": list(space.unpruned.image),
         "macs": space.unpruned.macs,
         "params": space.unpruned.params,
         "widths": [
@@ -69,7 +69,7 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
 def _print(space: TracedSpace, seconds: float) -> None:
     full = space.unpruned
     assert full.macs is not None
-    size = "x".join(map(str, full.input))
+    size = "x".join(map(str, full.image))
     console.print(
         f"{full.net}, images of {size}: {readable(full.macs)} MACs, "
         f"{readable(full.params or 0)} parameters",

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..errors import InputError, ShapeError, first_line
-from ..forward import evaluating
+from ..errors import ShapeError, first_line
+from ..forward import Example, evaluating, training
+from .compare import Answer, answered
 from .cut import copied, cut
 from .masks import Masks
 from .noise import still
@@ -34,6 +35,7 @@ CALM = 1e-5  # rounding that is no larger tells by itself what is rounding
 TOLERANCE = 1e-3  # where nothing is known of rounding
 TOLERANCE_HALF = 0.1  # likewise, in 16 bits
 IN_DOUBLE = 1e-6
+LEAPS = 1e30  # of answers that differ in what they hold
 ROUNDINGS = 30  # times the measured rounding that two ways to compute may differ
 PERIOD = 65_537  # of the random weights: prime, so that no two channels are alike
 
@@ -52,6 +54,7 @@ class Bench:
     """Runs cuts of a net.
 
     Args:
+        example: a batch, or an ``Example``, which says how the net is called.
         candidates: as in ``trial``.
     """
 
@@ -59,15 +62,21 @@ class Bench:
         self,
         net: nn.Module,
         structure: Structure,
-        example: Tensor,
+        example: Any,
         candidates: Mapping[str, Sequence[int]],
     ) -> None:
+        example = Example.of(example)
         self.structure, self.candidates = structure, candidates
         self.blocks = {run.name: run for run in structure.runs}
-        self.masks = Masks(structure).to(example.device)
-        self.net, self.example = _in_float32(_scrambled(net), _noise(example))
+        self.device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        self.masks = Masks(structure).to(self.device)
+        self.net, self.example = _in_float32(_scrambled(net), example.first().noise())
+        self.several = example.noise().pair()  # norms need more than one in training
+        if not _is_half(self.net) and _is_half(net):
+            self.several = self.several.to(torch.float32)
         self.tamed = False
-        self._cut: dict[tuple[str, ...], Tensor] = {}  # what cut nets gave, by what was cut
+        self._cut: dict[tuple[str, ...], Answer] = {}  # what cut nets gave, by what was cut
+        self._uncut: Answer | None = None
         self._floor: float | None = None
         self.names = {
             width.name: [name for name, _ in width.places] for width in structure.widths
@@ -99,33 +108,29 @@ class Bench:
         if not self._blind(answers):
             return None
         if self.tamed:
-            finite = all(answer.isfinite().all() for answer in answers)
+            finite = all(answer.finite for answer in answers)
             return (
                 None
                 if finite
                 else Failure("the net's scores are not finite, so that nothing can be compared")
             )
         _tame(self.net, self.example)
-        self.tamed, self._cut, self._floor = True, {}, None
+        self.tamed, self._cut, self._floor, self._uncut = True, {}, None, None
         return self.computes(names)
 
-    def _blind(self, answers: Sequence[Tensor]) -> bool:
+    def _blind(self, answers: Sequence[Answer]) -> bool:
         """Whether nothing can be told from answers: not finite, or the same whatever is cut."""
-        if not all(answer.isfinite().all() for answer in answers):
+        if not all(answer.finite for answer in answers):
             return True
-        return len(answers) > 1 and max(_apart(a, answers[0]) for a in answers[1:]) < BLIND
+        return len(answers) > 1 and max(a.apart(answers[0]) for a in answers[1:]) < BLIND
 
-    def trains(self, names: Sequence[str]) -> None:
-        """Raise an ``InputError`` unless the net that is cut gives scores in training, too."""
+    def trains(self, names: Sequence[str]) -> Failure | None:
+        """Whether the net that is cut runs in training, where the whole one does."""
         small = cut(self.net, self.structure, *self._plan(names, SMALLEST, depths=True))
         failure = self._in_training(small)
-        if failure is not None:
-            whole = self._in_training(self.net)
-            raise InputError(
-                f"in training mode the net {whole or f'that was cut {failure}'}; parts that "
-                "run only in training, such as auxiliary heads, are not traced: build the net "
-                "without"
-            )
+        if failure is None or self._in_training(self.net) is not None:  # it may want targets
+            return None
+        return failure
 
     # What is cut -------------------------------------------------------------------------------
 
@@ -155,7 +160,7 @@ class Bench:
             kept[name] = torch.arange(count) if draw == FIRST else torch.tensor(sorted(atoms))
         return kept, left
 
-    def _given(self, names: Sequence[str], draw: str) -> Tensor | Failure:
+    def _given(self, names: Sequence[str], draw: str) -> Answer | Failure:
         """What the net gives that is cut to a draw; it is run once."""
         if draw == SMALLEST:
             names = [name for name in names if name not in self.blocks]
@@ -167,26 +172,35 @@ class Bench:
             self._cut[key] = found
         return self._cut[key]
 
+    @property
     @torch.no_grad()
-    def _scores(self, net: nn.Module, example: Tensor, plan: Plan) -> Tensor | Failure:
+    def uncut(self) -> Answer:
+        """What the whole net answers."""
+        if self._uncut is None:
+            with evaluating(self.net), _same_draws():
+                self._uncut = answered(self.net, self.example)
+        return self._uncut
+
+    @torch.no_grad()
+    def _scores(self, net: nn.Module, example: Example, plan: Plan) -> Answer | Failure:
         try:
             small = cut(net, self.structure, *plan)
         except ShapeError as error:  # an attribute that cannot follow
             return Failure(str(error))
         try:
             with evaluating(small), _same_draws():
-                found = small(example)
+                found = answered(small, example)
         except Exception as error:  # whatever the user's code may raise
             place = _place(error, small)
             return Failure(
                 f"{place or 'the net'} relies on their number: {first_line(error)}", place
             )
-        if found.shape != (1, self.structure.classes):
-            return Failure(f"the cut net returns {list(found.shape)}")
-        return found  # type: ignore[no-any-return]
+        if found.shapes != self.uncut.shapes and not self.uncut.chosen_by:
+            return Failure(f"the cut net returns {_told(found)}, not {_told(self.uncut)}")
+        return found
 
     @torch.no_grad()
-    def _whole(self, net: nn.Module, example: Tensor, plan: Plan) -> Tensor:
+    def _whole(self, net: nn.Module, example: Example, plan: Plan) -> Answer:
         """What the whole net gives when nobody reads what is cut."""
         kept, depths = plan
         parts = [torch.empty(0)]
@@ -203,30 +217,30 @@ class Bench:
         ]
         try:
             with evaluating(net), _same_draws():
-                scores: Tensor = self.masks(net, example, torch.cat(parts).to(example))
-                return scores
+                weights, batch = torch.cat(parts).to(self.device), example.batch
+                return answered(net, lambda net: self.masks(net, batch, weights, example.forward))
         finally:
             for handle in handles:
                 handle.remove()
 
     # Whether it is the same --------------------------------------------------------------------
 
-    def _same(self, found: Tensor, wanted: Tensor, plan: Plan) -> bool:
-        apart = _apart(found, wanted)
+    def _same(self, found: Answer, wanted: Answer, plan: Plan) -> bool:
+        apart = found.apart(wanted)
         if apart <= SURE:
             return True
-        if self.example.dtype in (torch.float16, torch.bfloat16):
+        if _is_half(self.net):
             return apart <= TOLERANCE_HALF
         floor = self._rounding()
         if floor == float("inf"):
             return apart <= TOLERANCE
-        if floor <= CALM:
+        if floor <= CALM and not self.uncut.chosen_by:
             return apart <= ROUNDINGS * floor
-        exact, example = self.net_in_double, self.example.double()
+        exact, example = self.net_in_double, self.example.to(torch.float64)
         small = self._scores(exact, example, plan)
         if isinstance(small, Failure):
             return apart <= TOLERANCE
-        return _apart(small, self._whole(exact, example, plan)) <= IN_DOUBLE
+        return small.apart(self._whole(exact, example, plan)) <= IN_DOUBLE
 
     @torch.no_grad()
     def _rounding(self) -> float:
@@ -234,35 +248,29 @@ class Bench:
         if self._floor is None:
             try:
                 self.net_in_double = copied(self.net, {}).double()
-                with evaluating(self.net), evaluating(self.net_in_double), _same_draws():
-                    wide = self.net_in_double(self.example.double())
-                with evaluating(self.net), _same_draws():
-                    self._floor = _apart(self.net(self.example), wide)
+                with evaluating(self.net_in_double), _same_draws():
+                    wide = answered(self.net_in_double, self.example.to(torch.float64))
+                self._floor = min(self.uncut.apart(wide), LEAPS)
             except Exception:  # whatever the user's code may raise
                 self._floor = float("inf")
         return self._floor
 
     @torch.no_grad()
-    def _in_training(self, net: nn.Module) -> str | None:
-        """What is wrong with what a net gives in training; None: nothing."""
-        pair = torch.cat([self.example, -self.example])  # norms need more than one
+    def _in_training(self, net: nn.Module) -> Failure | None:
+        """Why a net fails in training; None: it does not."""
         try:
-            with _same_draws():
-                found = net.train()(pair)
+            with training(net), _same_draws():
+                self.several(net)
         except Exception as error:  # whatever the user's code may raise
-            return f"fails in {_place(error, net) or 'its own code'} ({first_line(error)})"
-        if not isinstance(found, Tensor):
-            return f"returns {type(found).__name__}, not scores"
-        if found.shape != (2, self.structure.classes):
-            return f"returns {list(found.shape)} for two images, not scores"
+            place = _place(error, net)
+            where = f"{place or 'the net'} relies on their number in training"
+            return Failure(f"{where}: {first_line(error)}", place)
         return None
 
 
-def _apart(found: Tensor, wanted: Tensor) -> float:
-    """The largest difference, in standard deviations of what is wanted; NaN is infinitely far."""
-    scale = wanted.std() if wanted.numel() > 1 else wanted.abs()
-    apart = float((found - wanted).abs().max() / scale)
-    return 0.0 if torch.equal(found, wanted) else apart if apart == apart else float("inf")
+def _told(answer: Answer) -> str:
+    """The sizes of an answer, for a reason."""
+    return ", ".join(map(str, answer.shapes)) or "nothing"
 
 
 @contextmanager
@@ -273,22 +281,22 @@ def _same_draws() -> Iterator[None]:
         yield
 
 
-def _noise(example: Tensor) -> Tensor:
-    return torch.randn(example[:1].shape, generator=Generator().manual_seed(0)).to(example)
+def _is_half(net: nn.Module) -> bool:
+    return any(p.dtype in (torch.float16, torch.bfloat16) for p in net.parameters())
 
 
 @torch.no_grad()
-def _in_float32(net: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
+def _in_float32(net: nn.Module, example: Example) -> tuple[nn.Module, Example]:
     """A net of 16 bits in 32, which tell more, where it runs in them."""
-    if example.dtype not in (torch.float16, torch.bfloat16):
+    if not _is_half(net):
         return net, example
     wide = copied(net, {}).float()
     try:
         with evaluating(wide), _same_draws():
-            wide(example.float())
+            example.to(torch.float32)(wide)
     except Exception:  # whatever the user's code may raise
         return net, example
-    return wide, example.float()
+    return wide, example.to(torch.float32)
 
 
 @torch.no_grad()
@@ -318,7 +326,7 @@ def _scrambled(net: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _tame(net: nn.Module, example: Tensor) -> None:
+def _tame(net: nn.Module, example: Example) -> None:
     """Scale the layers one after the other, as the net runs, so that what each gives has a
     standard deviation of one: nothing explodes, dies out, or hides behind a constant."""
     seen: set[nn.Module] = set()
@@ -340,7 +348,7 @@ def _tame(net: nn.Module, example: Tensor) -> None:
     handles = [layer.register_forward_hook(scale) for layer in layers]
     try:
         with evaluating(net), _same_draws():
-            net(example)
+            example(net)
     finally:
         for handle in handles:
             handle.remove()

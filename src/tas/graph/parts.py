@@ -86,7 +86,7 @@ class Structure:
             among all atoms of all widths; one more than there are atoms where it stays.
         norms: likewise, by a call that takes channels together, as a norm does (``Weighted``).
         multiplied: places whose channels are multiplied with one another (attention).
-        classes: scores that the net gives.
+        classes: scores that the net gives; None where it gives something else.
     """
 
     widths: tuple[Width, ...]
@@ -97,7 +97,7 @@ class Structure:
     slots: Mapping[Place, Tensor]
     norms: Mapping[str, Tensor]
     multiplied: Mapping[Place, Tensor]
-    classes: int
+    classes: int | None
 
     @property
     def atoms(self) -> int:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from math import prod
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..shape import Side, Sum
 from .bench import Bench, Failure
@@ -26,12 +27,13 @@ Test = Callable[[Sequence[str]], Failure | None]
 def trial(
     net: nn.Module,
     structure: Structure,
-    example: Tensor,
+    example: Any,
     candidates: Mapping[str, Sequence[int]],
 ) -> dict[str, str]:
     """The names of widths and runs that do not bear to be cut, with the reason.
 
     Args:
+        example: a batch, or an ``Example``, which says how the net is called.
         candidates: by a width's name, the numbers of atoms that it may be asked to keep, ascending,
             the last one all.
     """
@@ -75,7 +77,9 @@ def trial(
         passed = [name for name in passed if name not in failed]
     if passed:
         extend(passed, bench.computes)
-    bench.trains(good)
+    passed, good = good, []
+    if passed:
+        extend(passed, bench.trains)
     return failed
 
 

@@ -76,7 +76,7 @@ class ModelFolder:
         if transform.input != shape.input:
             raise InputError(
                 f"'{path / 'config.json'}' is damaged: its pictures become {list(transform.input)} "
-                f"and its net takes {list(shape.input)}"
+                f"and its net takes {list(shape.image)}"
             )
         return cls(path, shape, transform, config.classes, dict(config.provenance))
 
