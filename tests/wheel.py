@@ -34,7 +34,8 @@ def faults(path: str) -> list[str]:
         "its extras are others": {*told.get_all("Provides-Extra", [])}
         == {*project["optional-dependencies"]},
         "it has no licence": any("licenses/LICENSE" in name for name in names),
-        "its description is not the README": told.get_payload(decode=True) == (ROOT / "README.md").read_bytes(),
+        "its description is not the README": told.get_payload(decode=True)
+        == (ROOT / "README.md").read_bytes(),
     }
     return [fault for fault, holds in checks.items() if not holds]
 
