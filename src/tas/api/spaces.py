@@ -109,8 +109,11 @@ def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> Trace
             f"the net '{name or type(model).__name__}' has no parameters to train: "
             "give one that has, such as torchvision:mobilenet_v2"
         )
-    check_net(model, data, "net")
-    return trace(model, example_for(model, data.input), name=name, **how)
+    space = trace(model, example_for(model, data.input), name=name, **how)
+    if space.unpruned.classes is None:
+        check_net(model, data, "net")  # says what it gives instead
+    check_fits(space.unpruned, data, "net")
+    return space
 
 
 def _fresh(net: str, data: Data) -> nn.Module:
