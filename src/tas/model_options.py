@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .options import DATA, _Compute, _Files, option, positional
+from .typed import checked
 
 __all__ = ["ExportOptions", "LatencyOptions", "PredictOptions"]
 
 
+@checked
 @dataclass(frozen=True)
 class PredictOptions(_Compute):
     """Tell the classes of pictures: a line each, with name, class and probability.
@@ -33,6 +35,7 @@ class PredictOptions(_Compute):
     json: bool = option(False, "print a JSON object for each picture")
 
 
+@checked
 @dataclass(frozen=True)
 class ExportOptions(_Files):
     """Write a model for other programs: one file, checked against PyTorch before it is there.
@@ -95,6 +98,7 @@ class _Runtime:
     latency_precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch")
 
 
+@checked
 @dataclass(frozen=True)
 class LatencyOptions(_Runtime):
     """Measure how long a net takes, beside the unpruned net where it is a smaller one.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 from .errors import InputError, one_of
+from .typed import checked
 
 __all__ = [
     "DoctorOptions",
@@ -242,6 +243,7 @@ class _Tracing:
     round_to: int = option(1, "make candidate widths multiples of this number, e.g. 8")
 
 
+@checked
 @dataclass(frozen=True)
 class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
@@ -269,6 +271,7 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     baseline: bool = option(True, "also train a net of equal widths, for comparison")
 
 
+@checked
 @dataclass(frozen=True)
 class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
@@ -280,6 +283,7 @@ class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
     )
 
 
+@checked
 @dataclass(frozen=True)
 class TrainRunOptions(_Distilling, _Training, _Data):
     """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
@@ -302,6 +306,7 @@ class TrainRunOptions(_Distilling, _Training, _Data):
     weights: str | None = option(None, "start from these weights, which must fit the net or shape")
 
 
+@checked
 @dataclass(frozen=True)
 class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
@@ -319,6 +324,7 @@ class EvalOptions(_Compute, _Files):
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class MacsOptions:
     """Count the multiply-adds of one image, and the parameters."""
@@ -337,6 +343,7 @@ class MacsOptions:
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class DoctorOptions(_Tracing):
     """Show what can be searched in a net, what cannot and why, and which budgets are possible."""
@@ -356,6 +363,7 @@ class DoctorOptions(_Tracing):
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class ShapesOptions:
     """List the published shapes, or print one as JSON."""
@@ -363,6 +371,7 @@ class ShapesOptions:
     name: str | None = positional("the shape to print", optional=True)
 
 
+@checked
 @dataclass(frozen=True)
 class SplitOptions(_Data):
     """Write the split of a data set for a search: stratified by class, seeded."""
@@ -373,6 +382,7 @@ class SplitOptions(_Data):
     out: str | None = option(None, "the file to write (default: split-DATA.json)")
 
 
+@checked
 @dataclass(frozen=True)
 class ReportOptions:
     """Draw the figures and the report of a run directory again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -16,12 +17,17 @@ from ..runs import RunDir
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
+from ..training import Device
 from ..training.pictures import given_data
+from ..typed import checked
+from ..weights import check_weights
+from .opening import given_out, net_name
 from .spaces import search_space
 
 __all__ = ["find", "search"]
 
 
+@checked
 def search(
     net: str | nn.Module | Space,
     data: str | Path | Data,
@@ -35,15 +41,15 @@ def search(
     options: MethodOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
     round_to: int = 1,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
+    out: RunDir | str | Path | None = None,
     progress: bool = True,
 ) -> Found:
     """Search widths and depths of a net within a budget.
@@ -90,11 +96,12 @@ def search(
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train weights; the search chooses by the rest.
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
-        split: these two parts instead of fresh ones.
+        split: these two parts instead of fresh ones; or the file of ``tas split``.
         subset: a proxy search, on that many training pictures of every class.
         ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
-        out: a run directory to log, to keep checkpoints in, and to continue from.
+        out: a run directory to log, to keep checkpoints in, and to continue from; a path is that of
+            one in which the call with the same arguments goes on.
 
     Raises:
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
@@ -144,12 +151,12 @@ def find(
     options: MethodOptions,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
+    out: RunDir | str | Path | None = None,
     progress: bool = True,
 ) -> Found:
     """``search`` of a space that is there; the other arguments are the same.
@@ -162,6 +169,13 @@ def find(
             "there is nothing to search, every width and depth has one candidate: give more "
             "--ratios, or --what both"
         )
+    if source.net is not None:
+        check_weights(source.net, "net", options.precision)
+    if isinstance(split, str | Path):
+        split = data_room.read_split(split, data)
+    told: dict[str, Any] = {"net": net_name(space), "data": data.name, "options": options}
+    told |= {"limit": budget.limit, "unit": budget.unit.name, "augment": augment}
+    out = given_out(out, "tas.search", **told, subset=subset, seed=seed)
     method = options.method()
     fraction = method.fraction if fraction is None else fraction
     split = split or data_room.search_split(data, fraction, seed, subset)

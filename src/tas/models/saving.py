@@ -15,13 +15,15 @@ from ..forward import answer, evaluating
 from ..nets import ResNet
 from ..runs import ModelConfig, write_whole
 from ..shape import Shape
+from ..typed import checked
 from ..version import __version__
-from ..weights import save_weights
+from ..weights import check_weights, save_weights
 from .cards import card
 
 __all__ = ["save"]
 
 
+@checked
 def save(
     net: nn.Module,
     folder: str | Path,
@@ -61,6 +63,7 @@ def save(
         InputError: something is missing or does not fit the net, or the folder holds other files.
     """
     path = Path(folder)
+    check_weights(net, "net")
     transform, names = _given(net, transform, classes)
     _check_scores(net, transform, names)
     if shape is None and isinstance(net, ResNet):

@@ -12,6 +12,7 @@ from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..typed import checked
 from .history import history_figure
 from .shape import shape_figure
 from .tables import cells, duration, quantity
@@ -25,6 +26,7 @@ class _Picture:
     data: str  # base64 of the PNG
 
 
+@checked
 def html(run_dir: str | Path) -> Path:
     """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
 

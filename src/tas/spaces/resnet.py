@@ -5,17 +5,18 @@ widths differ gets a projection, whose cost is part of the space. *tied*: convol
 outputs are added to one another share one width, and no projection is ever added.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
+from ..checks import some_ratios
 from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape, Side
 from ..space import DepthChoice, Space, Term, WidthChoice
+from ..typed import checked
 
 __all__ = [
     "FINE_RATIOS",
@@ -33,6 +34,7 @@ FINE_RATIOS = tuple(i / 16 for i in range(4, 17))  # near equal widths, little i
 WHAT = ("width", "depth", "both")
 
 
+@checked
 def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
     """Candidate channel counts int(ratio * width), at least 1, ascending.
 
@@ -43,6 +45,7 @@ def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int,
     return tuple(sorted({max(1, int(ratio * width)) for ratio in ratios}))
 
 
+@checked
 def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
     """Candidate numbers of blocks of every stage.
 
@@ -59,6 +62,7 @@ def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(range(1, n + 1)) if n <= 3 else (*range(1, n, 2), n) for n in a.blocks)
 
 
+@checked
 def resnet_space(
     net: str | Shape | ResNet,
     *,
@@ -86,8 +90,7 @@ def resnet_space(
         raise InputError(one_of("--what", what, WHAT))
     if residual not in ("free", "tied"):
         raise InputError(one_of("--residual", residual, ("free", "tied")))
-    if not ratios or not all(0 < ratio < math.inf for ratio in ratios):  # a NaN is refused too
-        raise InputError(f"the width ratios {list(ratios)} are not all finite and above 0")
+    some_ratios(ratios)
     if isinstance(net, ResNet):
         net = net.shape
     unpruned = measured(net if isinstance(net, Shape) else architecture(net).full())

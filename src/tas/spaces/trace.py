@@ -22,6 +22,7 @@ from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Space, Term, WidthChoice
+from ..typed import checked
 from .resnet import RATIOS, WHAT
 
 __all__ = ["TracedSpace", "trace"]
@@ -113,6 +114,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@checked
 @_one_thread()
 def trace(
     model: nn.Module,
