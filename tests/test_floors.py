@@ -16,7 +16,8 @@ PACKAGE = Path(tas.errors.__file__).parent
 FLOORS = (
     ("errors", "hints", "lazy", "version"),
     ("reading", "typed"),
-    ("checks", "forward", "options", "processes", "seeds", "shape"),
+    ("checks", "forward", "options", "processes", "seeds", "sides"),
+    ("shape",),
     ("model_options", "records", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another

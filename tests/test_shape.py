@@ -76,3 +76,13 @@ def test_what_is_not_json_is_named(tmp_path: Path) -> None:
         Shape.load(path)
     with pytest.raises(ShapeError, match="cannot read"):
         Shape.load(tmp_path / "none.json")
+
+
+def test_a_net_that_is_no_image_classifier_has_neither_classes_nor_a_size(tmp_path: Path) -> None:
+    shape = Shape("mine.Net", None, None, "tied", {"one": 8}, {})
+    shape.save(tmp_path / "shape.json")
+    assert Shape.load(tmp_path / "shape.json") == shape
+    with pytest.raises(ShapeError, match=r"mine\.Net says no size of images"):
+        _ = shape.image
+    with pytest.raises(ShapeError, match=r"mine\.Net says no number of classes"):
+        _ = shape.scores

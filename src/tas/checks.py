@@ -1,13 +1,14 @@
-"""Checks of single values that a user gives; each names the option as the command does."""
+"""Checks of single values that a user gives, which name the option, and of what is installed."""
 
+import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 from .errors import InputError, quoted
 
-__all__ = ["MOST", "above_zero", "at_least", "between", "some_ratios", "whole", "word"]
+__all__ = ["MOST", "above_zero", "at_least", "between", "known", "some_ratios", "whole", "word"]
 
 MOST = 10**9  # of epochs, pictures, pieces: more of them is a slip
 
@@ -47,6 +48,17 @@ def word(name: str, value: str) -> None:
     """A name that may be that of a folder as well."""
     if not re.fullmatch(r"\w[\w.-]{0,99}", value):
         raise InputError(f"{_flag(name)} {quoted(value)}: give letters, digits, '-', '_' and '.'")
+
+
+def known(need: Mapping[str, str], extra: str) -> None:
+    """Raise ``InputError`` where a package is not installed; ``need``: module to package."""
+    find = importlib.util.find_spec
+    missing = [package for module, package in need.items() if find(module) is None]
+    if missing:
+        raise InputError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed and not "
+            f"installed: pip install 'torch-tas[{extra}]'"
+        )
 
 
 def _flag(name: str) -> str:

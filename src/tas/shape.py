@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 
 from .errors import ShapeError, quoted
 from .reading import read_json
-from .typed import Between, record
+from .sides import Rewrite, Side, Sum
+from .typed import Between, fitted, record
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
@@ -42,27 +43,29 @@ class Shape:
 
     Attributes:
         net: name of the unpruned net, e.g. ``"resnet20"``.
-        classes: number of classes.
-        input: channels, height and width of one image.
+        classes: number of classes; None of a net that gives no class scores.
+        input: channels, height and width of one image; None of a net that takes something else.
         residual: ``"free"``: every convolution has its own width, and a block whose input and
             output widths differ has a 1x1 projection; ``"tied"``: what is added together has
             the same width.
         widths: output channels of every convolution, by its path in the net.
         depths: blocks kept in every stage, by the stage's path in the net.
-        macs: multiply-adds for one image, when they have been counted.
+        macs: multiply-adds for one example, when they have been counted.
         params: number of parameters, when they have been counted.
         origin: where the shape comes from, in words.
+        rewrites: numbers in the net's own code that follow its widths.
     """
 
     net: str
-    classes: Count
-    input: Annotated[tuple[Count, Count, Count], "[channels, height, width]"]
+    classes: Count | None
+    input: Annotated[tuple[Count, Count, Count], "[channels, height, width]"] | None
     residual: Annotated[str, Literal["free", "tied"]]
     widths: Mapping[str, Count]
     depths: Mapping[str, Count]
     macs: Cost | None = None
     params: Cost | None = None
     origin: str = ""
+    rewrites: tuple[Rewrite, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", MappingProxyType(dict(self.widths)))
@@ -74,6 +77,26 @@ class Shape:
     def __reduce__(self) -> Any:
         return type(self).from_dict, (self.to_dict(),)
 
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """``input``, or a ``ShapeError`` of a net that takes something else."""
+        if self.input is None:
+            raise ShapeError(
+                f"the shape of {self.net} says no size of images, for it takes something else: "
+                "this is for nets that take images [N, C, H, W]"
+            )
+        return self.input
+
+    @property
+    def scores(self) -> int:
+        """``classes``, or a ``ShapeError`` of a net that gives something else."""
+        if self.classes is None:
+            raise ShapeError(
+                f"the shape of {self.net} says no number of classes, for it gives something else: "
+                "this is for classifiers"
+            )
+        return self.classes
+
     def replace(self, **changes: Any) -> "Shape":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -82,10 +105,14 @@ class Shape:
         """The shape as the plain dictionary that its file holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields |= {
-            "input": list(self.input),
+            "input": None if self.input is None else list(self.input),
             "widths": dict(self.widths),
             "depths": dict(self.depths),
         }
+        if self.rewrites:
+            fields["rewrites"] = [rewrite.to_dict() for rewrite in self.rewrites]
+        else:  # as most nets have it
+            del fields["rewrites"]
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -100,8 +127,12 @@ class Shape:
             found = data.pop("format", None)
             if found != FORMAT:
                 raise ShapeError(f"{source}: 'format' is {quoted(found)}, not '{FORMAT}'")
+            rewrites = fitted(
+                data.get("rewrites", []), list[Any], f"{source}: 'rewrites'", ShapeError
+            )
+            data["rewrites"] = tuple(Rewrite.from_dict(each, source) for each in rewrites)
         shape = record(cls, data, source, ShapeError)
-        if prod(shape.input) > MOST_VALUES:
+        if shape.input and prod(shape.input) > MOST_VALUES:
             raise ShapeError(
                 f"{source}: 'input' is {list(shape.input)}, an image of more than 2**30 values"
             )
@@ -120,20 +151,3 @@ class Shape:
         """
         data = read_json(path, "shape file", error=ShapeError)
         return cls.from_dict(data, source=f"'{path}'")
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A width that is a sum, such as the input of a layer behind a concatenation.
-
-    Attributes:
-        parts: a key of a shape's ``widths``, and the ratio at which its width counts, as two whole
-            numbers: (key, 3, 1) is three times the width.
-        constant: channels that no choice changes.
-    """
-
-    parts: tuple[tuple[str, int, int], ...]
-    constant: int = 0
-
-
-Side = str | int | Sum  # a key of a shape's ``widths``, a width that is fixed, or a sum of them

@@ -74,7 +74,7 @@ CALLS: list[tuple[Call, str]] = [
         "net=None: give a torch.nn.Module|net=None: give a torch",
     ),
     (lambda g: tas.evaluate(nn.Linear, g.data), "net=the class Linear: give"),
-    (lambda g: tas.evaluate("runs/none", g.data), "'runs/none' does not exist"),
+    (lambda g: tas.evaluate("runs/none", g.data), "'runs/none' (does not exist|is no folder)"),
     (lambda g: tas.evaluate(g.spoilt(), g.data), "weights that are NaN or infinite, in 'stem"),
     (lambda g: tas.evaluate(g.on_meta(), g.data), "the net has no values, 'stem"),
     (lambda g: tas.evaluate(g.lazy(), g.data), "the net has no values, '1.weight'"),
@@ -113,10 +113,13 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.nets.build("resnet20", input=(3, 32)), r"input=\(3, 32\): give"),
     (lambda g: tas.nets.build("resnet20", input=(3, 32, 1.5)), r"input\[2\]=1.5: give a whole"),
     (lambda g: tas.nets.build("resnet20", make="resnet20"), "make='resnet20': give a function"),
-    (lambda g: tas.costs.count(g.net, "1x8x8"), "input='1x8x8': give"),
+    (lambda g: tas.costs.count(g.net, "1x8x8"), r"does not run on the example \(str\)"),
     (lambda g: tas.costs.count(g.net.state_dict(), (1, 8, 8)), "net=.*: give a torch.nn.Module"),
     # teachers
-    (lambda g: tas.train("resnet20", g.data, teacher="runs/none"), "'runs/none' does not exist"),
+    (
+        lambda g: tas.train("resnet20", g.data, teacher="runs/none"),
+        "'runs/none' (does not exist|is no folder)",
+    ),
     (lambda g: tas.train("resnet20", g.data, teacher=3), "teacher=3: give"),
     (
         lambda g: tas.train("resnet20", g.data, teacher=g.spoilt()),
@@ -210,15 +213,15 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.train(g.net, g.data, phase=""), "--phase '': give letters"),
     (lambda g: tas.train(g.net, g.data, out=b"x"), "out=an object of the class bytes: give"),
     (lambda g: tas.load(3), "net=3: give"),
-    (lambda g: tas.load("none"), "'none' does not exist"),
+    (lambda g: tas.load("none"), "'none' (does not exist|is no)"),
     (lambda g: tas.load("resnet20", "none.safetensors"), "none.safetensors': no such file"),
     (lambda g: tas.load("resnet20", 3), "weights=3: give"),
     (lambda g: tas.load("resnet20", "x", trust=3), "trust=3: give text"),
-    (lambda g: tas.predict("none", "a.png"), "'none' does not exist"),
+    (lambda g: tas.predict("none", "a.png"), "'none' (does not exist|is no)"),
     (lambda g: tas.predict(g.net, 5), "pictures=5: give"),
     (lambda g: tas.predict(g.net, "a.png", top=0, classes=["a"] * 10), "transform|--top 0"),
     (lambda g: tas.predict(g.net, "a.png", classes="ab"), "classes='ab': give a list of names"),
-    (lambda g: tas.export("none"), "'none' does not exist"),
+    (lambda g: tas.export("none"), "'none' (does not exist|is no)"),
     (lambda g: tas.export("none", to="tflite"), "unknown kind of file 'tflite'|does not exist"),
     (
         lambda g: tas.save(g.net, "m", transform=g.data.transform, classes="abc"),
@@ -236,7 +239,7 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.spaces.resnet_space(3), "net=3: give"),
     (lambda g: tas.spaces.resnet_space("resnet20", ratios="all"), "ratios='all': give a list"),
     (lambda g: tas.spaces.trace("resnet20", torch.zeros(1)), "model='resnet20': give a torch.nn"),
-    (lambda g: tas.spaces.trace(g.net, [1, 2]), r"example=\[1, 2\]: give"),
+    (lambda g: tas.spaces.trace(g.net, [1, 2]), "the example is a list without a tensor"),
 ]
 
 

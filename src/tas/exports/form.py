@@ -17,7 +17,7 @@ from ..forward import evaluating
 from ..reading import parse_json
 from ..typed import record
 
-__all__ = ["NAME", "Form", "exporting", "known", "program", "without_traces"]
+__all__ = ["NAME", "Form", "exporting", "program", "without_traces"]
 
 FORMAT = "tas-export/1"
 NAME = "tas"  # under which a file holds it, as JSON
@@ -171,15 +171,3 @@ def _reason(error: BaseException) -> str:
     operator = next((found[1] for p in patterns if (found := re.search(p, told))), None)
     why = first_line(chain[-1] if isinstance(chain[-1], Exception) else Exception(told))[:160]
     return f"it has no way for the operator '{operator}' ({why})" if operator else why
-
-
-def known(need: Mapping[str, str], extra: str) -> None:
-    """Raise ``InputError`` where a package is not installed; ``need``: module to package."""
-    from importlib.util import find_spec
-
-    missing = [package for module, package in need.items() if find_spec(module) is None]
-    if missing:
-        raise InputError(
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed and not "
-            f"installed: pip install 'torch-tas[{extra}]'"
-        )

@@ -59,7 +59,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
     a = architectures[name]
     keys = a.convolutions()
     full = a.full()
-    channels = found.xchannels or (full.input[0], *full.widths.values())
+    channels = found.xchannels or (full.image[0], *full.widths.values())
     blocks = found.xblocks or a.blocks
     if len(channels) != len(keys) + 1 or len(blocks) != len(a.blocks):
         raise ShapeError(
@@ -68,7 +68,7 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
         )
     fields = {
         "classes": classes,
-        "input": [channels[0], *full.input[1:]],
+        "input": [channels[0], *full.image[1:]],
         "residual": "free",
         "widths": dict(zip(keys, channels[1:], strict=True)),
         "depths": {f"stages.{s}": n for s, n in enumerate(blocks)},
