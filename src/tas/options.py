@@ -235,11 +235,15 @@ class _Searching:
 
 @dataclass(frozen=True)
 class _Tracing:
-    """What may shrink in a net of another library or of your own."""
+    """What may shrink; --ignore and --only in a net of another library or of your own."""
 
     ignore: list[str] | None = option(None, "modules to leave as they are, e.g. [stem,head]")
     only: list[str] | None = option(None, "search these modules alone, e.g. [layer3,layer4]")
-    round_to: int = option(1, "make candidate widths multiples of this number, e.g. 8")
+    round_to: int | None = option(
+        None,
+        "make candidate widths multiples of this number; 1: any width (default: 16, and 8, 4 or 2 "
+        "for narrow layers, which hardware is fast with; any width where --ratios are given)",
+    )
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --net traced_nets:Mixed --residual free", "always searched with --residual tied"),
         ("run --net traced_nets:Mixed", r"does not run on images of \[1, 8, 8\]"),
         ("run --net your_net:make --inherit false", "--inherit false is for built-in ResNets"),
-        ("run --net resnet20 --ignore [stem]", "--ignore, --only and --round-to are for traced"),
+        ("run --net resnet20 --ignore [stem]", "--ignore and --only are for traced"),
         (
             "search --preset paper --weights a.pt",
             "--weights: the paper's search of resnet20 starts from fresh weights.*--preset quick",

@@ -39,7 +39,7 @@ def search(
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int | None = None,
@@ -92,7 +92,10 @@ def search(
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
-        ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
+        ignore, only: of a traced net, as in ``tas.spaces.trace``.
+        round_to: candidate widths are multiples of it; 1: any width. Default: of 16, and of 8, 4 or
+            2 where a layer is narrow (``tas.spaces.step``), which hardware is fast with; any width
+            where ratios are given, or one of our ResNets starts from fresh weights.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
         out: a run directory to log, to keep checkpoints in, and to continue from.
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
+from ..api.spaces import rounding
 from ..costs import Budget, readable
 from ..forward import example_for
 from ..options import DoctorOptions, asked_input
@@ -31,7 +32,7 @@ def main(options: DoctorOptions) -> None:
         example_for(model, shape.input),
         ignore=options.ignore or (),
         only=options.only or (),
-        round_to=options.round_to,
+        round_to=rounding(options.round_to, options.ratios),
         ratios=FINE_RATIOS if options.ratios is None else options.ratios,
         name=options.net,
     )

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import lcm, prod
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Space, Term, WidthChoice
-from .resnet import RATIOS, WHAT
+from .resnet import RATIOS, WHAT, width_candidates
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -120,7 +120,7 @@ def trace(
     *,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = 1,
     ratios: Sequence[float] = RATIOS,
     what: str = "both",
     name: str = "",
@@ -139,7 +139,8 @@ def trace(
         example: a batch of images [N, C, H, W] that it takes; one image is enough.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
-        round_to: candidate widths are multiples of it, where a layer has at least so many channels.
+        round_to: candidate widths are multiples of it, where a layer has at least so many channels;
+            None: of what hardware is fast with.
         ratios: candidate widths, as ratios of the unpruned ones, at most 1.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         name: what shapes call the net; default: the name of its class. A name that
@@ -185,7 +186,7 @@ def _check(
     example: Tensor,
     ignore: Sequence[str],
     only: Sequence[str],
-    round_to: int,
+    round_to: int | None,
     ratios: Sequence[float],
     what: str,
 ) -> None:
@@ -196,7 +197,7 @@ def _check(
             f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
             "must be"
         )
-    if round_to < 1:
+    if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
     if not isinstance(example, Tensor):
         raise InputError(
@@ -218,13 +219,10 @@ def _under(path: str, parents: Iterable[str]) -> bool:
     return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
-def _candidates(width: Width, ratios: Sequence[float], round_to: int) -> tuple[int, ...]:
+def _candidates(width: Width, ratios: Sequence[float], round_to: int | None) -> tuple[int, ...]:
     """Multiples of what a layer can be cut by; the net's own width is always one of them."""
-    step = lcm(width.unit, round_to)
-    if step > width.channels:
-        step = width.unit
-    cut = {max(step, int(ratio * width.channels) // step * step) for ratio in ratios}
-    return tuple(sorted({min(c, width.channels) for c in cut} | {width.channels}))
+    full = width.channels
+    return tuple(sorted({*width_candidates(full, ratios, round_to, width.unit), full}))
 
 
 def _depth_candidates(run: Run) -> tuple[int, ...]:
