@@ -54,6 +54,16 @@ class ExportOptions(_Files):
         False, "the file takes uint8 pictures [N, C, H, W] and normalises them itself"
     )
     softmax: bool = option(False, "the file gives probabilities instead of scores")
+    int8: bool = option(
+        False,
+        "write the ONNX file in INT8, quantised by ONNX Runtime (default file: model.int8.onnx), "
+        "and print accuracy and time beside float32 and the unpruned net",
+    )
+    calibrate: str | None = option(
+        None,
+        "with --int8, a folder of pictures to measure the ranges of numbers by (default: 256 "
+        "training pictures of the run)",
+    )
     net: str | None = option(
         None,
         "package.module:function of yours that makes the unpruned net, for no file can have one "

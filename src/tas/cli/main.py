@@ -79,6 +79,7 @@ EXAMPLES = {
     "export": [
         "tas export runs/mine                               # runs/mine/model.onnx",
         "tas export runs/mine --preprocess --softmax --out mine.onnx",
+        "tas export runs/mine --int8                        # runs/mine/model.int8.onnx",
         "tas export runs/mine --to torch-export --out mine.pt2 --data PATH",
     ],
     "latency": [

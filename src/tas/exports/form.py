@@ -134,7 +134,7 @@ def without_traces(program: torch.export.ExportedProgram) -> torch.export.Export
 
 
 @contextmanager
-def exporting(by: str) -> Iterator[None]:
+def exporting(by: str, does: str = "export") -> Iterator[None]:
     """Turns whatever an exporter raises into one line, and keeps its warnings to itself."""
     try:
         with warnings.catch_warnings():
@@ -143,7 +143,7 @@ def exporting(by: str) -> Iterator[None]:
     except (TasError, KeyboardInterrupt, OSError):
         raise
     except Exception as error:
-        raise InputError(f"{by} cannot export the net: {_reason(error)}") from error
+        raise InputError(f"{by} cannot {does} the net: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -89,7 +89,19 @@ def table(rows: Sequence[Row]) -> Table:
     ───────────────────────────────────────
      unpruned   40.8 M      100.0   0.27 M
     """
-    header, body = cells(rows)
+    return grid(*cells(rows))
+
+
+def grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    """A table of texts for a terminal: names on the left, figures on the right.
+
+    >>> import rich
+    >>> from tas.report import grid
+    >>> rich.print(grid(["net", "ms"], [["unpruned", "1.2"]]))
+     net         ms
+    ────────────────
+     unpruned   1.2
+    """
     result = Table(box=SIMPLE_HEAD, show_edge=False)
     for number, name in enumerate(header):
         result.add_column(
