@@ -109,6 +109,7 @@ class _Job:
 
     def do(self, run: Run) -> None:
         common = run.common(self.options)
+        self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
         teacher, rows = self.teacher(run, common)
         if self.from_teacher:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))

@@ -1,6 +1,6 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -11,13 +11,16 @@ from ..data import Augment, Data
 from ..errors import InputError
 from ..inherit import Source
 from ..methods import Found, MethodOptions, Problem
+from ..methods.timed import aimed, met
 from ..recipes import quick
-from ..runs import RunDir
+from ..runs import RunDir, say
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
+from ..timing.bench import Bench
 from ..training.pictures import given_data
 from .spaces import search_space
+from .time_budget import TABLE, How, bench_of, is_table, is_time, time_budget
 
 __all__ = ["find", "search"]
 
@@ -28,6 +31,8 @@ def search(
     budget: str | float,
     *,
     unit: str = "macs",
+    limits: Mapping[str, str | float] | None = None,
+    latency: How = None,
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
@@ -75,7 +80,12 @@ def search(
             ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
-        unit: what the budget counts, ``"macs"`` or ``"params"``.
+        unit: what the budget counts, ``"macs"``, ``"params"`` or ``"ms"`` (as ``"8ms"`` says).
+            What is returned then was measured (``docs/latency.md``).
+        limits: what a shape may cost besides, ``{"params": "3M"}``.
+        latency: of a budget of time, what runs nets: the file of a table (``tas latency table``), a
+            runtime's name, a runtime of ``tas.timing``, or a function ``module -> seconds``. Where
+            it is no file, 60 shapes are measured first.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
             free in the paper's search.
@@ -120,11 +130,18 @@ def search(
         only=only,
         round_to=round_to,
     )
+    bench = None
+    if is_time(budget, unit):
+        bench = bench_of(space, latency, out.path / TABLE if out else None)
+        within = time_budget(bench, budget, limits or {}, whole=is_table(latency))
+    else:
+        within = Budget.of(space, budget, unit, limits)
     return find(
         space,
         source,
         data,
-        Budget.of(space, budget, unit),
+        within,
+        bench=bench,
         options=options,
         augment=augment,
         fraction=fraction,
@@ -145,6 +162,7 @@ def find(
     budget: Budget,
     *,
     options: MethodOptions,
+    bench: Bench | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
     split: data_room.Split | None = None,
@@ -159,6 +177,7 @@ def find(
 
     Args:
         source: whose weights nets inherit; if they were learnt, its channels are put in order.
+        bench: of a budget of time, what measures the shape that is found.
     """
     if not space.widths and not space.depths:
         raise InputError(
@@ -171,7 +190,7 @@ def find(
     problem = Problem(
         space=space,
         source=source,
-        budget=budget,
+        budget=aimed(budget),
         data=data,
         learn=data.train.take(split.weights),
         judge=data.train.take(split.logits),
@@ -183,4 +202,9 @@ def find(
         out=out,
         progress=progress,
     )
-    return method.find(problem.ordered() if source.trained else problem)
+    found = method.find(problem.ordered() if source.trained else problem)
+    if bench is None:
+        return found
+    found, line = met(found, budget, bench)
+    say(f"measured: {1000 * line.ratio * bench.table.whole:.3f} ms, {line.ratio:.3f} of unpruned")
+    return found

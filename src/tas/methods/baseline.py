@@ -71,7 +71,7 @@ def _equal_ratio(space: Space, budget: Budget) -> float | None:
     ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
 
     def fits(ratio: float) -> bool:
-        return budget.cost(space, space.equal(ratio)) <= budget.limit
+        return budget.fits(space, space.equal(ratio))
 
     if not fits(ratios[0]):
         return None
@@ -101,8 +101,8 @@ def near_equal(space: Space, budget: Budget) -> Space:
         )
         for at in (0, -1)
     ]
-    lowest, highest = (budget.cost(near, end) for end in ends)
-    return near if lowest <= budget.limit <= highest else space
+    fits = budget.fits(near, ends[0]) and budget.limit <= budget.cost(near, ends[1])
+    return near if fits else space
 
 
 def nearest(space: Space, to: Shape, budget: Budget, origin: str) -> Shape:

@@ -16,7 +16,7 @@ from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape, Side
-from ..space import DepthChoice, Space, Term, WidthChoice
+from ..space import DepthChoice, Layer, Space, Term, WidthChoice
 
 __all__ = [
     "FINE_RATIOS",
@@ -154,13 +154,25 @@ def resnet_space(
             if len(candidates) > 1:
                 depths.append(_depth_choice(a, s, candidates, side))
     largest = unpruned.replace(residual=residual, widths=widest, macs=None, params=None)
+    terms = _terms(a, largest, sources, {d.name: d.candidates for d in depths})
     return Space(
         unpruned=unpruned,
         widest=largest,
         widths=tuple(widths),
         depths=tuple(depths),
-        terms=tuple(_terms(a, largest, sources, {d.name: d.candidates for d in depths})),
+        terms=tuple(terms),
+        layers=tuple(_layers(terms)),
+        areas={t.target: t.macs // t.params for t in terms if isinstance(t.target, str)},
     )
+
+
+def _layers(terms: Sequence[Term]) -> list[Layer]:
+    """What runs: a layer for every term with multiply-adds, named after its two widths."""
+    return [
+        Layer(f"{t.source} > {t.target}", (t.source, t.target), t.macs, t.when, t.unequal)
+        for t in terms
+        if t.macs
+    ]
 
 
 def _groups(a: Architecture, residual: str) -> tuple[list[list[str]], set[str]]:

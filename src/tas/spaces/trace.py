@@ -7,7 +7,7 @@ shares one width (the space is *tied*), widths are at most the net's own, and a 
 user's own class, cut (``graph/cut.py``).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from ..errors import InputError, nearest, one_of
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
-from ..space import DepthChoice, Space, Term, WidthChoice
+from ..space import DepthChoice, Layer, Space, Term, WidthChoice
 from .resnet import RATIOS, WHAT, width_candidates
 
 __all__ = ["TracedSpace", "trace"]
@@ -268,6 +268,8 @@ def _space(
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
+        layers=tuple(_layers(structure, {width.name for width in widths}, depths)),
+        areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
         locked=locked,
@@ -312,6 +314,21 @@ def _terms(
         source, target = [*own, 1, 1][:2]
         terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
     return tuple(terms)
+
+
+def _layers(
+    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
+) -> Iterator[Layer]:
+    """What runs, with the sizes that are not searched as constants."""
+    full = {width.name: width.channels for width in structure.widths}
+    names: Counter[str] = Counter()
+    for layer in structure.layers:
+        names[layer.path] += 1
+        path = f"{layer.path}#{names[layer.path]}" if names[layer.path] > 1 else layer.path
+        sides = [_fixed(side, searched, full) for side in layer.sides]
+        varying = tuple(side for side in sides if not isinstance(side, int))
+        macs = layer.macs * prod(side for side in sides if isinstance(side, int))
+        yield Layer(path, varying, macs, _when(layer.path, depths))
 
 
 def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
