@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "nets",
     "predict",
+    "push_to_hub",
     "recipes",
     "run",
     "save",
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
         TasError,
     )
     from .methods import Found
-    from .models import load, save
+    from .models import load, push_to_hub, save
     from .runs import RunDir
     from .shape import Shape
     from .space import Space
@@ -92,6 +93,6 @@ __getattr__, __dir__ = lazy(
         "RunDir": "runs",
         "Shape": "shape",
         "Space": "space",
-        **dict.fromkeys(("load", "save"), "models"),
+        **dict.fromkeys(("load", "push_to_hub", "save"), "models"),
     },
 )

@@ -16,7 +16,10 @@ class PredictOptions(_Compute):
     standard error, the rest go on, and the exit status is 1.
     """
 
-    model: str = positional("a run or model folder, or an .onnx file of `tas export`")
+    model: str = positional(
+        "a run or model folder, user/name of a model on the Hugging Face Hub, or an .onnx file of "
+        "`tas export`"
+    )
     pictures: list[str] = positional(
         "files, folders (all pictures below them), patterns such as 'photos/*.png', or - for a "
         "list of them on standard input, one a line",
@@ -41,7 +44,7 @@ class ExportOptions(_Files):
     batch is free. The file says which classes its scores are of and what its pictures go through.
     """
 
-    model: str = positional("a run or model folder")
+    model: str = positional("a run or model folder, or user/name on the Hugging Face Hub")
     to: Literal["onnx", "torch-export"] = option(
         "onnx",
         "onnx: for ONNX Runtime and others, needs pip install 'torch-tas[onnx]'; torch-export: for "

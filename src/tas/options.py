@@ -339,7 +339,11 @@ class TrainRunOptions(_Distilling, _Training, _Data):
 class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
 
-    run: str | None = positional("a run directory: its model and its data are used", optional=True)
+    run: str | None = positional(
+        "a run or model folder, or user/name on the Hugging Face Hub: its model and its data are "
+        "used",
+        optional=True,
+    )
     net: str | None = option(
         None,
         "a net's name; beside a run or shape whose file names a function of yours: that "

@@ -51,7 +51,9 @@ def test_a_shape_is_corrected_until_its_time_meets_the_budget() -> None:
     assert bench.measure(first, "test").ratio > 0.65
     better, line = met(found, budget, bench)
     assert 0.95 * 0.6 <= line.ratio <= 0.6
-    assert now(better.derive(inherit=False)) / now(tas.nets.build(SPACE.unpruned)) == pytest.approx(line.ratio)
+    assert now(better.derive(inherit=False)) / now(tas.nets.build(SPACE.unpruned)) == pytest.approx(
+        line.ratio
+    )
     assert better.budget == budget
 
 

@@ -82,7 +82,7 @@ def test_a_directory_that_cannot_be_written(tmp_path, monkeypatch, exists):
 
 def test_a_configuration_is_data_not_code(tmp_path):
     (tmp_path / "config.yaml").write_text("a: !!python/object/apply:os.mkdir [gotcha]\n")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not YAML that can be used"):
         RunDir.open(tmp_path, CONFIG)
     (tmp_path / "config.yaml").write_text("just words")
     with pytest.raises(InputError, match="is not the configuration of a run"):
@@ -93,12 +93,12 @@ def test_a_configuration_is_data_not_code(tmp_path):
 def test_a_finished_run_is_never_overwritten(tmp_path):
     out = RunDir.open(tmp_path, CONFIG)
     assert not out.finished
-    out.finish({"rows": [1]})
+    out.finish({"rows": [{"name": "a"}]})
     again = RunDir.open(tmp_path, CONFIG)
     assert again.finished
     with pytest.raises(InputError, match="holds a finished run"):
-        again.finish({"rows": [2]})
-    assert again.result == {"rows": [1]}
+        again.finish({"rows": [{"name": "b"}]})
+    assert again.result == {"rows": [{"name": "a"}]}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000, "\x80"], ids=range(5))
@@ -176,6 +176,6 @@ def test_the_first_of_several_processes_writes_alone(tmp_path, monkeypatch):
     other.log({"phase": "teacher", "epoch": 1})
     other.keep_log("teacher", [{"phase": "teacher", "epoch": 1}])
     other.save_model(tiny_net())
-    other.finish({"rows": [1]})
+    other.finish({"rows": [{"name": "a"}]})
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["config.yaml"]
     assert not first.finished

@@ -86,7 +86,8 @@ def export(
 
     Args:
         model: a run or model folder, or a net that ``tas.load`` gave; it is left as it is.
-        out: the file; default: ``model.onnx`` or ``model.pt2`` in the folder.
+        out: the file; default: ``model.onnx`` or ``model.pt2`` in the folder (of one
+            on the hub: here).
         to: ``"onnx"``, for ONNX Runtime and others, or ``"torch-export"``, for PyTorch without the
             net's own code; default: what the end of ``out`` says, ``.onnx`` or ``.pt2``, else ONNX.
         data: what it is checked on; default: the test pictures of the model's own data if they are
@@ -169,7 +170,8 @@ def _target(
     if out is None:
         if folder is None:
             raise InputError(f"say where to write it, such as out='model{SUFFIXES[to]}'")
-        out = folder.path / f"model{'.int8' if int8 else ''}{SUFFIXES[to]}"
+        home = Path() if folder.hub else folder.path
+        out = home / f"model{'.int8' if int8 else ''}{SUFFIXES[to]}"
     path = Path(out)
     if path.suffix != SUFFIXES[to]:
         raise InputError(f"--out {path}: a file of --to {to} ends in {SUFFIXES[to]}")

@@ -164,7 +164,7 @@ def measure(options: LatencyOptions | None = None, **changes: Any) -> Measured:
         whole = nets.build(nets.full_shape(shape.net, shape.classes, shape.input))
         if _size(whole) != _size(net):
             names, pair = [f"{shape.net}, unpruned", what], [whole, net]
-    times = in_turns(runtime, pair, example_for(net, shape.input), options.seconds)
+    times = in_turns(runtime, pair, example_for(net, shape.image), options.seconds)
     return Measured(tuple(names), tuple(times), runtime.facts())
 
 

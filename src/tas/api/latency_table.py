@@ -108,6 +108,6 @@ def latency_table(
     facts = {**runtime.facts(), "hardware": hardware()}
     table = LatencyTable.of(space, facts, options.out)
     source = Source.of(space, trained=False)
-    bench = Bench(space, source, torch.zeros(1, *space.unpruned.input), runtime, table)
+    bench = Bench(space, source, torch.zeros(1, *space.unpruned.image), runtime, table)
     fill(bench, options.nets, options.minutes, told)
     return Tabled(table, tuple(errors(table, space)))

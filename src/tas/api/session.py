@@ -104,7 +104,7 @@ class Run:
             "seed": self.seed,
             "hardware": hardware(),
             "versions": versions(),
-            "seconds_total": sum(line["seconds"] for line in lines),
+            "seconds_total": sum(line.get("seconds", 0.0) for line in lines),
         }
         if self._saved is not None:
             shape, data = self._saved

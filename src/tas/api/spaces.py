@@ -16,7 +16,7 @@ from ..nets import ResNet
 from ..shape import Shape
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
-from ..training.pictures import check_fits
+from ..training.pictures import check_fits, check_net
 
 __all__ = ["WIDTHS_PER", "rounding", "search_space"]
 
@@ -125,6 +125,8 @@ def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> Trace
             "give one that has, such as torchvision:mobilenet_v2"
         )
     space = trace(model, example_for(model, data.input), name=name, **how)
+    if space.unpruned.classes is None:
+        check_net(model, data, "net")  # says what it gives instead
     check_fits(space.unpruned, data, "net")
     return space
 

@@ -46,7 +46,7 @@ def bench_of(space: Space, how: How, path: str | Path | None = None) -> Bench:
         path: of a table that is measured now; None: it is kept in memory.
     """
     source = Source.of(space, trained=False)
-    example = torch.zeros(1, *space.unpruned.input)
+    example = torch.zeros(1, *space.unpruned.image)
     if is_table(how):
         assert isinstance(how, str | Path)
         if not Path(how).is_file():

@@ -20,7 +20,8 @@ from jsonargparse import ArgumentParser
 from .. import model_options, processes
 from .. import options as verb_options
 from ..cli import ending
-from ..errors import TasError, first_line, nearest, one_of
+from ..errors import InputError, TasError, nearest, one_line, one_of, quoted
+from ..reading import read_yaml
 from ..version import __version__
 
 __all__ = ["main"]
@@ -111,9 +112,10 @@ class Parser(ArgumentParser):
 
     def parse_path(self, cfg_path: Any, *given: Any, **how: Any) -> Any:
         try:
+            read_yaml(cfg_path, "config file")  # within bounds, which the parser does not know
             return super().parse_path(cfg_path, *given, **how)
-        except ValueError as error:  # it is not text, or holds a number without end
-            fail(f"the config file '{cfg_path}' cannot be read: {first_line(error)}")
+        except InputError as error:
+            fail(str(error))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self._advice(message))
@@ -165,7 +167,12 @@ class Parser(ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    with nullcontext() if processes.is_first() else redirect_stdout(io.StringIO()):
+    try:
+        first = processes.is_first()
+    except InputError as error:  # the launcher's variables make no sense, so that all may speak
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    with nullcontext() if first else redirect_stdout(io.StringIO()):
         _main(given)
     processes.leave()
 
@@ -178,11 +185,12 @@ def _main(given: Sequence[str]) -> None:
     parsed = parser.parse_args(given)
     verb = parsed["verb"]
     kind = VERBS[verb][0]
-    chosen = kind(**{f.name: parsed[verb][f.name] for f in fields(kind)})
+    values = {f.name: parsed[verb][f.name] for f in fields(kind)}
     for name, hint in get_type_hints(kind).items():
-        if getattr(chosen, name) is None and type(None) not in get_args(hint):
+        if values[name] is None and type(None) not in get_args(hint):
             fail(f"--{name.replace('_', '-')} null: leave it out, or give a value")
     try:
+        chosen = kind(**values)
         import_module(f".{verb}", __package__).main(chosen)
     except TasError as error:
         fail(str(error))
@@ -195,6 +203,8 @@ def _main(given: Sequence[str]) -> None:
     except Exception as error:
         if message := ending.out_of_memory(error):
             fail(message)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            fail(f"{quoted(error.filename)} cannot be used: {error.strerror}")
         raise
 
 
@@ -206,7 +216,7 @@ def fail(message: str) -> NoReturn:
     if not processes.is_first():
         time.sleep(OTHERS_WAIT_SECONDS)
         message = f"process {processes.rank()}: {message}"
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
 
 

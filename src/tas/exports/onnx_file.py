@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import known
 from ..errors import InputError, first_line
 from ..version import __version__
-from .form import NAME, Form, exporting, known, program
+from .form import NAME, Form, exporting, program
 
 __all__ = ["OnnxNet", "check_packages", "write_onnx"]
 

@@ -7,6 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import shown
+
 MISSING = "-"
 
 
@@ -65,7 +67,7 @@ def duration(seconds: float) -> str:
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and body, as strings. A column that no row has a value for is left out."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
-        ("net", lambda row: row["name"]),
+        ("net", lambda row: shown(row["name"])),
         ("MACs", lambda row: quantity(row["macs"])),
         ("MACs (%)", lambda row: f"{100 * row['macs'] / (rows[0]['macs'] or 1):.1f}"),
         ("params", lambda row: quantity(row["params"])),

@@ -6,6 +6,7 @@ processes the first alone writes.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch import nn
 
 from .. import processes
 from ..errors import InputError, first_line
+from ..reading import read_yaml
+from ..records import read_log, read_result
 from ..shape import Shape
 from ..weights import save_weights
 from .model import NAME, ModelConfig
@@ -100,13 +103,9 @@ class RunDir:
             InputError: its ``config.yaml`` cannot be read.
         """
         file = Path(path) / "config.yaml"
-        try:
-            config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.lexists(file):
             return None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"'{file}' cannot be read: {reason}") from None
+        config = read_yaml(file, "configuration of a run")
         if not isinstance(config, dict):
             raise InputError(f"'{file}' is not the configuration of a run")
         return config
@@ -136,12 +135,9 @@ class RunDir:
             InputError: ``result.json`` is damaged.
         """
         try:
-            content = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            return read_result(self.path / "result.json")
+        except InputError as error:
             raise self.damaged(error) from None
-        if not isinstance(content, dict):
-            raise self.damaged(TypeError("it is not a JSON object"))
-        return content
 
     def damaged(self, error: Exception) -> InputError:
         """What to say of a result that somebody or a full disk has spoilt."""
@@ -170,13 +166,7 @@ class RunDir:
     @property
     def log_lines(self) -> list[dict[str, Any]]:
         """The lines of ``log.jsonl``; one that was cut off or is damaged is left out."""
-        file = self.path / "log.jsonl"
-        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-        lines = []
-        for line in text.splitlines():
-            with suppress(ValueError, RecursionError):
-                lines.append(json.loads(line))
-        return [line for line in lines if isinstance(line, dict)]
+        return read_log(self.path / "log.jsonl")[0]
 
     def keep_log(self, phase: str, lines: list[dict[str, Any]]) -> None:
         """Make these the lines of a phase, behind those of all others."""

@@ -221,7 +221,7 @@ def _terms(
     """One term per convolution of the derived nets, and one for the classifier."""
     areas = _output_areas(shape)
     terms = [
-        Term(shape.input[0], side["stem"], *_conv_cost(areas, "stem", 7 if a.large_input else 3))
+        Term(shape.image[0], side["stem"], *_conv_cost(areas, "stem", 7 if a.large_input else 3))
     ]
     last = len(a.kernels)
     # Where a block's input comes from: widths, and the depths of the stage before that make it so.
@@ -266,8 +266,8 @@ def _terms(
             (end, None if len(kept) == len(candidates) else (stage, frozenset(kept)))
             for end, kept in ends.items()
         ]
-    terms += [Term(source, shape.classes, 1, 1, 0, when) for source, when in inputs]
-    terms.append(Term(1, shape.classes, 0, 0, 1))  # the classifier's bias
+    terms += [Term(source, shape.scores, 1, 1, 0, when) for source, when in inputs]
+    terms.append(Term(1, shape.scores, 0, 0, 1))  # the classifier's bias
     return terms
 
 
@@ -284,7 +284,7 @@ def _output_areas(shape: Shape) -> dict[str, int]:
         for name, module in net.named_modules():
             if isinstance(module, ConvNorm):
                 module.register_forward_hook(_note_area(areas, name))
-        net(torch.empty(1, *shape.input))
+        net(torch.empty(1, *shape.image))
     return areas
 
 

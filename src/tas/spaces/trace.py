@@ -1,6 +1,7 @@
 """The ``Space`` of any net: traced, tried out, and put into choices.
 
     space = tas.spaces.trace(model, torch.randn(1, 3, 224, 224))
+    space = tas.spaces.trace(model, {"input_ids": ids, "attention_mask": mask})
 
 How the channels are followed is told in ``graph/labels.py``. Everything that is added together
 shares one width (the space is *tied*), widths are at most the net's own, and a derived net is the
@@ -12,12 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..costs.count import count
 from ..errors import InputError, nearest, one_of
+from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
@@ -46,6 +49,7 @@ class TracedSpace(Space):
         locked: layers whose output channels must stay, with the reason.
         fine: of a grouped space, the one with a width for every layer.
         note: what was not counted, in words; empty where all costs are known.
+        forward: how the net is called on a batch.
     """
 
     model: nn.Module
@@ -53,6 +57,7 @@ class TracedSpace(Space):
     locked: tuple[Locked, ...]
     fine: "TracedSpace | None" = None
     note: str = ""
+    forward: Forward = call
 
     def grouped(self, kinds: bool = False) -> "TracedSpace":
         """This space with one choice for the widths of every resolution; see ``Space.grouped``.
@@ -116,8 +121,9 @@ def _one_thread() -> Iterator[None]:
 @_one_thread()
 def trace(
     model: nn.Module,
-    example: Tensor,
+    example: Any,
     *,
+    forward: Forward | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
     round_to: int | None = 1,
@@ -135,8 +141,13 @@ def trace(
     [('0', (4, 8, 16))]
 
     Args:
-        model: a classifier of images; it is left as it was.
-        example: a batch of images [N, C, H, W] that it takes; one image is enough.
+        model: any net; it is left as it was.
+        example: a batch that it takes: a tensor, whose first dimension is that of the batch; a
+            tuple of positional arguments; or a mapping of named ones. Of tensors and lists that are
+            equally long the first example is run, else all of the batch.
+        forward: calls the net on a batch and returns what of its answer counts, such as
+            ``lambda net, batch: net(batch["image"])["logits"]``: the channels of all tensors of
+            floats in it stay. Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
         round_to: candidate widths are multiples of it, where a layer has at least so many channels;
@@ -147,11 +158,12 @@ def trace(
             ``tas.nets.build`` knows lets ``tas.load`` build the net again.
 
     Raises:
-        InputError: the net does not run on the example or is no classifier, an option cannot be
-            used, or nothing in the net can be searched.
+        InputError: the net does not run on the example or returns no tensor of floats, an option
+            cannot be used, or nothing in the net can be searched.
     """
-    _check(model, example, ignore, only, round_to, ratios, what)
-    structure = analyse(model, example, ignore)
+    given = Example.of(example, forward)
+    _check(model, given, ignore, only, round_to, ratios, what)
+    structure = analyse(model, given, ignore)
     locked = list(structure.locked)
     widths = [] if what == "depth" else list(structure.widths)
     runs = [] if what == "width" else list(structure.runs)
@@ -166,7 +178,8 @@ def trace(
             locked.append(Locked(width.name, width.channels, reason))
     widths = [w for w in widths if len(candidates[w.name]) > 1]
     atoms = {w.name: [c // w.unit for c in candidates[w.name]] for w in widths}
-    failed = trial(model, replace(structure, runs=tuple(runs)), example, atoms)
+    verdict = trial(model, replace(structure, runs=tuple(runs)), given, atoms)
+    failed, structure = verdict.failed, replace(structure, rewrites=verdict.rewrites)
     for width in widths:
         if width.name in failed:
             for layer in width.layers:
@@ -178,12 +191,12 @@ def trace(
         locked.sort(key=lambda entry: "net's output" in entry.reason)  # which tells least: last
         why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
         raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
-    return _space(model, example, structure, widths, runs, candidates, tuple(locked), name)
+    return _space(model, given, structure, widths, runs, candidates, tuple(locked), name)
 
 
 def _check(
     model: nn.Module,
-    example: Tensor,
+    example: Example,
     ignore: Sequence[str],
     only: Sequence[str],
     round_to: int | None,
@@ -199,13 +212,13 @@ def _check(
         )
     if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
-    if not isinstance(example, Tensor):
+    if not list(leaves(example.batch)):
         raise InputError(
-            f"the example is a {type(example).__name__}, not a tensor [N, C, H, W]: give a batch "
-            "of images, as torch.zeros(1, 3, 224, 224)"
+            f"the example is a {type(example.batch).__name__} without a tensor: give a batch that "
+            "the net takes, as torch.zeros(1, 3, 224, 224), a tuple of arguments, or a dict of them"
         )
-    if example.dim() != 4 or not len(example):
-        raise InputError(f"the example has the shape {list(example.shape)}, not [N, C, H, W]")
+    if examples_in(example.batch) == 0:
+        raise InputError(f"the example is an empty batch: {described(example.batch)}")
     modules = [path for path, _ in model.named_modules()]
     for path in (*ignore, *only):
         if path not in modules:
@@ -233,7 +246,7 @@ def _depth_candidates(run: Run) -> tuple[int, ...]:
 
 def _space(
     model: nn.Module,
-    example: Tensor,
+    example: Example,
     structure: Structure,
     widths: Sequence[Width],
     runs: Sequence[Run],
@@ -249,16 +262,16 @@ def _space(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
         for run in runs
     )
-    c, h, w = example.shape[1:]
     kind = type(model)
     unpruned = Shape(
         net=name or f"{kind.__module__}.{kind.__qualname__}",
         classes=structure.classes,
-        input=(c, h, w),
+        input=example.picture,
         residual="tied",
         widths={width.name: width.channels for width in widths},
         depths={run.name: len(run.blocks) for run in runs},
         origin="unpruned",
+        rewrites=structure.rewrites,
     )
     terms = _terms(structure, {width.name for width in widths}, depths)
     space = TracedSpace(
@@ -273,6 +286,7 @@ def _space(
         model=model,
         structure=structure,
         locked=locked,
+        forward=example.forward,
     )
     counted = count(model, example)
     unpruned = unpruned.replace(macs=counted.macs, params=counted.params)
@@ -281,7 +295,7 @@ def _space(
             raise InputError(
                 f"the {what} of {unpruned.net} do not follow from its widths: its layers add up to "
                 f"{space.cost(unpruned, what):,}, but {number:,} were counted; what it computes "
-                "may depend on the pictures, or a rule of yours notes other sizes than its counter"
+                "may depend on its input, or a rule of yours notes other sizes than its counter"
             )
     return replace(space, unpruned=unpruned, widest=unpruned, note=counted.note)
 

@@ -21,10 +21,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..checks import whole
+from ..checks import known, whole
 from ..errors import InputError, first_line, one_of
 from ..exports.fold import folded
-from ..exports.form import known
 from ..exports.plain import onnx_bytes
 from .rounds import FEWEST, MOST, Timer, stopwatch
 

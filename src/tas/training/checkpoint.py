@@ -18,7 +18,9 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 
-from ..errors import InputError
+from ..errors import InputError, first_line
+from ..reading import read_json
+from ..typed import record
 
 __all__ = ["Plan", "Stateful", "latest", "load", "save"]
 
@@ -35,6 +37,13 @@ class Plan:
     epochs: int
     steps_per_epoch: int
     seed: int
+
+
+@dataclass(frozen=True)
+class _Held(Plan):
+    """What ``progress.json`` holds: the plan, and a line for each epoch done."""
+
+    history: list[dict[str, Any]]
 
 
 class Stateful(Protocol):
@@ -87,17 +96,16 @@ def load(checkpoint: Path, plan: Plan, parts: Mapping[str, Stateful]) -> list[di
         InputError: the checkpoint cannot be read, or belongs to another training.
     """
     try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text())
-        found = {name: manifest[name] for name in vars(plan)}
-        history: list[dict[str, Any]] = manifest["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_json(checkpoint / MANIFEST, "manifest of a checkpoint")
+        held = record(_Held, content, f"'{checkpoint / MANIFEST}'", extra=True)
+    except InputError as error:
         raise _unreadable(checkpoint, error) from None
     for name, wanted in vars(plan).items():
-        if found[name] != wanted:
+        if getattr(held, name) != wanted:
             raise InputError(
                 f"the checkpoint '{checkpoint}' was written with {name.replace('_', ' ')} "
-                f"{found[name]}, not {wanted}: choose another --out, or continue with the same "
-                "options"
+                f"{getattr(held, name)}, not {wanted}: choose another --out, or continue with the "
+                "same options"
             )
     try:
         states = torch.load(checkpoint / STATES, map_location="cpu", weights_only=True)
@@ -105,13 +113,12 @@ def load(checkpoint: Path, plan: Plan, parts: Mapping[str, Stateful]) -> list[di
             part.load_state_dict(states[name])
     except Exception as error:  # whatever pickle and load_state_dict may raise
         raise _unreadable(checkpoint, error) from None
-    return history
+    return held.history
 
 
 def _unreadable(checkpoint: Path, error: Exception) -> InputError:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
     return InputError(
-        f"the checkpoint '{checkpoint}' is damaged or of another net ({reason}): "
+        f"the checkpoint '{checkpoint}' is damaged or of another net ({first_line(error)}): "
         "remove it to start this phase again, or choose another --out"
     )
 
