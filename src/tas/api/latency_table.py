@@ -60,7 +60,7 @@ def space_of(options: Any) -> Space:
     model = nets.build(full)
     return trace(
         model,
-        example_for(model, full.input),
+        example_for(model, full.image),
         ignore=options.ignore or (),
         only=options.only or (),
         round_to=options.round_to,

@@ -20,7 +20,7 @@ from ..spaces import TracedSpace
 from ..timing.bench import Bench
 from ..training.pictures import given_data
 from .spaces import search_space
-from .time_budget import TABLE, How, bench_of, is_table, is_time, time_budget
+from .time_budget import How, given_budget
 
 __all__ = ["find", "search"]
 
@@ -130,12 +130,7 @@ def search(
         only=only,
         round_to=round_to,
     )
-    bench = None
-    if is_time(budget, unit):
-        bench = bench_of(space, latency, out.path / TABLE if out else None)
-        within = time_budget(bench, budget, limits or {}, whole=is_table(latency))
-    else:
-        within = Budget.of(space, budget, unit, limits)
+    within, bench = given_budget(space, budget, unit, limits or {}, latency, out)
     return find(
         space,
         source,

@@ -12,14 +12,14 @@ from ..costs.latency import Latency, LatencyTable, Measurement
 from ..errors import InputError
 from ..inherit import Source
 from ..methods.timed import fill
-from ..runs import say
+from ..runs import RunDir, say
 from ..space import Space
 from ..timing import RUNTIMES, Command, OwnDevice, Runtime, runtime_named
 from ..timing.bench import Bench
 from .latency import default_runtime
 from .provenance import hardware
 
-__all__ = ["TABLE", "How", "bench_of", "is_table", "is_time", "progress", "time_budget"]
+__all__ = ["TABLE", "How", "bench_of", "given_budget", "is_time", "time_budget"]
 
 TABLE = "latency.jsonl"  # in a run directory
 NETS, MINUTES = 60, 10.0  # of a table that a search measures for itself
@@ -79,6 +79,21 @@ def _runtime_of(table: LatencyTable) -> Runtime:
         f"the latency table '{table.path}' was measured by {name}, which cannot be asked again "
         "from a file: give the function itself"
     )
+
+
+def given_budget(
+    space: Space,
+    given: str | float,
+    unit: str,
+    also: Mapping[str, str | float],
+    how: How,
+    out: RunDir | None,
+) -> tuple[Budget, Bench | None]:
+    """The budget that was given; of a time with what measures the shape that is found."""
+    if not is_time(given, unit):
+        return Budget.of(space, given, unit, also), None
+    bench = bench_of(space, how, out.path / TABLE if out else None)
+    return time_budget(bench, given, also, whole=is_table(how)), bench
 
 
 def progress(number: int, line: Measurement) -> None:

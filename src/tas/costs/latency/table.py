@@ -132,8 +132,8 @@ class LatencyTable:
         own, net = space.unpruned, self.net
         if own.input != net.input or own.classes != net.classes:
             raise InputError(
-                f"{self._name} is of {net.net} for images of {list(net.input)} and {net.classes} "
-                f"classes, not of {list(own.input)} and {own.classes}: measure another with "
+                f"{self._name} is of {net.net} for images of {net.input} and {net.classes} "
+                f"classes, not of {own.input} and {own.classes}: measure another with "
                 "`tas latency table`"
             )
         if dict(own.widths) != dict(net.widths) or dict(own.depths) != dict(net.depths):
