@@ -115,9 +115,7 @@ def search(
     """
     check_seed(seed)
     data = given_data(data, device, workers, progress)
-    if options is None:
-        fresh = not isinstance(net, (nn.Module, TracedSpace))
-        options = (quick() if fresh else quick().inheriting()).search
+    options = options or _default_options(net)
     space, source = search_space(
         net,
         data,
@@ -148,6 +146,11 @@ def search(
         out=out,
         progress=progress,
     )
+
+
+def _default_options(net: str | nn.Module | Space) -> MethodOptions:
+    inherits = isinstance(net, (nn.Module, TracedSpace))
+    return (quick().inheriting() if inherits else quick()).search
 
 
 def find(
