@@ -48,6 +48,7 @@ SHOWN_BY = {
     "tas.api.Tabled": "tas.api.latency_table",
     "tas.api.Tested": "tas.api.eval_run",
     "tas.timing.Time": "tas.timing.timed",
+    "tas.costs.latency.Fitted": "tas.costs.latency.fitted",
     "tas.data.Batches": "tas.data.batches",
     "tas.training.Where": "tas.training.where",
 }

@@ -27,6 +27,10 @@ USES = ("fit", "test", "found")
 class Measurement:
     """The time of one shape.
 
+    >>> from tas.costs.latency import Measurement
+    >>> Measurement({"stem": 8}, {}, seconds=0.003, whole=0.01, ratio=0.3).use
+    'fit'
+
     Attributes:
         widths, depths: of the shape.
         seconds: of one call.
