@@ -287,7 +287,7 @@ def test_what_is_accepted(given: Given, tmp_path: Path) -> None:
     found = tas.search(given.net, given.data, 0.5, **how, out=tmp_path / "search")
     again = tas.search(given.net, given.data, 0.5, **how, out=str(tmp_path / "search"))
     assert found.shape == again.shape
-    with pytest.raises(tas.InputError, match="holds a run with --limit"):
+    with pytest.raises(tas.InputError, match="holds a run with --budget"):
         tas.search(given.net, given.data, 0.6, **how, out=tmp_path / "search")
     how = {"options": options(), "progress": False, "out": tmp_path / "train", "teacher": folder}
     first = tas.train(found.derive(), given.data, **how)

@@ -1,6 +1,6 @@
 """A model folder that a user names, and ``--net`` beside it: the function that made the net."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from .. import nets
-from ..data import Transform
+from ..data import Data, Transform
 from ..errors import InputError
 from ..models import ModelFolder
 from ..runs import RunDir
@@ -60,19 +60,24 @@ def given_net(net: nn.Module | str | Path) -> nn.Module:
     return net if isinstance(net, nn.Module) else OpenedFolder.of(net).net
 
 
-def given_out(out: RunDir | str | Path | None, verb: str, **config: Any) -> RunDir | None:
+def given_out(
+    out: RunDir | str | Path | None,
+    verb: str,
+    net: Any,
+    data: Data,
+    seed: int,
+    asked: Mapping[str, Any],
+) -> RunDir | None:
     """A run directory, or the one of a path: the call with the same arguments goes on in it.
 
     Args:
-        config: the arguments that say which call it is.
+        asked: the other arguments that say which call it is.
     """
     if out is None or isinstance(out, RunDir):
         return out
-    told = {
-        n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v
-        for n, v in config.items()
-    }
-    return RunDir.open(out, {"verb": verb, **told})
+    told = {n: asdict(v) if is_dataclass(v) else v for n, v in asked.items()}  # type: ignore[arg-type]
+    whose = {"verb": verb, "net": net_name(net), "data": data.name, "seed": seed}
+    return RunDir.open(out, {**whose, **told})
 
 
 def net_name(net: Any) -> str:

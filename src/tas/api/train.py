@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -109,9 +108,9 @@ def train(
     _check_trains(net)
     if teacher is not None:
         check_net(teacher, data, "teacher", options.precision)
-    told: dict[str, Any] = {"net": name, "data": data.name, "options": options, "augment": augment}
-    told |= {"teacher": None if teacher is None else net_name(teacher), "inherit": inherit}
-    out = given_out(out, "tas.train", **told, phase=phase, seed=seed)
+    whose = None if teacher is None else net_name(teacher)
+    asked = {"options": options, "augment": augment, "inherit": inherit, "phase": phase}
+    out = given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose})
     history = training.fit(
         learning(net, teacher, options),
         batches,
