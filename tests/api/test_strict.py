@@ -207,7 +207,7 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.search(g.net, g.data, 0.5, out=3), "out=3: give"),
     (lambda g: tas.search(g.net, g.data, 0.5, out="a\0b"), r"out='a\\x00b': give"),
     (lambda g: tas.search(g.net, g.data, [0.5]), r"budget=\[0.5\]: give"),
-    (lambda g: tas.search(g.net, g.data, "1e308G"), "budget '1e308G'"),
+    (lambda g: tas.search(g.net, g.data, "1e308G"), "'1e308G' is not a budget"),
     (lambda g: tas.search(g.net, g.data, float("inf")), "the budget inf is not above 0 and finite"),
     (lambda g: tas.train(g.net, g.data, phase="../x"), "--phase '../x': give letters"),
     (lambda g: tas.train(g.net, g.data, phase=""), "--phase '': give letters"),
