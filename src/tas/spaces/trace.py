@@ -186,7 +186,7 @@ class _Asked:
 
     ignore: Sequence[str]
     only: Sequence[str]
-    round_to: int
+    round_to: int | None
     ratios: Sequence[float]
     what: str
 
