@@ -305,27 +305,11 @@ class LinearAttention(Base):
         return self.out((weights @ y).transpose(1, 2)).view_as(x)
 
 
-CROWDED = [DeepTokens, EveryChannel, LinearAttention]  # costs of three widths at once
-
-ODD = [
-    Chunked, Einsum, LowRank, EinsumAttention, SharedWeight, CalledTwice, Upsampled, OneDimension,
-    ThreeDimensions, Norms, Reparametrised, Hooked, Buffered, Functions, MultiHead, Frozen, Double,
-    ChannelsLast, Noisy, PartlyConvolved, WrittenInto, *CROWDED,
-]  # fmt: skip
-
-
-class Pair(Base):
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        scores = super().forward(x)
-        return scores, scores
-
-
 class Auxiliary(Base):
     """A further head that only training runs."""
 
-    def __init__(self, both: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.both = both
         self.auxiliary = nn.Linear(12, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -333,8 +317,16 @@ class Auxiliary(Base):
         scores = self.head(self.middle(x).mean((2, 3)))
         if not self.training:
             return scores
-        more = self.auxiliary(x.mean((2, 3)))
-        return (scores, more) if self.both else scores + more  # type: ignore[return-value]
+        return scores + self.auxiliary(x.mean((2, 3)))
+
+
+CROWDED = [DeepTokens, EveryChannel, LinearAttention]  # costs of three widths at once
+
+ODD = [
+    Chunked, Einsum, LowRank, EinsumAttention, SharedWeight, CalledTwice, Upsampled, OneDimension,
+    ThreeDimensions, Norms, Reparametrised, Hooked, Buffered, Functions, MultiHead, Frozen, Double,
+    ChannelsLast, Noisy, PartlyConvolved, WrittenInto, Auxiliary, *CROWDED,
+]  # fmt: skip
 
 
 class Lazy(nn.Sequential):
@@ -354,12 +346,6 @@ class NotFinite(Base):
 
 
 REFUSED = {
-    "pair": (Pair, "returns tuple for one image, not class scores"),
-    "auxiliary": (
-        Auxiliary,
-        "in training mode the net returns tuple, not scores; parts that run only in train",
-    ),
-    "hidden": (lambda: Auxiliary(False), "net that was cut fails in auxiliary .*shapes cannot be"),
     "lazy": (Lazy, "'0.weight' is lazy and has no size yet: run the net once"),
     "uncopyable": (Uncopyable, "cannot be copied.*'_thread.lock' object"),
     "wrapped": (lambda: nn.DataParallel(Base()), r"is wrapped: give net.module"),

@@ -14,15 +14,18 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("errors", "lazy", "version"),
-    ("checks", "forward", "options", "processes", "seeds", "shape"),
-    ("model_options", "space", "weights"),
+    ("errors", "hints", "lazy", "version", "whole"),
+    ("sums",),
+    ("reading", "typed"),
+    ("checks", "forward", "options", "processes", "seeds", "sides"),
+    ("shape",),
+    ("model_options", "records", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another
     ("nets",),
     ("data", "spaces"),
     ("exports", "inherit", "models"),
-    ("training",),
+    ("timing", "training"),
     ("methods",),
     ("recipes",),
     ("api",),

@@ -23,16 +23,25 @@ def test_a_file_gives_the_shape_back(tmp_path: Path) -> None:
     [
         ({"format": "tas-shape/9"}, "'tas-shape/9', not 'tas-shape/1'"),
         ({"widths": {"stem": 0}}, "widths.stem"),
-        ({"widths": {"stem": "16"}}, "'16', not a whole number"),
+        ({"widths": {"stem": "16"}}, "'widths.stem' is '16', not a whole number"),
         ({"widths": [16]}, "widths"),
         ({"depths": {"stages.0": True}}, "depths.stages.0"),
         ({"input": [3, 32]}, "input"),
         ({"residual": "loose"}, "'loose', not 'free' or 'tied'"),
         ({"colour": 1}, "unknown field 'colour'"),
         ({"net": 20}, "'net' is 20"),
-        ({"classes": 10**30}, f"'classes' is {10**30}, more than 1048576"),
-        ({"widths": {"stem": 10**7}}, "'widths.stem' is 10000000, more than 1048576"),
-        ({"input": [3, 10**9, 10**9]}, "'input' is 1000000000, more than 1048576"),
+        (
+            {"classes": 10**30},
+            "'classes' is 1000000000000000000000000000000, not a whole number from 1 to",
+        ),
+        (
+            {"widths": {"stem": 10**7}},
+            "'widths.stem' is 10000000, not a whole number from 1 to 1,048,576",
+        ),
+        (
+            {"input": [3, 10**9, 10**9]},
+            "'input[1]' is 1000000000, not a whole number from 1 to 1,048,576",
+        ),
         ({"input": [3, 10**6, 10**6]}, "'input' is [3, 1000000, 1000000], an image of more than"),
     ],
 )
@@ -53,14 +62,27 @@ def test_a_missing_field_is_named() -> None:
 def test_what_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text('{"format": ')
-    with pytest.raises(ShapeError, match=r"s\.json' is not JSON.*line 1"):
+    with pytest.raises(ShapeError, match=r"s\.json' is not a shape file: it is not JSON.*line 1"):
         Shape.load(path)
     for text in ("[" * 100_000, "9" * 5_000):
         path.write_text(text)
-        with pytest.raises(ShapeError, match=r"s\.json' is not JSON: .*[Ee]xceed"):
+        with pytest.raises(
+            ShapeError,
+            match=r"s\.json' is not a shape file: .*(too many lists|a number of 5000 digits)",
+        ):
             Shape.load(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ShapeError, match="not text"):
         Shape.load(path)
     with pytest.raises(ShapeError, match="cannot read"):
         Shape.load(tmp_path / "none.json")
+
+
+def test_a_net_that_is_no_image_classifier_has_neither_classes_nor_a_size(tmp_path: Path) -> None:
+    shape = Shape("mine.Net", None, None, "tied", {"one": 8}, {})
+    shape.save(tmp_path / "shape.json")
+    assert Shape.load(tmp_path / "shape.json") == shape
+    with pytest.raises(ShapeError, match=r"mine\.Net says no size of images"):
+        _ = shape.image
+    with pytest.raises(ShapeError, match=r"mine\.Net says no number of classes"):
+        _ = shape.scores

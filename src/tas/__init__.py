@@ -35,9 +35,11 @@ __all__ = [
     "evaluate",
     "export",
     "graph",
+    "latency",
     "load",
     "nets",
     "predict",
+    "push_to_hub",
     "recipes",
     "run",
     "save",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from . import costs, data, graph, nets, recipes, spaces
     from .api.evaluate import evaluate
     from .api.export import Exported, export
+    from .api.latency import latency
     from .api.predict import Prediction, predict
     from .api.run import run
     from .api.search import search
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
         TasError,
     )
     from .methods import Found
-    from .models import load, save
+    from .models import load, push_to_hub, save
     from .runs import RunDir
     from .shape import Shape
     from .space import Space
@@ -74,7 +77,7 @@ __getattr__, __dir__ = lazy(
     {
         **dict.fromkeys(("costs", "data", "graph", "nets", "recipes", "spaces"), ""),
         **dict.fromkeys(("Exported", "Prediction", "Run", "Trained", "evaluate", "export"), "api"),
-        **dict.fromkeys(("predict", "run", "search", "train"), "api"),
+        **dict.fromkeys(("latency", "predict", "run", "search", "train"), "api"),
         **dict.fromkeys(
             (
                 "DataError",
@@ -90,6 +93,6 @@ __getattr__, __dir__ = lazy(
         "RunDir": "runs",
         "Shape": "shape",
         "Space": "space",
-        **dict.fromkeys(("load", "save"), "models"),
+        **dict.fromkeys(("load", "push_to_hub", "save"), "models"),
     },
 )

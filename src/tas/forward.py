@@ -1,15 +1,224 @@
-"""Running somebody else's net: once, in evaluation mode, with the names of the modules that run."""
+"""Running somebody else's net: on what, how, and with the names of the modules that run.
 
-from collections.abc import Iterator
+A batch is whatever a net takes: a tensor, a tuple of positional arguments, a mapping of named ones.
+What the net returns may hold tensors in tuples, lists, mappings and dataclasses, at any depth.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from .errors import InputError, TasError, first_line
 
-__all__ = ["answer", "evaluating", "example_for", "naming"]
+__all__ = [
+    "Example",
+    "Forward",
+    "answer",
+    "call",
+    "call_batch",
+    "described",
+    "evaluating",
+    "example_for",
+    "examples_in",
+    "first_of",
+    "floats",
+    "inputs_of",
+    "leaves",
+    "mapped",
+    "modes_kept",
+    "naming",
+    "training",
+]
+
+Forward = Callable[[nn.Module, Any], Any]  # calls a net on a batch; what it returns counts
+
+
+def call(net: nn.Module, inputs: Any) -> Any:
+    """A net's answer: a tuple holds positional arguments, a mapping named ones, else it is one."""
+    if isinstance(inputs, Mapping):
+        return net(**inputs)
+    if isinstance(inputs, tuple):
+        return net(*inputs)
+    return net(inputs)
+
+
+def call_batch(net: nn.Module, batch: Any) -> Any:
+    """``call`` on the inputs of a batch as a ``DataLoader`` gives it."""
+    return call(net, inputs_of(batch))
+
+
+def inputs_of(batch: Any) -> Any:
+    """What a net is given of a batch: the first of two, inputs and targets; the only one; all.
+
+    >>> from tas.forward import inputs_of
+    >>> inputs_of(["pictures", "labels"]), inputs_of(("pictures",)), inputs_of({"x": 1})
+    ('pictures', 'pictures', {'x': 1})
+    """
+    if not isinstance(batch, (tuple, list)):
+        return batch
+    if len(batch) not in (1, 2):
+        raise InputError(
+            f"a batch is a {type(batch).__name__} of {len(batch)}, and which of them the net takes "
+            "is not known: say how it is called, such as forward=lambda net, batch: net(batch[0])"
+        )
+    return batch[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A batch and how a net is called on it.
+
+    >>> import torch
+    >>> from tas.forward import Example
+    >>> example = Example({"input": torch.zeros(2, 3)})
+    >>> example(torch.nn.Linear(3, 4)).shape, example.first()(torch.nn.Linear(3, 4)).shape
+    (torch.Size([2, 4]), torch.Size([1, 4]))
+    """
+
+    batch: Any
+    forward: Forward = call
+
+    @classmethod
+    def of(cls, given: Any, forward: Forward | None = None) -> "Example":
+        """What a caller gave, which may be one already."""
+        return given if isinstance(given, Example) else cls(given, forward or call)
+
+    def __call__(self, net: nn.Module) -> Any:
+        return self.forward(net, self.batch)
+
+    def answer(self, net: nn.Module) -> Any:
+        """What a net gives, or an ``InputError`` that says why it does not run."""
+        return answer(net, self.batch, self.forward)
+
+    def first(self) -> "Example":
+        """The first example alone, where it can be told."""
+        return replace(self, batch=first_of(self.batch))
+
+    def noise(self) -> "Example":
+        """Random numbers where a tensor of floats tells nothing, being one number throughout."""
+        plain, draws = isinstance(self.batch, Tensor), Generator().manual_seed(0)
+
+        def drawn(x: Tensor) -> Tensor:
+            flat = x.numel() > 1 and bool((x == x.flatten()[0]).all())
+            if x.is_floating_point() and (plain or flat):
+                return torch.randn(x.shape, generator=draws).to(x)
+            return x
+
+        return replace(self, batch=mapped(self.batch, drawn))
+
+    def pair(self) -> "Example":
+        """Two examples, for norms that need more than one in training; else what was given."""
+        x = self.batch
+        if not isinstance(x, Tensor) or not x.dim() or len(x) > 1:
+            return self
+        return replace(self, batch=torch.cat([x, -x if x.is_floating_point() else x]))
+
+    def to(self, dtype: torch.dtype) -> "Example":
+        """With its floats of another type."""
+        change = lambda x: x.to(dtype) if x.is_floating_point() else x  # noqa: E731
+        return replace(self, batch=mapped(self.batch, change))
+
+    @property
+    def dtypes(self) -> set[torch.dtype]:
+        """The types of its floats."""
+        return {x.dtype for _, x in leaves(self.batch) if x.is_floating_point()}
+
+    @property
+    def picture(self) -> tuple[int, int, int] | None:
+        """Channels, height and width, where it is plain pictures [N, C, H, W] that a net takes."""
+        x = self.batch
+        if self.forward is call and isinstance(x, Tensor) and x.dim() == 4:
+            return x.shape[1], x.shape[2], x.shape[3]
+        return None
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A batch with its tensors changed; mappings become plain dictionaries."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(part, change) for key, part in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(mapped(part, change) for part in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(mapped(part, change) for part in value)
+    return value
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a batch or an answer, with the way to each, as ``out['boxes'][0]``.
+
+    >>> import torch
+    >>> from tas.forward import leaves
+    >>> [name for name, _ in leaves({"boxes": [torch.zeros(2, 4)], "kind": "box"})]
+    ["['boxes'][0]"]
+    """
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from leaves(part, f"{name}[{key!r}]")
+    elif is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from leaves(getattr(value, each.name), f"{name}.{each.name}")
+    elif isinstance(value, (tuple, list)):
+        for number, part in enumerate(value):
+            yield from leaves(part, f"{name}[{number}]")
+    else:  # what a library has registered with PyTorch
+        found = [part for part in tree_leaves(value) if isinstance(part, Tensor)]
+        yield from ((f"{name}({number})", part) for number, part in enumerate(found))
+
+
+def floats(value: Any) -> list[Tensor]:
+    """The tensors of floats in an answer."""
+    return [x for _, x in leaves(value) if x.is_floating_point()]
+
+
+def examples_in(batch: Any) -> int | None:
+    """How many examples a batch holds: the length that all its tensors and lists share, or None."""
+    sizes = set(_lengths(batch))
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _lengths(batch: Any) -> Iterator[int]:
+    if isinstance(batch, Tensor):
+        if batch.dim():
+            yield len(batch)
+    elif isinstance(batch, list):
+        yield len(batch)
+    elif isinstance(batch, (tuple, Mapping)):
+        for part in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from _lengths(part)
+
+
+def first_of(batch: Any, count: int = 1) -> Any:
+    """The first examples of a batch, or the batch where its examples cannot be told apart.
+
+    >>> import torch
+    >>> from tas.forward import first_of
+    >>> batch = first_of({"ids": torch.zeros(8, 16), "mask": torch.ones(8, 16), "scale": 0.5})
+    >>> batch["ids"].shape, batch["scale"]
+    (torch.Size([1, 16]), 0.5)
+    """
+    if examples_in(batch) is None:
+        return batch
+    if isinstance(batch, Tensor):
+        return batch[:count] if batch.dim() else batch
+    if isinstance(batch, list):
+        return batch[:count]
+    if isinstance(batch, Mapping):
+        return {key: _first_of_part(part, count) for key, part in batch.items()}
+    parts = [_first_of_part(part, count) for part in batch]
+    return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+
+
+def _first_of_part(part: Any, count: int) -> Any:
+    return first_of(part, count) if isinstance(part, (Tensor, list, tuple, Mapping)) else part
 
 
 def example_for(net: nn.Module, input: tuple[int, int, int]) -> Tensor:
@@ -19,21 +228,29 @@ def example_for(net: nn.Module, input: tuple[int, int, int]) -> Tensor:
     return torch.zeros(1, *input, device=first.device, dtype=first.dtype)
 
 
-def answer(net: nn.Module, images: Tensor) -> Any:
-    """What a net gives for images [N, C, H, W].
+def answer(net: nn.Module, inputs: Any, forward: Forward = call) -> Any:
+    """What a net gives for a batch.
 
     Raises:
-        InputError: it does not run on them.
+        InputError: it does not run on it.
     """
     try:
-        return net(images)
+        return forward(net, inputs)
     except TasError:  # of a rule or a counter: it says itself what is wrong
         raise
     except Exception as error:  # whatever the user's code may raise
-        size = list(images.shape[1:])
         raise InputError(
-            f"the net does not run on images of {size}: {first_line(error)}"
+            f"the net does not run on {described(inputs)}: {first_line(error)}"
         ) from error
+
+
+def described(inputs: Any) -> str:
+    """What a net was given, for an error."""
+    if isinstance(inputs, Tensor) and inputs.dim() == 4:
+        return f"images of {list(inputs.shape[1:])}"
+    sizes = [f"{name or 'a tensor'} {list(x.shape)}" for name, x in leaves(inputs)]
+    more = [f"{len(sizes) - 4} more"] if len(sizes) > 4 else []
+    return f"the example ({', '.join([*sizes[:4], *more]) or type(inputs).__name__})"
 
 
 @contextmanager
@@ -43,16 +260,39 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     Multi-head attention then computes by its parts, as it does in training, and not by one fused
     operator whose parts nobody sees.
     """
-    before = [(module, module.training) for module in net.modules()]
     fused = torch.backends.mha.get_fastpath_enabled()
-    net.eval()
     torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with modes_kept(net):
+            net.eval()
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+@contextmanager
+def training(net: nn.Module) -> Iterator[None]:
+    """Training mode for a while; then each module, buffer and the random numbers as they were."""
+    before = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    try:
+        with torch.random.fork_rng(devices=[]), modes_kept(net):
+            net.train()
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in before:
+                buffer.copy_(value)
+
+
+@contextmanager
+def modes_kept(net: nn.Module) -> Iterator[None]:
+    """Each module is afterwards in the mode in which it was."""
+    before = [(module, module.training) for module in net.modules()]
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-        for module, training in before:
-            module.training = training
+        for module, mode in before:
+            module.training = mode
 
 
 @contextmanager

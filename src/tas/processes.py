@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-from .errors import TasError
+from .errors import InputError, TasError, quoted
 
 __all__ = [
     "agreed",
@@ -35,12 +35,12 @@ T = TypeVar("T")
 
 def launched() -> int:
     """How many processes the launcher says there are."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _told("WORLD_SIZE", "1", 1)
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return int(os.environ.get("RANK", "0")) if launched() > 1 else 0
+    return _told("RANK", "0", 0) if launched() > 1 else 0
 
 
 def is_first() -> bool:
@@ -55,7 +55,18 @@ def count() -> int:
 
 def on_this_machine() -> int:
     """How many of them share this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return _told("LOCAL_WORLD_SIZE", "1", 1)
+
+
+def _told(variable: str, default: str, lowest: int) -> int:
+    """What the launcher says in an environment variable."""
+    text = os.environ.get(variable, default)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= lowest):
+        raise InputError(
+            f"the environment says {variable}={quoted(text)}: a launcher such as torchrun sets it "
+            f"to a whole number of {lowest} or more; unset it to run one process"
+        )
+    return int(text)
 
 
 def agreed(value: T) -> T:

@@ -3,7 +3,7 @@
 from numbers import Integral
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, quoted
 
 __all__ = ["SEEDS", "check_seed"]
 
@@ -15,6 +15,6 @@ def check_seed(seed: Any) -> None:
     whole = isinstance(seed, Integral) and not isinstance(seed, bool)
     if not whole or not 0 <= seed < SEEDS:
         raise InputError(
-            f"--seed {seed}: give a whole number from 0 to {SEEDS - 1}; "
+            f"--seed {quoted(seed)}: give a whole number from 0 to {SEEDS - 1}; "
             "the command draws one where it is -1"
         )

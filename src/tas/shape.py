@@ -7,19 +7,26 @@ whether it fits a net is checked by whoever builds the net (``tas.nets.build``).
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from .errors import ShapeError, first_line
+from .errors import ShapeError, quoted
+from .reading import read_json
+from .sides import Rewrite, Side, Sum
+from .typed import Between, fitted, record
+from .whole import write_whole
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
 FORMAT = "tas-shape/1"
-RESIDUALS = ("free", "tied")
 MOST = 2**20  # channels, classes, blocks, or pixels of a side: more of them is a slip
 MOST_VALUES = 2**30  # of one image, which fill 4 GiB
+Count = Annotated[int, Between(1, MOST)]
+Dimension = Annotated[int, Between(0, 64)]
+Cost = Annotated[int, Between(1, 2**63)]
 
 
 @dataclass(frozen=True)
@@ -38,37 +45,62 @@ class Shape:
 
     Attributes:
         net: name of the unpruned net, e.g. ``"resnet20"``.
-        classes: number of classes.
-        input: channels, height and width of one image.
+        classes: number of classes; None of a net that gives no class scores.
+        input: channels, height and width of one image; None of a net that takes something else.
         residual: ``"free"``: every convolution has its own width, and a block whose input and
             output widths differ has a 1x1 projection; ``"tied"``: what is added together has
             the same width.
         widths: output channels of every convolution, by its path in the net.
         depths: blocks kept in every stage, by the stage's path in the net.
-        macs: multiply-adds for one image, when they have been counted.
+        macs: multiply-adds for one example, when they have been counted.
         params: number of parameters, when they have been counted.
         origin: where the shape comes from, in words.
+        rewrites: numbers in the net's own code that follow its widths.
+        splits: where its code splits channels, the dimension that shrinks (heads), by the split.
     """
 
     net: str
-    classes: int
-    input: tuple[int, int, int]
-    residual: str
-    widths: Mapping[str, int]
-    depths: Mapping[str, int]
-    macs: int | None = None
-    params: int | None = None
+    classes: Count | None
+    input: Annotated[tuple[Count, Count, Count], "[channels, height, width]"] | None
+    residual: Annotated[str, Literal["free", "tied"]]
+    widths: Mapping[str, Count]
+    depths: Mapping[str, Count]
+    macs: Cost | None = None
+    params: Cost | None = None
     origin: str = ""
+    rewrites: tuple[Rewrite, ...] = ()
+    splits: Mapping[str, Dimension] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", MappingProxyType(dict(self.widths)))
         object.__setattr__(self, "depths", MappingProxyType(dict(self.depths)))
+        object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
 
     def __hash__(self) -> int:
         return hash((self.net, self.classes, self.input, *self.widths.items()))
 
     def __reduce__(self) -> Any:
         return type(self).from_dict, (self.to_dict(),)
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """``input``, or a ``ShapeError`` of a net that takes something else."""
+        if self.input is None:
+            raise ShapeError(
+                f"the shape of {self.net} says no size of images, for it takes something else: "
+                "this is for nets that take images [N, C, H, W]"
+            )
+        return self.input
+
+    @property
+    def scores(self) -> int:
+        """``classes``, or a ``ShapeError`` of a net that gives something else."""
+        if self.classes is None:
+            raise ShapeError(
+                f"the shape of {self.net} says no number of classes, for it gives something else: "
+                "this is for classifiers"
+            )
+        return self.classes
 
     def replace(self, **changes: Any) -> "Shape":
         """A copy with some fields changed."""
@@ -78,10 +110,15 @@ class Shape:
         """The shape as the plain dictionary that its file holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields |= {
-            "input": list(self.input),
+            "input": None if self.input is None else list(self.input),
             "widths": dict(self.widths),
             "depths": dict(self.depths),
         }
+        fields["rewrites"] = [rewrite.to_dict() for rewrite in self.rewrites]
+        fields["splits"] = dict(self.splits)
+        for name in ("rewrites", "splits"):  # which most nets have not
+            if not fields[name]:
+                del fields[name]
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -91,37 +128,25 @@ class Shape:
         Raises:
             ShapeError: a field is missing, unknown, or of the wrong kind.
         """
-        if not isinstance(data, dict):
-            raise ShapeError(f"{source}: a shape is a JSON object, not {json.dumps(data)[:40]}")
-        data = dict(data)
-        found = data.pop("format", None)
-        if found != FORMAT:
-            raise ShapeError(f"{source}: 'format' is {found!r}, not '{FORMAT}'")
-        fields = dataclasses.fields(cls)
-        unknown = sorted(data.keys() - {f.name for f in fields})
-        if unknown:
-            raise ShapeError(f"{source}: unknown field '{unknown[0]}'")
-        required = (f.name for f in fields if f.default is dataclasses.MISSING)
-        missing = [name for name in required if name not in data]
-        if missing:
-            raise ShapeError(f"{source}: the field '{missing[0]}' is missing")
-        data["input"] = _input(data["input"], source)
-        data["widths"] = _counts(data["widths"], "widths", source)
-        data["depths"] = _counts(data["depths"], "depths", source)
-        if data["residual"] not in RESIDUALS:
-            raise ShapeError(f"{source}: 'residual' is {data['residual']!r}, not 'free' or 'tied'")
-        _count(data["classes"], "classes", source)
-        for name in ("macs", "params"):
-            if data.get(name) is not None:
-                _positive(data[name], name, source)
-        for name in ("net", "origin"):
-            if not isinstance(data.get(name, ""), str):
-                raise ShapeError(f"{source}: '{name}' is {data[name]!r}, not text")
-        return cls(**data)
+        if isinstance(data, Mapping):
+            data = dict(data)
+            found = data.pop("format", None)
+            if found != FORMAT:
+                raise ShapeError(f"{source}: 'format' is {quoted(found)}, not '{FORMAT}'")
+            rewrites = fitted(
+                data.get("rewrites", []), list[Any], f"{source}: 'rewrites'", ShapeError
+            )
+            data["rewrites"] = tuple(Rewrite.from_dict(each, source) for each in rewrites)
+        shape = record(cls, data, source, ShapeError)
+        if shape.input and prod(shape.input) > MOST_VALUES:
+            raise ShapeError(
+                f"{source}: 'input' is {list(shape.input)}, an image of more than 2**30 values"
+            )
+        return shape
 
     def save(self, path: str | Path) -> None:
         """Write the shape as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Shape":
@@ -130,58 +155,5 @@ class Shape:
         Raises:
             ShapeError: the file cannot be read, is not JSON, or is not a shape.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ShapeError(f"cannot read the shape file '{path}': {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ShapeError(f"'{path}' is not a shape file: it is not text") from None
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
-            raise ShapeError(f"'{path}' is not JSON: {first_line(error)}") from None
+        data = read_json(path, "shape file", error=ShapeError)
         return cls.from_dict(data, source=f"'{path}'")
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A width that is a sum, such as the input of a layer behind a concatenation.
-
-    Attributes:
-        parts: a key of a shape's ``widths``, and the ratio at which its width counts, as two whole
-            numbers: (key, 3, 1) is three times the width.
-        constant: channels that no choice changes.
-    """
-
-    parts: tuple[tuple[str, int, int], ...]
-    constant: int = 0
-
-
-Side = str | int | Sum  # a key of a shape's ``widths``, a width that is fixed, or a sum of them
-
-
-def _positive(value: Any, name: str, source: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ShapeError(f"{source}: '{name}' is {value!r}, not a whole number of 1 or more")
-    return value
-
-
-def _count(value: Any, name: str, source: str) -> int:
-    if _positive(value, name, source) > MOST:
-        raise ShapeError(f"{source}: '{name}' is {value}, more than {MOST}: is it a typing error?")
-    return int(value)
-
-
-def _input(value: Any, source: str) -> tuple[int, int, int]:
-    if not isinstance(value, (list, tuple)) or len(value) != 3:
-        raise ShapeError(f"{source}: 'input' is {value!r}, not [channels, height, width]")
-    channels, height, width = (_count(v, "input", source) for v in value)
-    if channels * height * width > MOST_VALUES:
-        raise ShapeError(f"{source}: 'input' is {list(value)}, an image of more than 2**30 values")
-    return channels, height, width
-
-
-def _counts(value: Any, name: str, source: str) -> dict[str, int]:
-    if not isinstance(value, dict):
-        raise ShapeError(f"{source}: '{name}' is {value!r}, not a JSON object of names and numbers")
-    return {str(k): _count(v, f"{name}.{k}", source) for k, v in value.items()}

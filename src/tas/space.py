@@ -7,6 +7,7 @@ under independent probabilities of the candidates (``costs/expected.py``).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from .errors import InputError
 from .shape import Shape, Side, Sum
 
-__all__ = ["DepthChoice", "Space", "Term", "WidthChoice"]
+__all__ = ["DepthChoice", "Layer", "Space", "Term", "WidthChoice"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Term:
         params_out: parameters per output channel (norm, bias).
         when: a depth choice and the depths at which the layer exists; None: always.
         unequal: the layer exists only where its two widths differ (a projection).
+        more: further widths that ``macs`` and ``params`` are per channel of, as the heads of
+            attention are.
     """
 
     source: Side
@@ -82,10 +85,29 @@ class Term:
     params_out: int = 0
     when: tuple[str, frozenset[int]] | None = None
     unequal: bool = False
+    more: tuple[Side, ...] = ()
 
     def factors(self, count: str) -> tuple[int, int]:
         """What it adds to ``"macs"`` or ``"params"``: per pair of channels, per output channel."""
         return (self.macs, 0) if count == "macs" else (self.params, self.params_out)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator with multiply-adds, as it runs: what the time of a net depends on.
+
+    Attributes:
+        path: unique among the layers.
+        sides: the sizes that its cost is proportional to.
+        macs: multiply-adds for one image, per product of its sides.
+        when, unequal: as in ``Term``.
+    """
+
+    path: str
+    sides: tuple[Side, ...]
+    macs: int
+    when: tuple[str, frozenset[int]] | None = None
+    unequal: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +131,8 @@ class Space:
         terms: the costs.
         units: by a key of a shape's ``widths``, the number of channels by which it can be cut,
             where that is more than one.
+        layers: what runs, in the net's order.
+        areas: by a key of a shape's ``widths``, the values that a channel has in one image.
     """
 
     unpruned: Shape
@@ -117,6 +141,8 @@ class Space:
     depths: tuple[DepthChoice, ...]
     terms: tuple[Term, ...]
     units: Mapping[str, int] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+    areas: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def choices(self) -> tuple["WidthChoice | DepthChoice", ...]:
@@ -187,6 +213,10 @@ class Space:
 
     def cost(self, shape: Shape, count: str = "macs") -> int:
         """Exact multiply-adds (``"macs"``) or parameters (``"params"``) of a shape."""
+        return sum(self.costs(shape, count))
+
+    def costs(self, shape: Shape, count: str = "macs") -> list[int]:
+        """What each of the terms adds to the cost of a shape."""
         alike = {c.name: c.keys for c in self.widths if not c.each}  # whose keys are all one width
 
         def width(side: Side) -> int:
@@ -197,14 +227,16 @@ class Space:
             keys = alike.get(side, (side,))
             return next(shape.widths[key] for key in keys if key in shape.widths)
 
-        total = 0
-        for term in self.terms:
-            if term.when is None or shape.depths[term.when[0]] in term.when[1]:
-                a, b = width(term.source), width(term.target)
-                if not (term.unequal and a == b):
-                    pair, single = term.factors(count)
-                    total += pair * a * b + single * b
-        return total
+        def cost(term: Term) -> int:
+            if term.when is not None and shape.depths[term.when[0]] not in term.when[1]:
+                return 0
+            a, b = width(term.source), width(term.target)
+            if term.unequal and a == b:
+                return 0
+            pair, single = term.factors(count)
+            return pair * a * b * prod(map(width, term.more)) + single * b
+
+        return [cost(term) for term in self.terms]
 
     def shape(self, widths: Sequence[int], depths: Sequence[int], origin: str = "") -> Shape:
         """The shape with the given candidate index for every width and depth choice."""
@@ -270,7 +302,13 @@ class Space:
             for d in self.depths
         )
         terms = tuple(
-            replace(t, source=renamed(t.source), target=renamed(t.target)) for t in self.terms
+            replace(
+                t,
+                source=renamed(t.source),
+                target=renamed(t.target),
+                more=tuple(map(renamed, t.more)),
+            )
+            for t in self.terms
         )
         return replace(self, widths=widths, depths=depths, terms=terms)
 

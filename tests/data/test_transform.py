@@ -129,29 +129,32 @@ def test_it_comes_back_from_json(transform: Transform) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"colour": "red"}, "colour is 'red': it has to be 'grey' or 'rgb'"),
-        ({"colour": ["rgb"]}, "colour is "),
+        ({"colour": "red"}, "'colour' is 'red', not 'grey' or 'rgb'"),
+        ({"colour": ["rgb"]}, "'colour' is "),
         ({"colour": "grey"}, "mean is .*0.1.*: it has to be 1 number"),
         (
             {"size": [0, 8]},
-            r"size is \[0, 8\]: it has to be height and width, each from 1 to 16384",
+            r"'size\[0\]' is 0, not a whole number from 1 to 16,384",
         ),
-        ({"size": [True, 8]}, "size is"),
-        ({"size": [8.0, 8]}, "size is"),
-        ({"size": [8]}, "size is"),
-        ({"size": 224}, "size is 224"),
-        ({"size": [8, 10**9]}, "size is"),
-        ({"size": None}, "size is None"),
+        ({"size": [True, 8]}, "'size.*' is"),
+        ({"size": [8.0, 8]}, "'size.*' is"),
+        ({"size": [8]}, "'size.*' is"),
+        ({"size": 224}, "'size' is 224"),
+        ({"size": [8, 10**9]}, "'size.*' is"),
+        ({"size": None}, "'size' is None"),
         ({"resize": [100, 200]}, r"resize is .*: it has to be at least the size, \[112, 112\]"),
-        ({"interpolation": "cubic"}, "interpolation is 'cubic'"),
+        ({"interpolation": "cubic"}, "'interpolation' is 'cubic'"),
         ({"mean": [0.1, 0.2]}, "mean is .*3 number"),
-        ({"mean": [123.7, 116.3, 103.5]}, "mean is .* from 0 to 1"),
-        ({"mean": [float("nan")] * 3}, "mean is"),
-        ({"mean": ["0.1"] * 3}, "mean is"),
-        ({"std": [0, 0.5, 0.5]}, "std is .* above 0 to 1"),
-        ({"std": [10**400] * 3}, "std is"),
-        ({"vary": "crop"}, "vary is 'crop': it has to be 'shift' or 'zoom'"),
-        ({"interpolatoin": "bicubic"}, "no 'interpolatoin': did you mean 'interpolation'"),
+        ({"mean": [123.7, 116.3, 103.5]}, "'mean.*' is .* from 0 to 1"),
+        ({"mean": [float("nan")] * 3}, "'mean.*' is"),
+        ({"mean": ["0.1"] * 3}, "'mean.*' is"),
+        ({"std": [0, 0.5, 0.5]}, "std is .* above 0"),
+        ({"std": [10**400] * 3}, "'?std.* is"),
+        ({"vary": "crop"}, "'vary' is 'crop', not 'shift' or 'zoom'"),
+        (
+            {"interpolatoin": "bicubic"},
+            "unknown field 'interpolatoin': did you mean 'interpolation'",
+        ),
     ],
 )
 def test_what_is_not_a_transform_is_refused(change: dict[str, Any], message: str) -> None:
@@ -162,14 +165,14 @@ def test_what_is_not_a_transform_is_refused(change: dict[str, Any], message: str
 
 @pytest.mark.parametrize("content", [None, [], "bilinear", 7])
 def test_what_has_no_fields_is_refused(content: Any) -> None:
-    with pytest.raises(DataError, match="a transform has colour, size, "):
+    with pytest.raises(DataError, match="the transform: it holds"):
         Transform.from_dict(content)
 
 
 def test_a_missing_field_is_named() -> None:
     content = LARGE.to_dict()
     del content["std"]
-    with pytest.raises(DataError, match="the transform's std is missing"):
+    with pytest.raises(DataError, match="the field 'std' is missing"):
         Transform.from_dict(content)
 
 

@@ -1,7 +1,5 @@
 """What a trace finds: which channels live and die together, and which must stay."""
 
-import re
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -74,14 +72,12 @@ def test_what_the_input_is_added_to_must_stay() -> None:
 
 
 @pytest.mark.parametrize("kind", CROWDED)
-def test_a_cost_of_three_widths_locks_the_one_that_is_needed_least(kind: type[nn.Module]) -> None:
+def test_a_cost_may_be_a_product_of_three_widths(kind: type[nn.Module]) -> None:
     structure = analyse(kind(), example())
-    crowded = {layer: why for layer, why in locked(structure).items() if "three widths" in why}
-    assert list(crowded) in (["tokens"], ["tokens.0"])  # the channels are in all other costs, too
-    assert re.match("the cost of .* would depend on three widths at once", *crowded.values())
     assert {"stem", "wide", "back"} <= sizes(structure).keys()
-    products = [*(layer.sides for layer in structure.layers), *structure.sizes.values()]
-    assert max(sum(not isinstance(s, int) for s in sides) for sides in products) == 2
+    assert {"tokens", "tokens.0"} & sizes(structure).keys()
+    products = [layer.sides for layer in structure.layers]
+    assert max(sum(not isinstance(s, int) for s in sides) for sides in products) == 3
 
 
 @pytest.mark.parametrize("kind", [*NETS, *ODD])
@@ -139,8 +135,7 @@ def test_the_net_is_left_as_it_was() -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
 
 
-def test_what_is_no_classifier_is_refused() -> None:
+def test_a_net_that_does_not_run_is_refused() -> None:
     with pytest.raises(InputError, match=r"does not run on images of \[3, 8, 8\]: .*4 channels"):
         analyse(nn.Conv2d(4, 4, 1), example())
-    with pytest.raises(InputError, match=r"returns \[1, 4, 8, 8\] for one image"):
-        analyse(nn.Conv2d(3, 4, 1), example())
+    assert analyse(nn.Conv2d(3, 4, 1), example()).classes is None

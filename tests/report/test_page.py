@@ -10,8 +10,11 @@ import pytest
 
 from tas.errors import InputError
 from tas.report import html
+from tas.shape import Shape
 
-SHAPE = {"net": "tiny", "widths": {"stem": 4, "s.0.conv1": 4}, "depths": {"s": 1}, "macs": 6e6}
+SHAPE = Shape(
+    "tiny", 10, (3, 32, 32), "tied", {"stem": 4, "s.0.conv1": 4}, {"s": 1}, macs=6_000_000
+).to_dict()
 RESULT: dict[str, Any] = {
     "rows": [
         {"name": "unpruned", "macs": 1e7, "params": 1e6, "accuracy": 92.0, "seconds": 10.0},
@@ -25,7 +28,7 @@ RESULT: dict[str, Any] = {
     "data": "digits",
     "net": "tiny",
     "seconds_total": 30.0,
-    "full_shape": {**SHAPE, "widths": {"stem": 8, "s.0.conv1": 8}, "macs": 1e7},
+    "full_shape": {**SHAPE, "widths": {"stem": 8, "s.0.conv1": 8}, "macs": 10_000_000},
 }
 LOG = '{"phase": "student", "epoch": 1, "loss": 1.5, "accuracy": 60.0}\n'
 
@@ -118,7 +121,12 @@ def test_what_is_no_run_is_refused(run: Path, tmp_path_factory: pytest.TempPathF
     assert not list(empty.iterdir())
 
 
-@pytest.mark.parametrize("name", ["result.json", "shape.json", "log.jsonl"])
+def test_damaged_lines_are_left_out_and_counted(run: Path) -> None:
+    (run / "log.jsonl").write_text(f"{LOG}[{{\n{LOG}")
+    assert "1 line of log.jsonl cannot be read" in Page(html(run)).text
+
+
+@pytest.mark.parametrize("name", ["result.json", "shape.json"])
 def test_a_damaged_file_is_named(run: Path, name: str) -> None:
     (run / name).write_text('{"rows": [\n')
     with pytest.raises(InputError, match=name):

@@ -7,6 +7,8 @@ by the same names.
 
 from .evaluate import Tested, eval_run, evaluate
 from .export import Exported, export, export_model
+from .latency import Measured, latency, measure
+from .latency_table import Tabled, latency_table
 from .predict import Prediction, predict
 from .run import run
 from .search import search
@@ -18,15 +20,20 @@ from .train_run import train_run
 
 __all__ = [
     "Exported",
+    "Measured",
     "Prediction",
     "Run",
+    "Tabled",
     "Tested",
     "Trained",
     "eval_run",
     "evaluate",
     "export",
     "export_model",
+    "latency",
+    "latency_table",
     "load_data",
+    "measure",
     "predict",
     "run",
     "search",

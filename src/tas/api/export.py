@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import data as data_room
-from ..data import Data, Transform, some_pixels
-from ..errors import DataError, InputError, one_of
+from ..data import Data, Transform
+from ..errors import InputError, one_of
 from ..exports import (
     Difference,
     Form,
@@ -27,13 +26,14 @@ from ..exports import (
 from ..model_options import ExportOptions
 from ..models import ModelFolder
 from ..options import with_changes
-from .opening import OpenedFolder, described, own_data
+from .export_pictures import ExportPictures
+from .int8 import Int8, in_int8
+from .opening import OpenedFolder, described, unpruned
 from .session import load_data
 
 __all__ = ["Exported", "export", "export_model"]
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
-MOST, NOISE = 256, 64  # pictures to check on; where there are none, random ones
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Exported:
         path: the file.
         folded, norms: how many BatchNorms were folded into convolutions, and of how many.
         difference: to the net in PyTorch: ``largest``, share of ``equal`` answers, ``pictures``.
+            Of an INT8 file it is that of the float32 file which was quantised.
         checked_on: which pictures these are, in words.
+        int8: accuracy and time of INT8 and float32, where it was asked for: ``rows``, ``lost``
+            (points of accuracy), ``warning``.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class Exported:
     norms: int
     difference: Difference
     checked_on: str
+    int8: Int8 | None = None
 
 
 def export(
@@ -64,6 +68,8 @@ def export(
     softmax: bool = False,
     transform: Transform | None = None,
     classes: Sequence[str] | None = None,
+    int8: bool = False,
+    calibrate: str | Path | None = None,
 ) -> Exported:
     """Write a net as one file for other programs, and check it against PyTorch.
 
@@ -80,7 +86,8 @@ def export(
 
     Args:
         model: a run or model folder, or a net that ``tas.load`` gave; it is left as it is.
-        out: the file; default: ``model.onnx`` or ``model.pt2`` in the folder.
+        out: the file; default: ``model.onnx`` or ``model.pt2`` in the folder (of one
+            on the hub: here).
         to: ``"onnx"``, for ONNX Runtime and others, or ``"torch-export"``, for PyTorch without the
             net's own code; default: what the end of ``out`` says, ``.onnx`` or ``.pt2``, else ONNX.
         data: what it is checked on; default: the test pictures of the model's own data if they are
@@ -88,6 +95,10 @@ def export(
         preprocess: the file takes uint8 pictures [N, C, H, W] and normalises them itself.
         softmax: the file gives probabilities.
         transform, classes: for a net that was not loaded from a folder.
+        int8: write the ONNX file in INT8, quantised by ONNX Runtime, and measure what that costs
+            and gives; default ``out``: ``model.int8.onnx`` in the folder.
+        calibrate: a folder of pictures by which ranges of INT8 are measured; default: training
+            pictures of ``data``, or of the model's own data.
 
     Raises:
         InputError: an argument cannot be used, the exporter has no way for the net, or the file
@@ -99,12 +110,12 @@ def export(
         folder, model = opened.folder, opened.net
     transform, classes = described(model, folder, transform, classes)
     form = Form(transform, classes, preprocess, softmax, folder.provenance if folder else {})
-    to, path = _target(to, out, folder)
+    to, path = _target(to, out, folder, int8)
     if data is None:
-        pixels, name = _own_pictures(form, folder)
+        pictures = ExportPictures.own(form, folder)
     else:
-        pixels, name = _pictures(_loaded(data, form), form)
-    return _write(model, form, to, path, pixels, name)
+        pictures = ExportPictures.given(form, data)
+    return _Export(model, folder, form, to, path, pictures, int8, calibrate).write()
 
 
 def export_model(options: ExportOptions | None = None, **changes: Any) -> Exported:
@@ -127,13 +138,14 @@ def export_model(options: ExportOptions | None = None, **changes: Any) -> Export
     net, folder = opened.net, opened.folder
     transform, classes = described(net, folder, None, None)
     form = Form(transform, classes, options.preprocess, options.softmax, folder.provenance)
-    to, path = _target(options.to, options.out, folder)
+    to, path = _target(options.to, options.out, folder, options.int8)
     if options.data is None:
-        pixels, name = _own_pictures(form, folder)
+        pictures = ExportPictures.own(form, folder)
     else:
         asked = _Asked(options, str(folder.weights))
-        pixels, name = _pictures(load_data(asked, to_train=False), form)
-    return _write(net, form, to, path, pixels, name)
+        pictures = ExportPictures.given(form, load_data(asked, to_train=False))
+    how = options.int8, options.calibrate
+    return _Export(net, folder, form, to, path, pictures, *how).write()
 
 
 class _Asked:
@@ -145,16 +157,21 @@ class _Asked:
         self.weights = weights
 
 
-def _target(to: str | None, out: str | Path | None, folder: ModelFolder | None) -> tuple[str, Path]:
+def _target(
+    to: str | None, out: str | Path | None, folder: ModelFolder | None, int8: bool
+) -> tuple[str, Path]:
     """The kind of file, and where it is to lie."""
     if to is None:
         to = "torch-export" if out is not None and Path(out).suffix == ".pt2" else "onnx"
     if to not in SUFFIXES:
         raise InputError(one_of("kind of file", to, SUFFIXES))
+    if int8 and to != "onnx":
+        raise InputError(f"--int8 is for --to onnx, not for --to {to}: leave one of them out")
     if out is None:
         if folder is None:
             raise InputError(f"say where to write it, such as out='model{SUFFIXES[to]}'")
-        out = folder.path / f"model{SUFFIXES[to]}"
+        home = Path() if folder.hub else folder.path
+        out = home / f"model{'.int8' if int8 else ''}{SUFFIXES[to]}"
     path = Path(out)
     if path.suffix != SUFFIXES[to]:
         raise InputError(f"--out {path}: a file of --to {to} ends in {SUFFIXES[to]}")
@@ -164,72 +181,56 @@ def _target(to: str | None, out: str | Path | None, folder: ModelFolder | None) 
     return to, path
 
 
-def _loaded(data: str | Path | Data, form: Form) -> Data:
-    if isinstance(data, Data):
-        return data
-    return data_room.load(
-        data, transform=form.transform, class_names=form.classes, in_memory=False, progress=False
-    )
+@dataclass(frozen=True)
+class _Export:
+    """A file to be written."""
 
+    net: nn.Module
+    folder: ModelFolder | None
+    form: Form
+    to: str
+    path: Path
+    pictures: ExportPictures
+    int8: bool
+    calibrate: str | Path | None
 
-def _pictures(data: Data, form: Form) -> tuple[Tensor, str]:
-    """uint8 [N, C, H, W] of a data set's test pictures, and what they are."""
-    if data.transform.input != form.transform.input:
-        raise InputError(
-            f"the pictures of '{data.name}' become {list(data.transform.input)}, and the net takes "
-            f"{list(form.transform.input)}: load them with the net's transform"
-        )
-    pixels = some_pixels(data, MOST)
-    if not len(pixels):
-        raise InputError(f"'{data.name}' has no test picture that can be read")
-    return pixels, f"test pictures of {data.name}"
+    def __post_init__(self) -> None:
+        if self.calibrate is not None and not self.int8:
+            raise InputError(f"--calibrate {self.calibrate} is for --int8: give both")
+        tensors = (*self.net.parameters(), *self.net.buffers())
+        if any(each.is_floating_point() and each.dtype != torch.float32 for each in tensors):
+            raise InputError("the net is not in float32 alone: give net.float()")
 
-
-def _own_pictures(form: Form, folder: ModelFolder | None) -> tuple[Tensor, str]:
-    """The pictures of the model's own data, or random ones where they are not there."""
-    own = own_data(folder) if folder else {}
-    why = "no data are known"
-    if "data" in own:
-        how = {name: own[name] for name in ("data_dir",) if name in own}
+    def write(self) -> Exported:
+        """Write it under another name, check it, and rename it."""
+        pixels, checked_on = self.pictures.to_check()
+        calibration = self.pictures.to_calibrate(self.calibrate) if self.int8 else None
+        whole = copy.deepcopy(self.net).cpu()
+        small = folded(whole, self.form.transform.input)
+        int8 = None
         try:
-            data = data_room.load(
-                own["data"],
-                transform=form.transform,
-                class_names=form.classes,
-                in_memory=False,
-                progress=False,
-                **how,
-            )
-            return _pictures(data, form)
-        except (DataError, InputError):
-            why = f"'{own['data']}' cannot be used here"
-    generator = torch.Generator().manual_seed(0)
-    size = (NOISE, *form.transform.input)
-    return torch.randint(256, size, generator=generator, dtype=torch.uint8), (
-        f"random pictures, for {why}; give --data for real ones"
-    )
+            # Beside its place, under its own name, which a program keeps.
+            with TemporaryDirectory(dir=self.path.parent, prefix=f".{self.path.name}.") as home:
+                made = Path(home) / self.path.name
+                run = self._written(small.net, made)
+                difference = compare(run, whole, self.form, pixels)
+                if calibration is not None:
+                    whole_file, made = made, made.with_suffix(".int8.onnx")
+                    how = calibration, self.pictures, self._unpruned
+                    int8 = in_int8(self.form, whole_file, made, *how)
+                os.replace(made, self.path)
+        except OSError as error:
+            why = error.strerror or error
+            raise InputError(f"--out {self.path} cannot be written: {why}") from None
+        return Exported(self.path, small.folded, small.norms, difference, checked_on, int8)
 
+    def _written(self, net: nn.Module, path: Path) -> Callable[[Tensor], Tensor]:
+        """Write the file of a net in float32; what runs it."""
+        if self.to == "onnx":
+            write_onnx(net, self.form, path)
+            return OnnxNet(path)
+        write_program(net, self.form, path)
+        return read_program(path)
 
-def _write(net: nn.Module, form: Form, to: str, path: Path, pixels: Tensor, name: str) -> Exported:
-    """Write it under another name, check it, and rename it."""
-    tensors = (*net.parameters(), *net.buffers())
-    if any(each.is_floating_point() and each.dtype != torch.float32 for each in tensors):
-        raise InputError("the net is not in float32 alone: give net.float()")
-    whole = copy.deepcopy(net).cpu()
-    small = folded(whole, form.transform.input)
-    run: Callable[[Tensor], Tensor]
-    try:
-        # Beside its place, under its own name, which a program keeps.
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as home:
-            partial = Path(home) / path.name
-            if to == "onnx":
-                write_onnx(small.net, form, partial)
-                run = OnnxNet(partial)
-            else:
-                write_program(small.net, form, partial)
-                run = read_program(partial)
-            difference = compare(run, whole, form, pixels)
-            os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"--out {path} cannot be written: {error.strerror or error}") from None
-    return Exported(path, small.folded, small.norms, difference, name)
+    def _unpruned(self) -> nn.Module | None:
+        return None if self.folder is None else unpruned(self.folder)

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..models import ModelFolder
 from ..runs import RunDir
 
-__all__ = ["OpenedFolder", "described", "own_data"]
+__all__ = ["OpenedFolder", "described", "own_data", "unpruned"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,25 @@ def own_data(folder: ModelFolder) -> dict[str, Any]:
         return {name: run[name] for name in names if run.get(name) is not None}
     data = folder.provenance.get("data")
     return {"data": data} if isinstance(data, str) else {}
+
+
+def unpruned(folder: ModelFolder) -> nn.Module | None:
+    """The net that a run cut its own from, in eval mode; None where its weights are not at hand.
+
+    Such are the weights of the teacher that the run trained, or of the files that it was given.
+    """
+    run = RunDir.recorded(folder.path)
+    if run is None or run.get("verb") not in ("run", "search"):
+        return None
+    given = [Path(str(run[name])) for name in ("teacher", "weights") if run.get(name)]
+    weights = next((p for p in (folder.path / "teacher.safetensors", *given) if p.exists()), None)
+    shape = folder.shape
+    if weights is None or not (nets.is_named(shape.net) or shape.net in nets.ARCHITECTURES):
+        return None
+    if weights.is_dir():
+        weights /= "model.safetensors"
+    try:
+        full = nets.full_shape(shape.net, shape.classes, shape.input)
+        return nets.load(full, weights).eval()
+    except InputError:  # it was moved or replaced since
+        return None

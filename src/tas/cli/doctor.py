@@ -1,7 +1,9 @@
 """``tas doctor``: what can be searched in a net, what is locked and why, and feasible budgets."""
 
 import json
+import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,9 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
+from ..api.spaces import rounding
 from ..costs import Budget, readable
+from ..costs.latency import Latency, LatencyTable
 from ..forward import example_for
 from ..options import DoctorOptions, asked_input
+from ..sides import Rewrite
 from ..spaces import FINE_RATIOS, TracedSpace, trace
 
 __all__ = ["main"]
@@ -28,25 +33,26 @@ def main(options: DoctorOptions) -> None:
     model = nets.build(shape)
     space = trace(
         model,
-        example_for(model, shape.input),
+        example_for(model, shape.image),
         ignore=options.ignore or (),
         only=options.only or (),
-        round_to=options.round_to,
+        round_to=rounding(options.round_to, options.ratios),
         ratios=FINE_RATIOS if options.ratios is None else options.ratios,
         name=options.net,
     )
     seconds = time.perf_counter() - started
+    times = None if options.latency_table is None else _range_ms(space, options.latency_table)
     if options.json:
-        print(json.dumps(_facts(space, seconds)))
+        print(json.dumps({**_facts(space, seconds), "range_ms": times}))
         return
-    _print(space, seconds)
+    _print(space, seconds, times)
 
 
 def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
     lowest, highest = Budget(0).range(space)
     return {
         "net": space.unpruned.net,
-        "input": list(space.unpruned.input),
+        "input": list(space.unpruned.image),
         "macs": space.unpruned.macs,
         "params": space.unpruned.params,
         "widths": [
@@ -60,16 +66,23 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
         ],
         "depths": [{"name": d.name, "candidates": list(d.candidates)} for d in space.depths],
         "locked": [vars(entry) for entry in space.locked],
+        "rewrites": [rewrite.to_dict() for rewrite in space.unpruned.rewrites],
         "range": [round(lowest / highest, 4), 1.0],
         "note": space.note,
         "seconds": round(seconds, 2),
     }
 
 
-def _print(space: TracedSpace, seconds: float) -> None:
+def _range_ms(space: TracedSpace, path: str) -> list[float]:
+    """The fastest and the slowest net, in milliseconds, by a latency table."""
+    unit = Latency(LatencyTable.read(path), space)
+    return [unit.value(cost) for cost in Budget(0, unit).range(space)]
+
+
+def _print(space: TracedSpace, seconds: float, times: list[float] | None) -> None:
     full = space.unpruned
     assert full.macs is not None
-    size = "x".join(map(str, full.input))
+    size = "x".join(map(str, full.image))
     console.print(
         f"{full.net}, images of {size}: {readable(full.macs)} MACs, "
         f"{readable(full.params or 0)} parameters",
@@ -94,6 +107,7 @@ def _print(space: TracedSpace, seconds: float) -> None:
     for (reason, channels), layers in reasons.items():
         locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
     console.print(locked)
+    _print_rewrites(space.unpruned.rewrites)
     if space.note:
         print(f"note: {space.note}")
     lowest, highest = Budget(0).range(space)
@@ -101,6 +115,18 @@ def _print(space: TracedSpace, seconds: float) -> None:
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
         f"MACs) are possible; traced and tested in {seconds:.1f} s"
     )
+    if times:
+        print(f"budgets from {times[0]:.3f} ms to {times[1]:.3f} ms are possible, by the table")
+
+
+def _print_rewrites(rewrites: Sequence[Rewrite]) -> None:
+    """The numbers in the net's own code that follow its widths; those of alike blocks once."""
+    kinds: dict[str, list[str]] = {}
+    for name in map(str, rewrites):
+        kinds.setdefault(re.sub(r"\d+", "*", name), []).append(name)
+    for names in kinds.values():
+        more = f" and {len(names) - 1} more like it" if len(names) > 1 else ""
+        console.print(f"rewrites {names[0]}{more}", highlight=False, markup=False)
 
 
 def _few(values: tuple[Any, ...]) -> str:

@@ -20,7 +20,8 @@ from jsonargparse import ArgumentParser
 from .. import model_options, processes
 from .. import options as verb_options
 from ..cli import ending
-from ..errors import TasError, first_line, nearest, one_of
+from ..errors import InputError, TasError, nearest, one_line, one_of, quoted
+from ..reading import read_yaml
 from ..version import __version__
 
 __all__ = ["main"]
@@ -32,6 +33,10 @@ VERBS = {
     "eval": (verb_options.EvalOptions, "test a trained net"),
     "predict": (model_options.PredictOptions, "tell the classes of pictures"),
     "export": (model_options.ExportOptions, "write a model for ONNX Runtime and other programs"),
+    "latency": (
+        model_options.LatencyOptions,
+        "measure how long a net takes, or make a table of it",
+    ),
     "macs": (verb_options.MacsOptions, "count multiply-adds and parameters"),
     "doctor": (
         verb_options.DoctorOptions,
@@ -50,6 +55,7 @@ EXAMPLES = {
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
+        "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
     "search": [
@@ -75,7 +81,15 @@ EXAMPLES = {
     "export": [
         "tas export runs/mine                               # runs/mine/model.onnx",
         "tas export runs/mine --preprocess --softmax --out mine.onnx",
+        "tas export runs/mine --int8                        # runs/mine/model.int8.onnx",
         "tas export runs/mine --to torch-export --out mine.pt2 --data PATH",
+    ],
+    "latency": [
+        "tas latency runs/mine                      # beside the unpruned net, on ONNX Runtime",
+        "tas latency torchvision:mobilenet_v2 --runtime torch --threads 4",
+        "tas latency mine.onnx --batch-size 8",
+        "tas latency runs/mine --measure 'adb push {onnx} /data/n && adb shell bench /data/n'",
+        "tas latency table --net torchvision:mobilenet_v2 --out mobilenet.jsonl",
     ],
     "macs": ["tas macs resnet56", "tas macs C010-ResNet56 --json", "tas macs runs/mine/shape.json"],
     "doctor": [
@@ -98,9 +112,10 @@ class Parser(ArgumentParser):
 
     def parse_path(self, cfg_path: Any, *given: Any, **how: Any) -> Any:
         try:
+            read_yaml(cfg_path, "config file")  # within bounds, which the parser does not know
             return super().parse_path(cfg_path, *given, **how)
-        except ValueError as error:  # it is not text, or holds a number without end
-            fail(f"the config file '{cfg_path}' cannot be read: {first_line(error)}")
+        except InputError as error:
+            fail(str(error))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self._advice(message))
@@ -152,7 +167,12 @@ class Parser(ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    with nullcontext() if processes.is_first() else redirect_stdout(io.StringIO()):
+    try:
+        first = processes.is_first()
+    except InputError as error:  # the launcher's variables make no sense, so that all may speak
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    with nullcontext() if first else redirect_stdout(io.StringIO()):
         _main(given)
     processes.leave()
 
@@ -165,11 +185,12 @@ def _main(given: Sequence[str]) -> None:
     parsed = parser.parse_args(given)
     verb = parsed["verb"]
     kind = VERBS[verb][0]
-    chosen = kind(**{f.name: parsed[verb][f.name] for f in fields(kind)})
+    values = {f.name: parsed[verb][f.name] for f in fields(kind)}
     for name, hint in get_type_hints(kind).items():
-        if getattr(chosen, name) is None and type(None) not in get_args(hint):
+        if values[name] is None and type(None) not in get_args(hint):
             fail(f"--{name.replace('_', '-')} null: leave it out, or give a value")
     try:
+        chosen = kind(**values)
         import_module(f".{verb}", __package__).main(chosen)
     except TasError as error:
         fail(str(error))
@@ -182,6 +203,8 @@ def _main(given: Sequence[str]) -> None:
     except Exception as error:
         if message := ending.out_of_memory(error):
             fail(message)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            fail(f"{quoted(error.filename)} cannot be used: {error.strerror}")
         raise
 
 
@@ -193,7 +216,7 @@ def fail(message: str) -> NoReturn:
     if not processes.is_first():
         time.sleep(OTHERS_WAIT_SECONDS)
         message = f"process {processes.rank()}: {message}"
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from .. import processes
 from ..api import Run
-from ..report import quantity, table
+from ..report import grid, quantity, table
 from ..shape import Shape
 
-__all__ = ["print_rows", "print_run", "print_shapes"]
+__all__ = ["print_rows", "print_run", "print_shapes", "print_table"]
 
 console = Console()
 
@@ -20,6 +20,11 @@ console = Console()
 def print_rows(rows: Sequence[dict[str, Any]]) -> None:
     """The result as a table on the terminal."""
     console.print(table(rows))  # type: ignore[arg-type]
+
+
+def print_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+    """A table of texts."""
+    console.print(grid(header, body))
 
 
 def print_run(run: Run) -> None:

@@ -2,17 +2,9 @@
 
 import sys
 
+from ..errors import shown
+
 __all__ = ["put", "shown"]
-
-
-def shown(text: str) -> str:
-    """A name as one word of a line: what does not print (colours, tabs, line ends) is spelt out.
-
-    >>> from tas.cli.text import shown
-    >>> shown("a\\tb\\x1b[31m")
-    'a\\\\tb\\\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def put(line: str) -> None:

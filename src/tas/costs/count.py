@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..forward import answer, evaluating, naming
+from ..forward import Example, Forward, evaluating, example_for, naming
 from .operators import is_free, operator_macs, operator_name
 
 __all__ = ["Count", "count"]
@@ -78,7 +78,9 @@ def _where(operator: str, places: Sequence[tuple[str, int]]) -> str:
     return f"'{operator}' in {place}" + (f" ({times} times)" if times > 1 else "")
 
 
-def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
+def count(
+    net: nn.Module, input: tuple[int, int, int] | Any, forward: Forward | None = None
+) -> Count:
     """Count one forward pass in evaluation mode.
 
     >>> import tas
@@ -87,30 +89,34 @@ def count(net: nn.Module, input: tuple[int, int, int] | Tensor) -> Count:
     (40813184, 272282)
 
     Args:
-        net: any module that takes one batch of images.
-        input: channels, height, width of an image; or an example batch [N, C, H, W], the first of
-            which is run: what a net computes once for a batch, one image costs in full.
+        net: any module.
+        input: channels, height, width of an image; or an example batch, as in
+            ``tas.spaces.trace``, the first of which is run: what a net computes once for a batch,
+            one example costs in full.
+        forward: how the net is called on a batch, as in ``tas.spaces.trace``.
 
     Returns:
-        The cost for one image.
+        The cost for one example.
 
     Raises:
-        InputError: the net does not run on such images.
+        InputError: the net does not run on it.
     """
-    first = next(net.parameters(), torch.empty(0))
-    if isinstance(input, Tensor):
-        example = input[:1]
-    else:
-        example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
+    if _is_image_size(input):
+        input = example_for(net, input)
+    example = Example.of(input, forward).first()
     mode = _Counter()
     with evaluating(net), torch.no_grad(), naming(net, mode.path), mode:
-        answer(net, example)
+        example.answer(net)
     return Count(
         macs=sum(mode.macs.values()),
         params=sum(p.numel() for p in net.parameters()),
         modules=dict(mode.macs),
         unknown=dict(mode.unknown),
     )
+
+
+def _is_image_size(input: Any) -> bool:
+    return isinstance(input, tuple) and len(input) == 3 and all(type(n) is int for n in input)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

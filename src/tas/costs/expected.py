@@ -9,6 +9,7 @@ from torch.func import vmap
 
 from ..shape import Side, Sum
 from ..space import Space
+from .products import Products
 
 __all__ = ["ExpectedCost"]
 
@@ -26,9 +27,9 @@ class ExpectedCost(nn.Module):
     (True, torch.Size([19, 8]))
 
     It is the exact expectation of ``Space.cost``: E[c^2] where one choice feeds both sides of a
-    layer, the width of the last kept block where a stage is cut, projections with the probability
-    that they are needed. Probabilities of one-hot rows give the cost of that shape. All of it is a
-    handful of tensor operations, however many layers there are.
+    layer, E[a b c] where a cost has three, the width of the last kept block where a stage is cut,
+    projections with the probability that they are needed. Probabilities of one-hot rows give the
+    cost of that shape. All of it is a handful of tensor operations, however many layers there are.
     """
 
     table: Tensor  # [sides, L K] what each candidate adds to a side
@@ -52,7 +53,8 @@ class ExpectedCost(nn.Module):
         shape = len(space.widths), self.columns[0]
         owners = {key: i for i, c in enumerate(space.widths) for key in (c.name, *c.keys)}
         terms = [t for t in space.terms if not (t.unequal and t.source == t.target)]
-        sides = list(dict.fromkeys(s for t in terms for s in (t.source, t.target)))
+        terms.sort(key=lambda term: len(term.more) > 0)  # those with more than two sides last
+        sides = list(dict.fromkeys(s for t in terms for s in (t.source, t.target, *t.more)))
         place = {side: i for i, side in enumerate(sides)}
         table, constant = _sides(space, sides, owners, shape[1], dtype)
         conditions = sorted(
@@ -65,18 +67,23 @@ class ExpectedCost(nn.Module):
             ]
         ).T
         factors = torch.tensor([t.factors(count) for t in terms], dtype=dtype).T
+        crowded = [t for t in terms if t.more]
+        products = [[place[s] for s in (t.source, t.target, *t.more)] for t in crowded]
+        self.products = Products(table, constant, products) if crowded else None
+        self.pairs = len(terms) - len(crowded)  # the first so many terms
         used = table.ne(0).any(2)
-        shared = (used[index[0]] & used[index[1]]).nonzero().T  # [2, P]
+        two = index[:, : self.pairs]
+        shared = (used[two[0]] & used[two[1]]).nonzero().T  # [2, P]
         # What projections would cost where both widths are equal, and they are not there.
         widths = torch.cat([table, table.new_zeros(len(sides), 1, shape[1])], 1)
         widths[:, -1, 0] = constant
         pairs, costs = [], []
         for i, term in enumerate(terms):
             if term.unequal:
-                two = [_owner(side, owners, shape[0]) for side in (term.source, term.target)]
-                first, second = (widths[index[s, i], two[s]] for s in (0, 1))
+                own = [_owner(side, owners, shape[0]) for side in (term.source, term.target)]
+                first, second = (widths[index[s, i], own[s]] for s in (0, 1))
                 equal = _where_equal(first, second)
-                pairs.append([i, *two])
+                pairs.append([i, *own])
                 costs.append(factors[0, i] * equal * second[None] + factors[1, i] * equal)
         for name, value in {
             "table": table.flatten(1),
@@ -103,12 +110,15 @@ class ExpectedCost(nn.Module):
         pair, single = self.factors * present
         mean = self.table @ width_probs.flatten() + self.constant  # [sides]
         a, b = mean[self.terms[0]], mean[self.terms[1]]
-        total: Tensor = (pair * a * b + single * b).sum()
+        both = a * b
+        if self.products is not None:
+            both = torch.cat([both[: self.pairs], self.products(width_probs)])
+        total: Tensor = (pair * both + single * b).sum()
         if self.shared.shape[1]:  # E[a b] is more than E[a] E[b] where one choice is in both
             probs = width_probs[self.shared[1]]  # [P, K]
             first, second = probs * self.shared_sides
-            both = (first * self.shared_sides[1]).sum(1) - first.sum(1) * second.sum(1)
-            total = total + (pair[self.shared[0]] * both).sum()
+            more = (first * self.shared_sides[1]).sum(1) - first.sum(1) * second.sum(1)
+            total = total + (pair[self.shared[0]] * more).sum()
         if self.unequal.shape[1]:  # less what they would cost where both widths are equal
             first = torch.arange(self.columns[0], device=width_probs.device) == 0
             probs = torch.cat([width_probs, first.to(width_probs.dtype)[None]])

@@ -1,7 +1,7 @@
 """Data sets as tensors: named sets and folders of images, splits, and batches on the device."""
 
 from .batching import batches
-from .chosen import Chosen, chosen_pictures, read_chosen, some_pixels
+from .chosen import Chosen, chosen_pictures, read_chosen, some_pictures
 from .parts import NAMES, Data, Files, Images, Part, Pictures
 from .schedule import Augment, Batches
 from .sources import load
@@ -27,7 +27,7 @@ __all__ = [
     "read_chosen",
     "read_split",
     "search_split",
-    "some_pixels",
+    "some_pictures",
     "stratified_split",
     "write_split",
 ]

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .parts import Data, Images, Pictures
+from .parts import Files, Images, Part
 from .pictures import SUFFIXES, check_workers, cpus, reason
 from .transform import Transform
 
-__all__ = ["Chosen", "chosen_pictures", "read_chosen", "some_pixels"]
+__all__ = ["Chosen", "chosen_pictures", "read_chosen", "some_pictures"]
 
 Picture: TypeAlias = str | Image.Image
 Chosen: TypeAlias = tuple[str, Tensor | str]  # name; uint8 [C, H, W], or why it cannot be read
@@ -105,22 +105,30 @@ def read_chosen(
         pool.shutdown(cancel_futures=True)
 
 
-def some_pixels(data: Data, most: int) -> Tensor:
-    """uint8 [N, C, H, W]: at most so many of the test pictures, from all over the set.
+def some_pictures(part: Part, transform: Transform, most: int) -> Images:
+    """At most so many pictures of a part, from all over it, as a test shows them; none is broken.
 
     >>> import tas
-    >>> tas.data.some_pixels(tas.data.load("digits"), 5).shape
+    >>> data = tas.data.load("digits")
+    >>> tas.data.some_pictures(data.train, data.transform, 5).pixels.shape
     torch.Size([5, 1, 8, 8])
     """
-    part = data.test
     step = max(1, -(-len(part) // most))
     part = part.take(torch.arange(0, len(part), step))
     if isinstance(part, Images):
-        return part.pixels if part.broken is None else part.pixels[~part.broken]
-    assert not isinstance(part, Pictures)  # those are to train on
-    batches = read_chosen(part.paths, data.transform, batch_size=64)
-    found = [content for batch in batches for _, content in batch if isinstance(content, Tensor)]
-    return torch.stack(found) if found else torch.empty(0, *data.input, dtype=torch.uint8)
+        return part if part.broken is None else part.take((~part.broken).nonzero().squeeze(1))
+    images = part.paths if isinstance(part, Files) else map(part.image, range(len(part)))
+    there = [(image, label) for image, label in zip(images, part.labels, strict=True) if image]
+    batches = read_chosen([image for image, _ in there], transform, batch_size=64)
+    read = [content for batch in batches for _, content in batch]
+    found = [
+        (content, label)
+        for content, (_, label) in zip(read, there, strict=True)
+        if isinstance(content, Tensor)
+    ]
+    if not found:
+        return Images(torch.empty(0, *transform.input, dtype=torch.uint8), part.labels[:0])
+    return Images(torch.stack([pixels for pixels, _ in found]), torch.stack([n for _, n in found]))
 
 
 def _ahead(

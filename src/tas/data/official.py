@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..reading import place
 
 
 def default_folder() -> Path:
     """Where data sets are looked for by default: ``$TORCH_HOME``, else PyTorch's cache."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
+    return place(os.environ.get("TORCH_HOME", f"{cache}/torch"), "the default data folder")
 
 
 def find(data_dir: Path, layouts: Sequence[str], names: Sequence[str]) -> Path | None:

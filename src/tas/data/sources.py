@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import processes
 from ..data import cifar, digits, fashion, folder
 from ..errors import DataError, InputError, one_of
+from ..reading import place
 from .classes import by_name
 from .named import transformed
 from .official import default_folder, find, not_found
@@ -119,7 +120,7 @@ def _check(image_size: int | None, vary: str | None, transform: Transform | None
 
 def _root(name: str, data_dir: str | Path | None, download: bool) -> Path:
     """The folder in which the files of a named set are looked for."""
-    root = default_folder() if data_dir is None else Path(data_dir).expanduser()
+    root = default_folder() if data_dir is None else place(data_dir, "--data-dir")
     if not (root.is_dir() or download):
         raise DataError(
             f"data folder '{root}' for {name} does not exist: name the one that holds its "
@@ -137,7 +138,7 @@ def _transform(data: Data, image_size: int | None, vary: Vary | None) -> Transfo
 
 def _folder(name: str) -> Path:
     """The folder that ``name`` means. Raises ``DataError`` where it is no path either."""
-    path = Path(name).expanduser()
+    path = place(name, "data folder")
     if path.exists():
         return path
     if os.sep in name or name.startswith((".", "~")):

@@ -7,15 +7,18 @@ file records which picture went where, so that a search can be repeated exactly.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from ..errors import DataError, first_line
+from ..errors import DataError
+from ..reading import read_json
 from ..seeds import check_seed
+from ..typed import Between, record
+from ..whole import write_whole
 from .parts import NAMES, Data
 
 FORMAT = "tas-split/1"
@@ -119,7 +122,7 @@ def write_split(path: str | Path, split: Split) -> None:
         "logits": split.logits.tolist(),
     }
     try:
-        Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(content) + "\n")
     except OSError as error:
         raise DataError(f"cannot write the split '{path}': {error.strerror}") from error
 
@@ -135,23 +138,15 @@ def read_split(path: str | Path, data: Data) -> Split:
 
     Raises ``DataError`` where the file is no split, or one of other data.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read the split '{path}': {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # not JSON, or absurdly long or deep
-        reason = first_line(error)
-        raise DataError(f"'{path}' is not a split file (not JSON: {reason})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_json(path, "split file", error=DataError)
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
         raise DataError(f"'{path}' is not a split file: `tas split` writes one ({FORMAT})")
-    split = Split(
-        data=_field(path, content, "data", str),
-        seed=_field(path, content, "seed", int),
-        fraction=_field(path, content, "fraction", (int, float)),
-        count=_field(path, content, "count", int),
-        weights=_indices(path, content, "weights"),
-        logits=_indices(path, content, "logits"),
-    )
+    held = record(_Held, content, f"'{path}' is not a split file", DataError, extra=True)
+    sides = (torch.tensor(sorted(side), dtype=torch.int64) for side in (held.weights, held.logits))
+    split = Split(held.data, held.seed, held.fraction, held.count, *sides)
+    if not len(split.weights) or not len(split.logits):
+        raise DataError(f"the split '{path}' has an empty side: write a new one with `tas split`")
     # A folder may have been moved, so that only the names of known data sets are compared.
     renamed = split.data != data.name and (split.data in NAMES or data.name in NAMES)
     if renamed or split.count != len(data.train):
@@ -167,15 +162,16 @@ def read_split(path: str | Path, data: Data) -> Split:
     return split
 
 
-def _field(path: str | Path, content: dict[str, Any], name: str, kind: Any) -> Any:
-    value = content.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"'{path}' is not a split file: its '{name}' is missing or malformed")
-    return value
+Number = Annotated[int, Between(0, 2**62)]
 
 
-def _indices(path: str | Path, content: dict[str, Any], name: str) -> Tensor:
-    values = _field(path, content, name, list)
-    if not values or not all(type(value) is int and 0 <= value < 2**63 for value in values):
-        raise DataError(f"'{path}' is not a split file: '{name}' must list picture numbers")
-    return torch.tensor(sorted(values), dtype=torch.int64)
+@dataclass(frozen=True)
+class _Held:
+    """What the file holds."""
+
+    data: str
+    seed: Number
+    fraction: float
+    count: Number
+    weights: list[Number]
+    logits: list[Number]

@@ -5,24 +5,28 @@ later, with other pictures or on another machine, shows it pictures of the same 
 are kept (in memory, on disk) has no part in it.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import DataError, InputError, nearest
+from ..errors import DataError, InputError, quoted
+from ..typed import Between, checked, record
 from .pictures import coloured, open_picture
 
 Colour = Literal["grey", "rgb"]
 Vary = Literal["shift", "zoom"]
 
 SMALL = 64  # pixels on the short side: up to here pictures are shifted, above they are zoomed
-_SIDES = 16_384  # no picture is larger
+Sides = Annotated[  # no picture is larger
+    tuple[Annotated[int, Between(1, 16_384)], Annotated[int, Between(1, 16_384)]],
+    "height and width, each from 1 to 16,384 pixels",
+]
+Level = Annotated[float, Between(0, 1)]
 _CHANNELS = {"grey": 1, "rgb": 3}
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -30,9 +34,9 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_VARY = ("shift", "zoom")
 
 
+@checked
 @dataclass(frozen=True)
 class Transform:
     """From a picture of any size and colours to the numbers that a net takes.
@@ -53,39 +57,26 @@ class Transform:
     """
 
     colour: Colour
-    size: tuple[int, int]  # height, width in pixels, as the net sees them
-    resize: tuple[int, int]  # height, width
-    interpolation: str  # "nearest", "bilinear", "bicubic" or "lanczos"
-    mean: tuple[float, ...]  # per channel, of pixels in 0..1
-    std: tuple[float, ...]
+    size: Sides  # height, width in pixels, as the net sees them
+    resize: Sides  # height, width
+    interpolation: Annotated[str, Literal["nearest", "bilinear", "bicubic", "lanczos"]]
+    mean: tuple[Level, ...]  # per channel, of pixels in 0..1
+    std: tuple[Level, ...]
     vary: Vary
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # JSON has lists for tuples
-            if isinstance(value := getattr(self, field.name), list):
-                object.__setattr__(self, field.name, tuple(value))
-        for name, known in (
-            ("colour", _CHANNELS),
-            ("interpolation", _RESAMPLING),
-            ("vary", _VARY),
-        ):
-            if getattr(self, name) not in tuple(known):
-                raise self._wrong(name, " or ".join(f"'{value}'" for value in known))
-        for name in ("size", "resize"):
-            if not _are_sides(getattr(self, name)):
-                raise self._wrong(name, f"height and width, each from 1 to {_SIDES} pixels")
         if any(cut > scaled for cut, scaled in zip(self.size, self.resize, strict=True)):
             raise self._wrong("resize", f"at least the size, {list(self.size)}")
-        for name, low in (("mean", "from 0"), ("std", "above 0")):
-            values = getattr(self, name)
-            if not _are_levels(values, self.channels, above=name == "std"):
-                what = f"{self.channels} number(s) {low} to 1"
-                raise self._wrong(name, f"{what}, one for each channel of '{self.colour}'")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                what = f"{self.channels} number(s), one for each channel of '{self.colour}'"
+                raise self._wrong(name, what)
+        if 0 in self.std:
+            raise self._wrong("std", "above 0")
 
     def _wrong(self, name: str, wanted: str) -> InputError:
-        value = getattr(self, name)
-        shown = repr(list(value) if isinstance(value, tuple) else value)
-        return InputError(f"the transform's {name} is {shown[:80]}: it has to be {wanted}")
+        value = quoted(list(getattr(self, name)))
+        return InputError(f"the transform's {name} is {value}: it has to be {wanted}")
 
     @classmethod
     def of_size(
@@ -117,20 +108,8 @@ class Transform:
     @classmethod
     def from_dict(cls, content: Any) -> "Transform":
         """What ``to_dict`` wrote. Raises ``DataError`` where it is anything else."""
-        names = [field.name for field in fields(cls)]
-        if not isinstance(content, Mapping):
-            given = repr(content)[:80]
-            raise DataError(f"a transform has {', '.join(names)}, and this is {given}")
-        for name in content:
-            if name not in names:
-                near = nearest(str(name), names)
-                hint = f"did you mean '{near}'? " if near else ""
-                raise DataError(f"a transform has no '{name}': {hint}it has {', '.join(names)}")
-        missing = [name for name in names if name not in content]
-        if missing:
-            raise DataError(f"the transform's {missing[0]} is missing: it has {', '.join(names)}")
         try:
-            return cls(**{str(name): value for name, value in content.items()})
+            return record(cls, content, "the transform", DataError)
         except InputError as error:
             raise DataError(str(error)) from None
 
@@ -246,20 +225,3 @@ def as_image(pixels: Tensor) -> Image.Image:
     """The picture of uint8 [C, H, W], 1 channel or 3."""
     array = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous()
     return Image.fromarray(array.numpy())
-
-
-def _are_sides(values: Any) -> bool:
-    return (
-        isinstance(values, tuple)
-        and len(values) == 2
-        and all(type(value) is int and 1 <= value <= _SIDES for value in values)
-    )
-
-
-def _are_levels(values: Any, count: int, above: bool) -> bool:
-    return (
-        isinstance(values, tuple)
-        and len(values) == count
-        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        and all(0 <= v <= 1 and not (above and v == 0) for v in values)  # a NaN is refused too
-    )

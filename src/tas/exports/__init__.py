@@ -3,6 +3,7 @@
 from .check import Difference, compare
 from .fold import Folded, folded
 from .form import Form
+from .int8 import write_int8
 from .onnx_file import OnnxNet, write_onnx
 from .program_file import read_program, write_program
 
@@ -14,6 +15,7 @@ __all__ = [
     "compare",
     "folded",
     "read_program",
+    "write_int8",
     "write_onnx",
     "write_program",
 ]

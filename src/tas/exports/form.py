@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Transform
-from ..errors import InputError, TasError, first_line
+from ..errors import InputError, TasError, first_line, quoted
 from ..forward import evaluating
+from ..reading import parse_json
+from ..typed import record
 
-__all__ = ["NAME", "Form", "exporting", "known", "program", "without_traces"]
+__all__ = ["NAME", "Form", "exporting", "program", "without_traces"]
 
 FORMAT = "tas-export/1"
 NAME = "tas"  # under which a file holds it, as JSON
@@ -58,26 +60,20 @@ class Form:
             raise InputError(
                 f"'{path}' does not say what its pictures go through: give a file of `tas export`"
             )
-        try:
-            content = json.loads(text)
-            if content["format"] != FORMAT:
-                raise InputError(
-                    f"'{path}' says that it is a '{content['format']}', not a '{FORMAT}': it is of "
-                    "another version of torch-tas"
-                )
-            return cls(
-                transform=Transform.from_dict(content["transform"]),
-                classes=tuple(map(str, content["classes"])),
-                preprocess=bool(content["preprocess"]),
-                softmax=bool(content["softmax"]),
-                provenance=content["provenance"],
+        source = f"what '{path}' says of itself"
+        content = parse_json(text, source)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            raise InputError(
+                f"'{path}' says that it is a {quoted(found)}, not a '{FORMAT}': it is of another "
+                "version of torch-tas"
             )
+        held = record(_Held, content, f"{source} is damaged", extra=True)
+        try:
+            transform = Transform.from_dict(held.transform)
         except InputError as error:
             raise InputError(f"'{path}' cannot be used: {error}") from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(
-                f"what '{path}' says of itself is damaged: {first_line(error)}"
-            ) from None
+        return cls(transform, held.classes, held.preprocess, held.softmax, held.provenance)
 
     def given(self, pixels: Tensor) -> Tensor:
         """uint8 [N, C, H, W] as the file takes it."""
@@ -86,6 +82,17 @@ class Form:
     def gives(self, scores: Tensor) -> Tensor:
         """Scores [N, classes] as the file gives them."""
         return scores.softmax(1) if self.softmax else scores
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the text holds."""
+
+    transform: Mapping[str, Any]
+    classes: tuple[str, ...]
+    preprocess: bool
+    softmax: bool
+    provenance: Mapping[str, Any]
 
 
 class _Served(nn.Module):
@@ -134,7 +141,7 @@ def without_traces(program: torch.export.ExportedProgram) -> torch.export.Export
 
 
 @contextmanager
-def exporting(by: str) -> Iterator[None]:
+def exporting(by: str, does: str = "export") -> Iterator[None]:
     """Turns whatever an exporter raises into one line, and keeps its warnings to itself."""
     try:
         with warnings.catch_warnings():
@@ -143,7 +150,7 @@ def exporting(by: str) -> Iterator[None]:
     except (TasError, KeyboardInterrupt, OSError):
         raise
     except Exception as error:
-        raise InputError(f"{by} cannot export the net: {_reason(error)}") from error
+        raise InputError(f"{by} cannot {does} the net: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
@@ -164,15 +171,3 @@ def _reason(error: BaseException) -> str:
     operator = next((found[1] for p in patterns if (found := re.search(p, told))), None)
     why = first_line(chain[-1] if isinstance(chain[-1], Exception) else Exception(told))[:160]
     return f"it has no way for the operator '{operator}' ({why})" if operator else why
-
-
-def known(need: Mapping[str, str], extra: str) -> None:
-    """Raise ``InputError`` where a package is not installed; ``need``: module to package."""
-    from importlib.util import find_spec
-
-    missing = [package for module, package in need.items() if find_spec(module) is None]
-    if missing:
-        raise InputError(
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed and not "
-            f"installed: pip install 'torch-tas[{extra}]'"
-        )

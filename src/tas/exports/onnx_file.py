@@ -6,12 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import known
 from ..errors import InputError, first_line
-from .form import NAME, Form, exporting, known, program
+from ..version import __version__
+from .form import NAME, Form, exporting, program
 
-__all__ = ["OnnxNet", "write_onnx"]
+__all__ = ["OnnxNet", "check_packages", "write_onnx"]
 
 EXTRA = "onnx"
+PRODUCER = "torch-tas"
+
+
+def check_packages() -> None:
+    """Raise ``InputError`` where a package is missing that writes and checks ONNX files."""
+    known({"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}, EXTRA)
 
 
 def write_onnx(net: nn.Module, form: Form, path: Path) -> None:
@@ -20,7 +28,7 @@ def write_onnx(net: nn.Module, form: Form, path: Path) -> None:
     Raises:
         InputError: a package is missing, or the exporter has no way for an operator.
     """
-    known({"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}, EXTRA)
+    check_packages()
     followed = program(net, form)
     with exporting("torch.onnx"), torch.no_grad():
         made = torch.onnx.export(
@@ -34,15 +42,20 @@ def write_onnx(net: nn.Module, form: Form, path: Path) -> None:
         model = made.model_proto
     _strip(model)
     _name_batch(model)
-    model.producer_name = "torch-tas"
+    sign(model, form)
+    path.write_bytes(model.SerializeToString())
+
+
+def sign(model: Any, form: Form) -> None:
+    """Have a model say what it is, and nothing else."""
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version = PRODUCER, __version__
     entry = model.metadata_props.add()
     entry.key, entry.value = NAME, form.text()
-    path.write_bytes(model.SerializeToString())
 
 
 def _strip(model: Any) -> None:
     """Leave out what names files of the machine that it was made on, which traces do."""
-    del model.metadata_props[:]
     for graph in (model.graph, *model.functions):
         del graph.metadata_props[:]
         for name in ("node", "input", "output", "initializer", "value_info"):
@@ -66,6 +79,9 @@ def _name_batch(model: Any) -> None:
 class OnnxNet:
     """An ONNX file of ours, run by ONNX Runtime on the CPU.
 
+    Args:
+        threads: that compute; default: one per core.
+
     Attributes:
         form: what it takes and gives.
 
@@ -73,16 +89,18 @@ class OnnxNet:
         InputError: a package is missing, or the file is none of ours.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
         known({"onnxruntime": "onnxruntime"}, EXTRA)
         import onnxruntime
 
         if not Path(path).is_file():
             raise InputError(f"'{path}': no such file")
         onnxruntime.set_default_logger_severity(3)  # errors alone, which are raised as well
+        how = onnxruntime.SessionOptions()
+        how.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), providers=["CPUExecutionProvider"]
+                str(path), how, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # of its own classes, one for each kind of fault
             raise InputError(f"'{path}' cannot be read as ONNX: {first_line(error)}") from None

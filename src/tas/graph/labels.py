@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from .splits import Splits
+
 __all__ = ["Cost", "Place", "Plane", "Tracer"]
 
 Place = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
@@ -104,22 +106,28 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Args:
         net: its parameters and buffers are the sources of labels.
         rule: is called with every operator, its arguments and its result (``rules.apply_rule``).
+        splits: which part of a split may shrink.
 
     Attributes:
         notes: what was found.
         places: the labels of every dimension of each parameter and buffer that was used.
         path: paths of the running modules, the innermost last; kept by ``naming``.
         watchers: are called with every operator after its rule, as ``rule`` is but for the tracer.
+        seen: by the path of a module, the labels along the dimensions of what ran in it.
     """
 
-    def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
+    def __init__(
+        self, net: nn.Module, rule: Callable[..., None], splits: Splits | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._rule = rule
+        self.splits = splits or Splits({})
         self.notes = Notes()
         self.places: dict[Place, Tensor] = {}
         self.path = [""]
-        self.watchers: list[Callable[..., None]] = []
+        self.watchers: list[Callable[..., None]] = [self.splits.note]
         named = [*net.named_parameters(), *net.named_buffers()]
+        self.seen: dict[str, dict[int, Tensor]] = {}
         self._names = {id(t): name for name, t in named}
         self._keep = [t for _, t in named]  # so that no other tensor gets one of these ids
         self._planes = WeakTensorKeyDictionary()
@@ -184,6 +192,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     f"{len(plane.labels)} labels for dim {plane.dim} of {list(tensor.shape)}"
                 )
         self._planes[tensor] = tuple(p for p in planes if tensor.shape[p.dim] > 1)
+        here = self.seen.setdefault(self.path[-1], {})
+        for plane in self._planes[tensor]:
+            here[id(plane.labels)] = plane.labels
 
     def tie(self, a: Tensor | int, b: Tensor | int, why: str) -> None:
         """Labels that live or die together; where one side has none, the other is locked."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..forward import Forward, call
 from .structure import Structure
 from .weighted import Weighted
 
@@ -43,8 +44,12 @@ class Masks(nn.Module):
                 self._reads.append((name, dim, self._keep(slots)))
         self._norms = {name: self._keep(slots) for name, slots in structure.norms.items()}
 
-    def forward(self, net: nn.Module, images: Tensor, weights: Tensor) -> Any:
-        """What the net gives for images when its atoms have these weights [atoms]."""
+    def forward(self, net: nn.Module, batch: Any, weights: Tensor, forward: Forward = call) -> Any:
+        """What the net gives for a batch when its atoms have these weights [atoms].
+
+        Args:
+            forward: how the net is called on a batch.
+        """
         weights = torch.cat([weights, weights.new_ones(1)])  # the last: what always stays
         own = {**dict(net.named_buffers()), **dict(net.named_parameters())}
         masked: dict[str, Tensor] = {}
@@ -59,12 +64,25 @@ class Masks(nn.Module):
         by_tensor = {id(own[name]): value for name, value in masked.items()}
         recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
         with Weighted(net, together, by_tensor) if together or recurrent else nullcontext():
-            return functional_call(net, _everywhere(net, by_tensor), (images,), tie_weights=False)
+            called = _Called(net, forward)
+            values = _everywhere(called, by_tensor)
+            return functional_call(called, values, (batch,), tie_weights=False)
 
     def _keep(self, slots: Tensor) -> str:
         name = f"slots_{len(self._buffers)}"
         self.register_buffer(name, slots, persistent=False)
         return name
+
+
+class _Called(nn.Module):
+    """A net as it is called, for what replaces its parameters while it runs."""
+
+    def __init__(self, net: nn.Module, how: Forward) -> None:
+        super().__init__()
+        self.net, self.how = net, how
+
+    def forward(self, batch: Any) -> Any:
+        return self.how(self.net, batch)
 
 
 def _everywhere(net: nn.Module, values: Mapping[int, Tensor]) -> dict[str, Tensor]:

@@ -1,11 +1,12 @@
 """What a trace comes to, as data: widths, layers that must stay, costs, and all of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from ..shape import Side
+from ..sides import Rewrite, Sum
 from .labels import Place
 from .runs import Run
 
@@ -86,7 +87,12 @@ class Structure:
             among all atoms of all widths; one more than there are atoms where it stays.
         norms: likewise, by a call that takes channels together, as a norm does (``Weighted``).
         multiplied: places whose channels are multiplied with one another (attention).
-        classes: scores that the net gives.
+        classes: scores that the net gives; None where it gives something else.
+        seen: by the path of a module, the sizes that it has seen and what they follow.
+        rewrites: numbers in the net's own code that follow its widths.
+        splits: by its name, the dimension of a split that may shrink instead of the last.
+        wanted: splits of which another dimension had better, as heads of attention.
+        heads: by the name of a split that is in ``splits``, the widths of that dimension.
     """
 
     widths: tuple[Width, ...]
@@ -97,8 +103,17 @@ class Structure:
     slots: Mapping[Place, Tensor]
     norms: Mapping[str, Tensor]
     multiplied: Mapping[Place, Tensor]
-    classes: int
+    classes: int | None
+    seen: Mapping[str, tuple[tuple[int, Sum], ...]] = field(default_factory=dict)
+    rewrites: tuple[Rewrite, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    heads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def atoms(self) -> int:
         return sum(width.atoms for width in self.widths)
+
+    def splits_of(self, names: Collection[str]) -> dict[str, int]:
+        """Those of ``splits`` whose dimension has one of these widths."""
+        return {split: dim for split, dim in self.splits.items() if self.heads[split] & set(names)}

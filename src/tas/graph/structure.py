@@ -5,7 +5,8 @@ Atomic channels that are alike, one from every layer that they pass, make a ``Wi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import gcd, prod
 from typing import Any
 
@@ -14,29 +15,35 @@ import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _disable_current_modes as disable_current_modes
 
-from ..errors import InputError, TasError, first_line
-from ..forward import answer, evaluating, naming
+from ..errors import InputError, ShapeError, TasError, first_line
+from ..forward import Example, Forward, described, evaluating, leaves, naming, training
 from ..shape import Side, Sum
 from .labels import Notes, Place, Plane, Tracer
 from .parts import Layer, Locked, Structure, Width
-from .products import Product, one_too_many
 from .refused import refuse
 from .rules import apply_rule
 from .runs import Visit, find_runs, visiting
 from .scales import LocksOwnScales
+from .splits import Splits
 from .weighted import Calls
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
 OUTPUT = "they are the net's output"
+UNTRAINED = "it does not run in evaluation, and training cannot be followed"
 BESIDE = ("bias", "running_mean", "running_var")  # what stands beside a weight
 COMPUTED = "its weight is computed from parameters in the net's own code"
 
 
-def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Structure:
-    """Run the net once on the first of some images [N, C, H, W] and see what may shrink.
+def analyse(
+    net: nn.Module,
+    example: Any,
+    ignore: Sequence[str] = (),
+    forward: Forward | None = None,
+    splits: Mapping[str, int] | None = None,
+) -> Structure:
+    """Run the net once on the first of some examples and see what may shrink.
 
     >>> import tas, torch
     >>> from torch import nn
@@ -51,53 +58,100 @@ def analyse(net: nn.Module, example: Tensor, ignore: Sequence[str] = ()) -> Stru
 
     The net is left as it was.
 
+    Parts that only training runs are followed in a pass in training mode, and shrink with the rest.
+
     Args:
+        example, forward: as in ``tas.spaces.trace``.
         ignore: paths of modules of which nothing may shrink.
+        splits: by its name, the dimension of a split that may shrink (``Structure.wanted``).
 
     Raises:
-        InputError: the net does not run on the example, or gives no scores [N, classes].
+        InputError: the net does not run on the example, or returns no tensor of floats, or
+            (``ShapeError``) it has no such split.
     """
     refuse(net)
-    example = example[:1]
-    tracer = Tracer(net, apply_rule)
-    with (
-        evaluating(net),
-        torch.no_grad(),
-        visiting(net, tracer) as visits,
-        naming(net, tracer.path),
-        LocksOwnScales(tracer),
-        Calls(net, tracer),
-        tracer,
-    ):
-        scores = _followed(net, example)
-    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != 1:
-        got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    given = Example.of(example, forward)
+    tracer = Tracer(net, apply_rule, Splits(splits or {}))
+    with evaluating(net), visiting(net, tracer) as visits:
+        out = _followed(net, given.first(), tracer)
+    found = _lock_output(out, tracer)
+    if not found:
         raise InputError(
-            f"the net returns {got} for one image, not class scores [1, classes]: trace a "
-            "classifier, or wrap it so that it returns them"
+            f"the net returns a {type(out).__name__} without a tensor of floats: say by forward= "
+            "what counts, such as forward=lambda net, batch: net(batch).logits"
         )
-    for plane in tracer.planes(scores):
-        tracer.notes.locks.append((plane.labels[plane.labels > 0], OUTPUT))
+    unseen = _unseen(net, tracer)
+    if unseen:
+        _follow_training(net, given, tracer)
+    if strange := sorted(tracer.splits.along.keys() - tracer.splits.labels.keys()):
+        raise ShapeError(f"the shape goes by a split '{strange[0]}', but the net has no such split")
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
             tracer.notes.locks.append((labels, "ignored, as asked for"))
-    return _Build(net, tracer, visits).structure(scores.shape[1])
+    scores = len(found) == 1 and found[0].dim() == 2 and len(found[0]) == 1
+    build = _Build(net, tracer, visits)
+    structure = build.structure(found[0].shape[1] if scores else None)
+    never = [name for name in _unseen(net, tracer) if tracer.notes.produced]
+    return replace(structure, locked=(*structure.locked, *_never_run(net, never)))
 
 
-def _followed(net: nn.Module, example: Tensor) -> Any:
+def _followed(net: nn.Module, example: Example, tracer: Tracer) -> Any:
     """What the net gives; where it fails, it is told whether it does without being followed."""
     try:
-        return net(example)
+        with (
+            torch.no_grad(),
+            naming(net, tracer.path),
+            LocksOwnScales(tracer),
+            Calls(net, tracer),
+            tracer,
+        ):
+            return example(net)
     except TasError:  # of a rule: it says itself what is wrong
         raise
     except Exception as error:  # whatever the user's code may raise
-        with disable_current_modes():
-            answer(net, example)  # raises what is the net's own fault
+        with torch.no_grad():
+            example.answer(net)  # raises what is the net's own fault
         reason = first_line(error)
         raise InputError(
-            f"the net runs on images of {list(example.shape[1:])}, but its channels cannot be "
+            f"the net runs on {described(example.batch)}, but its channels cannot be "
             f"followed: {reason}"
         ) from error
+
+
+def _lock_output(out: Any, tracer: Tracer) -> list[Tensor]:
+    """The floats that a net returns, whose channels stay."""
+    found = [x for _, x in leaves(out) if x.is_floating_point()]
+    for each in found:
+        for plane in tracer.planes(each):
+            tracer.notes.locks.append((plane.labels[plane.labels > 0], OUTPUT))
+    return found
+
+
+def _unseen(net: nn.Module, tracer: Tracer) -> list[str]:
+    """Names of parameters that no operator has read so far."""
+    seen = {name for name, _ in tracer.places}
+    return [name for name, p in net.named_parameters() if name not in seen and p.numel() > 1]
+
+
+def _follow_training(net: nn.Module, example: Example, tracer: Tracer) -> None:
+    """Follow a pass in training mode; what it costs does not count."""
+    costs = list(tracer.notes.costs)
+    try:
+        with training(net):
+            _lock_output(_followed(net, example.pair(), tracer), tracer)
+    except InputError:  # it may want targets: what it alone runs stays as it is
+        pass
+    tracer.notes.costs[:] = costs
+
+
+def _never_run(net: nn.Module, names: Sequence[str]) -> list[Locked]:
+    """Layers whose parameters nothing has read."""
+    found: dict[str, Locked] = {}
+    for name, parameter in net.named_parameters():
+        path = name.rpartition(".")[0]
+        if name in names and path not in found and parameter.dim() > 1:
+            found[path] = Locked(path, len(parameter), UNTRAINED)
+    return list(found.values())
 
 
 class _Build:
@@ -107,6 +161,7 @@ class _Build:
         self.net = net
         self.notes: Notes = tracer.notes
         self.places = tracer.places
+        self.noticed, self.told = tracer.seen, tracer.splits
         self.component = _components(self.notes.ties, tracer.count)
         self.reasons: dict[int, str] = {}
         for labels, reason in self.notes.locks:
@@ -124,7 +179,7 @@ class _Build:
         self.runs = find_runs(self.net, visits, self.same)
         self._settle()
 
-    def structure(self, classes: int) -> Structure:
+    def structure(self, classes: int | None) -> Structure:
         notes = self.notes
         multiplied = {int(self.component[v]) for t in notes.multiplied for v in t.tolist()}
         inner = {
@@ -146,33 +201,19 @@ class _Build:
             norms={w: s for w, s in norms.items() if bool((s < total).any())},
             multiplied={p: s for p, s in inner.items() if bool((s < total).any())},
             classes=classes,
+            seen=self._seen(),
+            splits=dict(self.told.along),
+            wanted=dict(self.told.wanted),
+            heads={name: self._named(labels) for name, labels in self.told.labels.items()},
         )
 
     # Widths ------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Find the widths, and lock those that would make a cost a product of too many."""
-        while True:
-            self.widths = self._widths()
-            self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
-            self._slot: Any = None  # by component, made when it is first asked for
-            self.layers, self.sizes = self._layers(), self._sizes()
-            found = one_too_many(self._products())
-            if found is None:
-                return
-            names, reason = found
-            for width in self.widths:
-                if width.name in names:
-                    self.reasons |= dict.fromkeys(self._kinds(width).tolist(), reason)
-
-    def _products(self) -> list[Product]:
-        own = "the net's own code"
-        costs = [
-            Product(f"the cost of {layer.path or own}", cost.macs, layer.sides)
-            for layer, cost in zip(self.layers, self.notes.costs, strict=True)
-        ]
-        sizes = [Product(f"the size of {name}", 0, sides) for name, sides in self.sizes.items()]
-        return costs + sizes
+        self.widths = self._widths()
+        self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
+        self._slot: Any = None  # by component, made when it is first asked for
+        self.layers, self.sizes = self._layers(), self._sizes()
 
     def _widths(self) -> list[Width]:
         where: dict[int, list[tuple[Place, int]]] = defaultdict(list)
@@ -279,8 +320,10 @@ class _Build:
     def side(self, place: Place, size: int) -> Side:
         """The size of a place as a sum of widths."""
         labels = self.places.get(place, self.inner.get(place))
-        if labels is None:
-            return size
+        return size if labels is None else self._sum(labels)
+
+    def _sum(self, labels: Tensor) -> Side:
+        """The number of labels as a sum of widths."""
         slots = self.slots(labels).numpy()
         number = np.searchsorted(self.offsets, slots, side="right") - 1
         parts: list[tuple[str, int, int]] = []
@@ -292,10 +335,32 @@ class _Build:
                 divisor = gcd(n, width.unit)
                 parts.append((width.name, n // divisor, width.unit // divisor))
         if not parts:
-            return size
+            return len(labels)
         if len(parts) == 1 and parts[0][1] == parts[0][2] and fixed == 0:
             return parts[0][0]
         return Sum(tuple(parts), fixed)
+
+    def _named(self, labels: Tensor) -> frozenset[str]:
+        """The widths that some labels are of."""
+        side = self._sum(labels)
+        parts = side.parts if isinstance(side, Sum) else [(side,)]
+        return frozenset(str(part[0]) for part in parts if not isinstance(part[0], int))
+
+    def _seen(self) -> dict[str, tuple[tuple[int, Sum], ...]]:
+        """The sizes that modules have seen, and what they follow."""
+        known: dict[int, Side] = {}
+        found: dict[str, tuple[tuple[int, Sum], ...]] = {}
+        for path, labels in self.noticed.items():
+            own: dict[tuple[int, Sum], None] = {}
+            for key, each in labels.items():
+                if key not in known:
+                    known[key] = self._sum(each)
+                side = known[key]
+                if not isinstance(side, int):
+                    as_sum = Sum(((side, 1, 1),)) if isinstance(side, str) else side
+                    own[len(each), as_sum] = None
+            found[path] = tuple(own)
+        return found
 
     def _layers(self) -> list[Layer]:
         found = []

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 
 from ..lazy import lazy
 
-__all__ = ["ModelFolder", "card", "load", "save"]
+__all__ = ["ModelFolder", "card", "load", "push_to_hub", "save"]
 
 if TYPE_CHECKING:
     from .cards import card
     from .folder import ModelFolder
+    from .hub import push_to_hub
     from .loading import load
     from .saving import save
 
 __getattr__, __dir__ = lazy(
-    __name__, {"ModelFolder": "folder", "card": "cards", "load": "loading", "save": "saving"}
+    __name__,
+    {
+        "ModelFolder": "folder",
+        "card": "cards",
+        "load": "loading",
+        "push_to_hub": "hub",
+        "save": "saving",
+    },
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..errors import shown
 from ..report import markdown, quantity
 from ..runs import ModelConfig
 from ..shape import Shape
@@ -47,13 +48,10 @@ def escaped(text: Any) -> str:
     >>> escaped("a|b <b> [x](y)")
     'a\\\\|b \\\\<b\\\\> \\\\[x\\\\]\\\\(y\\\\)'
     """
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
-    shown = re.sub(f"([{re.escape(MARKUP)}])", r"\\\1", shown)
+    plain = re.sub(f"([{re.escape(MARKUP)}])", r"\\\1", shown(str(text)))
     # At the start of a line these make a list.
-    shown = re.sub(r"^(\d*)([-.])(?=\s|-|$)", r"\1\\\2", shown)
-    return re.sub(r"(www)\.", r"\1\\.", shown, flags=re.IGNORECASE)
+    plain = re.sub(r"^(\d*)([-.])(?=\s|-|$)", r"\1\\\2", plain)
+    return re.sub(r"(www)\.", r"\1\\.", plain, flags=re.IGNORECASE)
 
 
 def fenced(code: str, language: str) -> str:

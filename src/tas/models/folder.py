@@ -5,17 +5,18 @@ A run directory is one as well. Those of earlier versions have a ``shape.json`` 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from .. import nets
+from .. import nets, sums
 from ..data import Transform
 from ..errors import DataError, InputError
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
+from .hub import downloaded, is_hub_name
 
 __all__ = ["ModelFolder"]
 
@@ -29,6 +30,8 @@ class ModelFolder:
         shape: of its net.
         transform, classes: of its pictures; None where an earlier version wrote the folder.
         provenance: where the weights come from.
+        hub: its name on the Hugging Face Hub, if it was fetched from there: nothing is to be
+            written into ``path`` then.
     """
 
     path: Path
@@ -36,18 +39,28 @@ class ModelFolder:
     transform: Transform | None
     classes: tuple[str, ...] | None
     provenance: dict[str, Any]
+    hub: str = ""
 
     @classmethod
     def of(cls, folder: str | Path) -> "ModelFolder":
-        """Read a folder.
+        """Read a folder, or what ``user/name`` is on the Hugging Face Hub.
 
         Raises:
             InputError: it is none, is damaged, or was written by a newer version.
         """
+        if is_hub_name(folder):
+            return replace(cls.of(downloaded(str(folder))), hub=str(folder))
         path = Path(folder)
         if not path.is_dir():
             what = "is a file" if path.exists() else "does not exist"
-            raise InputError(f"'{path}' {what}: give the folder of a run or of tas.save")
+            raise InputError(
+                f"'{path}' {what}: give the folder of a run or of tas.save, or user/name of a "
+                "model on the Hugging Face Hub"
+            )
+        if sums.listed(path) is None:
+            say(f"note: '{path}' {sums.UNLISTED}")
+        names = ("config.json", "model.safetensors")
+        sums.check(*(path / name for name in names if not (path / name).is_file()))
         config = ModelConfig.beside(path)
         earlier = path / "shape.json"
         if not (path / "model.safetensors").is_file():
@@ -67,7 +80,7 @@ class ModelFolder:
         if transform.input != shape.input:
             raise InputError(
                 f"'{path / 'config.json'}' is damaged: its pictures become {list(transform.input)} "
-                f"and its net takes {list(shape.input)}"
+                f"and its net takes {list(shape.image)}"
             )
         return cls(path, shape, transform, config.classes, dict(config.provenance))
 

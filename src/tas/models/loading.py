@@ -21,7 +21,7 @@ def load(
     trust: str | None = None,
     make: Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
-    """Load a net: of a folder, or of a shape and a file of weights.
+    """Load a net: of a folder or of the hub, or of a shape and a file of weights.
 
     >>> import tas
     >>> data = tas.data.load("digits")
@@ -40,7 +40,9 @@ def load(
     name it (``trust``) or give it (``make``).
 
     Args:
-        net: a run or model folder; or the name of a net, a shape or a shape file, for ``weights``.
+        net: a run or model folder, or ``"user/name"`` of a model on the Hugging Face Hub (also
+            ``"user/name@revision"``; ``pip install 'torch-tas[hub]'``); or the name of a net, a
+            shape or a shape file, for ``weights``.
         weights: ``.safetensors``, or a state dict of ``torch.save``.
         classes, input: as in ``tas.nets.build``; a folder says both itself.
         trust: ``"package.module:function"``, where the files name it.

@@ -80,12 +80,13 @@ def build(
         except RuntimeError as error:  # so many channels that memory is too small
             raise InputError(f"the net {shape.net} cannot be built: {first_line(error)}") from error
     if make is not None:
-        unpruned = named.made(shape.net, make, shape.classes)
+        unpruned = named.made(shape.net, make, shape.scores)
     else:
-        unpruned = named.build_named(shape.net, shape.classes, shape.input)
+        unpruned = named.build_named(shape.net, shape.scores, shape.image)
     if not shape.widths and not shape.depths:
         return unpruned
-    return cut_to(unpruned, analyse(unpruned, example_for(unpruned, shape.input)), shape)
+    example = example_for(unpruned, shape.image)
+    return cut_to(unpruned, analyse(unpruned, example, splits=shape.splits), shape)
 
 
 def load(
@@ -156,17 +157,17 @@ def measured(shape: Shape) -> Shape:
     """
     if is_named(shape.net):
         net = build(shape)
-        counted = count(net, shape.input)
+        counted = count(net, shape.image)
         shape = shape.replace(macs=counted.macs, params=counted.params)
         if shape.widths or shape.depths:
             return shape
-        structure = analyse(net, example_for(net, shape.input))
+        structure = analyse(net, example_for(net, shape.image))
         return shape.replace(
             widths={width.name: width.channels for width in structure.widths},
             depths={run.name: len(run.blocks) for run in structure.runs},
         )
     with torch.device("meta"):
-        counted = count(build(shape), torch.empty(1, *shape.input))
+        counted = count(build(shape), torch.empty(1, *shape.image))
     return shape.replace(macs=counted.macs, params=counted.params)
 
 

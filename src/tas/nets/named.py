@@ -104,10 +104,11 @@ def _function(name: str, module: str, which: str, classes: int) -> nn.Module:
         sys.path.insert(0, os.getcwd())
     try:
         make = getattr(import_module(module), which)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # whatever a user's module may raise
         raise InputError(
-            f"cannot import the net '{name}': {error}; give timm:NAME, torchvision:NAME, or "
-            "package.module:function of a function that returns a torch.nn.Module"
+            f"cannot import the net '{name}': {first_line(error)}; give timm:NAME, "
+            "torchvision:NAME, or package.module:function of a function that returns a "
+            "torch.nn.Module"
         ) from None
     return made(name, make, classes)
 
@@ -126,7 +127,7 @@ def made(name: str, make: Any, classes: int) -> nn.Module:
 def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
     try:
         net = make(*given, **options)
-    except Exception as error:  # whatever a user's or a library's code may raise
+    except (Exception, SystemExit) as error:  # whatever a user's or a library's code may raise
         raise InputError(f"the net '{name}' cannot be built: {first_line(error)}") from error
     if not isinstance(net, nn.Module):
         raise InputError(f"'{name}' returns a {type(net).__name__}, not a torch.nn.Module")
@@ -136,8 +137,12 @@ def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
 def _library(module: str, name: str) -> Any:
     try:
         return import_module(module)
-    except ImportError:
+    except Exception as error:
         package = module.partition(".")[0]
+        if not isinstance(error, ImportError):  # it is there and broken
+            raise InputError(
+                f"'{name}' needs {package}, which fails: {first_line(error)}"
+            ) from error
         raise InputError(f"'{name}' needs {package}: pip install {package}") from None
 
 

@@ -6,13 +6,15 @@ order; entries of blocks that were cut are kept and mean nothing. ``xblocks`` li
 per stage. A width search leaves the latter out, a depth search the former.
 """
 
-import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ShapeError, first_line, one_of
+from ..errors import ShapeError, one_of, quoted
+from ..reading import read_json
 from ..shape import Shape
+from ..typed import record
 from .resnet import Architecture
 
 __all__ = ["parse_config", "read_config"]
@@ -31,12 +33,7 @@ def read_config(path: str | Path, architectures: dict[str, Architecture]) -> Sha
     Raises:
         ShapeError: it is not such a file, or names a net that is not in ``architectures``.
     """
-    try:
-        config = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ShapeError(f"cannot read the config file '{path}': {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # not text, not JSON, or absurdly long or deep
-        raise ShapeError(f"'{path}' is not JSON: {first_line(error)}") from None
+    config = read_json(path, "config file", error=ShapeError)
     return parse_config(config, architectures, source=str(path))
 
 
@@ -46,40 +43,38 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
     Raises:
         ShapeError: it is not such a config, or what it lists is no shape of its net.
     """
-    try:
-        values = {k: _value(*entry) for k, entry in config.items()}
-        imagenet = values["dataset"].startswith("imagenet")
-        block = values["block_name" if imagenet else "module"]
-        convs = 3 if block.endswith(("Bottleneck", "bottleneck")) else 2
-        layers = 2 + convs * sum(values["layers"]) if imagenet else values["depth"]
-        name, classes = f"resnet{layers}", values["class_num"]
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ShapeError(
-            f"'{source}' is not a config of the TAS release: {type(error).__name__} {error}"
-        ) from None
+    if not isinstance(config, dict):
+        raise ShapeError(f"'{source}' is not a config of the TAS release, but {quoted(config)}")
+    values = {name: _value(name, entry, source) for name, entry in config.items()}
+    found = record(
+        _Released, values, f"'{source}' is not a config of the TAS release", ShapeError, extra=True
+    )
+    imagenet = found.dataset.startswith("imagenet")
+    block = (found.block_name if imagenet else found.module) or ""
+    convs = 3 if block.endswith(("Bottleneck", "bottleneck")) else 2
+    layers = 2 + convs * sum(found.layers or ()) if imagenet else found.depth
+    name, classes = f"resnet{layers}", found.class_num
     if name not in architectures:
         raise ShapeError(f"'{source}': {one_of('net', name, architectures)}")
     a = architectures[name]
     keys = a.convolutions()
     full = a.full()
-    channels = values.get("xchannels", [full.input[0], *full.widths.values()])
-    blocks = values.get("xblocks", list(a.blocks))
-    if not isinstance(channels, list) or not isinstance(blocks, list):
-        raise ShapeError(f"'{source}': 'xchannels' and 'xblocks' must be lists")
+    channels = found.xchannels or (full.image[0], *full.widths.values())
+    blocks = found.xblocks or a.blocks
     if len(channels) != len(keys) + 1 or len(blocks) != len(a.blocks):
         raise ShapeError(
             f"'{source}' lists {len(channels)} channels and {len(blocks)} stages, but {name} has "
             f"{len(keys) + 1} and {len(a.blocks)}"
         )
-    found = {
+    fields = {
         "classes": classes,
-        "input": [channels[0], *full.input[1:]],
+        "input": [channels[0], *full.image[1:]],
         "residual": "free",
         "widths": dict(zip(keys, channels[1:], strict=True)),
         "depths": {f"stages.{s}": n for s, n in enumerate(blocks)},
         "origin": f"TAS release, {Path(source).name}",
     }
-    shape = Shape.from_dict(full.to_dict() | found, source=f"'{source}'")
+    shape = Shape.from_dict(full.to_dict() | fields, source=f"'{source}'")
     for (stage, depth), most in zip(shape.depths.items(), a.blocks, strict=True):
         if depth > most:
             raise ShapeError(f"'{source}' keeps {depth} blocks of '{stage}', but {name} has {most}")
@@ -88,6 +83,28 @@ def parse_config(config: Any, architectures: dict[str, Architecture], source: st
     )
 
 
-def _value(kind: str, text: Any) -> Any:
-    convert = _TYPES[kind]
-    return [convert(t) for t in text] if isinstance(text, list) else convert(text)
+@dataclass(frozen=True)
+class _Released:
+    """What a config says that tells its net: of CIFAR ``module`` and ``depth``, else the others."""
+
+    dataset: str
+    class_num: int
+    module: str | None = None
+    depth: int | None = None
+    block_name: str | None = None
+    layers: tuple[int, ...] | None = None
+    xchannels: tuple[int, ...] | None = None
+    xblocks: tuple[int, ...] | None = None
+
+
+def _value(name: str, entry: Any, source: str) -> Any:
+    """The value that ``[type, text]`` stands for."""
+    try:
+        kind, text = entry
+        convert = _TYPES[kind]
+        return [convert(t) for t in text] if isinstance(text, list) else convert(text)
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        raise ShapeError(
+            f"'{source}' is not a config of the TAS release: '{name}' is {quoted(entry)}, not "
+            "[type, text]"
+        ) from None

@@ -182,7 +182,7 @@ class ResNet(nn.Module):
         self.shape = shape = fitted(a, shape)
         width = shape.widths["stem"]
         kernel, stride = (7, 2) if a.large_input else (3, 1)
-        self.stem = ConvNorm(shape.input[0], width, kernel, stride, norm=True)
+        self.stem = ConvNorm(shape.image[0], width, kernel, stride, norm=True)
         self.pool = nn.MaxPool2d(3, 2, 1) if a.large_input else nn.Identity()
         self.stages = nn.ModuleList()
         for s in range(len(a.blocks)):
@@ -197,7 +197,7 @@ class ResNet(nn.Module):
                 blocks.append(Block(width, widths, a.kernels, stride, shortcut))
                 width = widths[-1]
             self.stages.append(nn.Sequential(*blocks))
-        self.classifier = nn.Linear(width, shape.classes)
+        self.classifier = nn.Linear(width, shape.scores)
         self._initialise()
 
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W] -> [N, classes]

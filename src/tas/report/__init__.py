@@ -7,12 +7,13 @@ self-contained HTML page. Nothing here knows a network or a tensor.
 from .history import history_figure
 from .page import html
 from .shape import shape_figure
-from .tables import Row, duration, markdown, quantity, table
+from .tables import Row, duration, grid, markdown, quantity, table
 from .tradeoff import tradeoff_figure
 
 __all__ = [
     "Row",
     "duration",
+    "grid",
     "history_figure",
     "html",
     "markdown",

@@ -1,6 +1,5 @@
 """The report of a run: one HTML file with everything inside it."""
 
-import json
 from base64 import b64encode
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,11 +8,18 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from ..errors import InputError
+from .. import sums
+from ..errors import InputError, shown
+from ..reading import read_text
+from ..records import read_log, read_result
+from ..shape import Shape
+from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .tables import cells, duration, quantity
 from .tradeoff import tradeoff_figure
+
+READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,10 @@ def html(run_dir: str | Path) -> Path:
         InputError: the folder holds no run, one of its files is damaged, or it is not writable.
     """
     run_dir = Path(run_dir)
-    result = _json(run_dir / "result.json")
-    log = _lines(run_dir / "log.jsonl")
+    sums.check(*(run_dir / name for name in READ))
+    file = run_dir / "result.json"
+    result = read_result(file) if file.is_file() else None
+    log, damaged = read_log(run_dir / "log.jsonl")
     if result is None and not log:
         raise InputError(f"'{run_dir}' holds no run: it has neither result.json nor log.jsonl")
     result = result or {}
@@ -54,20 +62,29 @@ def html(run_dir: str | Path) -> Path:
             table=cells(result["rows"]) if result.get("rows") else None,
             facts=_facts(result),
             pictures=_pictures(run_dir, result, log),
-            notes=result.get("notes", []),
-            config=config.read_text(encoding="utf-8") if config.is_file() else None,
+            notes=[*result.get("notes", []), *([_damaged(damaged)] if damaged else [])],
+            config=read_text(config) if config.is_file() else None,
         )
         path = run_dir / "report.html"
-        path.write_text(page, encoding="utf-8")
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"cannot write the report in '{run_dir}': {error.strerror}") from None
     return path
 
 
+def _damaged(count: int) -> str:
+    return f"{count} line{'s' * (count > 1)} of log.jsonl cannot be read and are left out."
+
+
 def _template() -> Any:
     text = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Names of files may hold anything; so may what is no UTF-8, which could not be written.
+        finalize=lambda value: shown(value, keep="\n") if type(value) is str else value,
     )
     return environment.from_string(text)
 
@@ -76,7 +93,11 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     budget = result.get("budget")
-    shape, full = _json(run_dir / "shape.json"), result.get("full_shape")
+    file = run_dir / "shape.json"
+    shape = Shape.load(file).to_dict() if file.is_file() else None
+    full = result.get("full_shape")
+    if full:
+        full = Shape.from_dict(full, f"'full_shape' of '{run_dir / 'result.json'}'").to_dict()
     pictures = []
 
     def add(name: str, title: str, says: str) -> None:
@@ -85,17 +106,20 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
 
     if shape and full and full["widths"]:
         macs = full.get("macs") or result["rows"][0]["macs"]
-        shape_figure(shape, {**full, "macs": macs}, folder / "shape.png")
+        with replacing(folder / "shape.png") as partial:
+            shape_figure(shape, {**full, "macs": macs}, partial)
         add(
             "shape.png",
             "The shape that was found",
             "Bars: the channels of every convolution, found and unpruned; blocks that were cut.",
         )
     if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
-        tradeoff_figure(result["rows"], folder / "tradeoff.png", budget=budget)
+        with replacing(folder / "tradeoff.png") as partial:
+            tradeoff_figure(result["rows"], partial, budget=budget)
         add("tradeoff.png", "Accuracy and cost", "Points: accuracy against MACs of every net.")
     if log:
-        history_figure(log, folder / "history.png", budget=budget)
+        with replacing(folder / "history.png") as partial:
+            history_figure(log, partial, budget=budget)
         add("history.png", "How the run went", "Lines: accuracy, loss and cost over the epochs.")
     return pictures
 
@@ -122,25 +146,3 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     if versions := result.get("versions"):
         facts.append(("Versions", ", ".join(f"{name} {v}" for name, v in versions.items())))
     return facts
-
-
-def _json(path: Path) -> Any:
-    """What the file holds; None if there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read '{path}': {error}") from None
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; none if there is no such file."""
-    if not path.is_file():
-        return []
-    try:
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
-        # Behind the last newline there is nothing, or what a run that was killed left half written.
-        return [json.loads(line) for line in lines if line]
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read '{path}': {error}") from None

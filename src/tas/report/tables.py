@@ -7,6 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import shown
+
 MISSING = "-"
 
 
@@ -65,7 +67,7 @@ def duration(seconds: float) -> str:
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and body, as strings. A column that no row has a value for is left out."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
-        ("net", lambda row: row["name"]),
+        ("net", lambda row: shown(row["name"])),
         ("MACs", lambda row: quantity(row["macs"])),
         ("MACs (%)", lambda row: f"{100 * row['macs'] / (rows[0]['macs'] or 1):.1f}"),
         ("params", lambda row: quantity(row["params"])),
@@ -89,7 +91,19 @@ def table(rows: Sequence[Row]) -> Table:
     ───────────────────────────────────────
      unpruned   40.8 M      100.0   0.27 M
     """
-    header, body = cells(rows)
+    return grid(*cells(rows))
+
+
+def grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    """A table of texts for a terminal: names on the left, figures on the right.
+
+    >>> import rich
+    >>> from tas.report import grid
+    >>> rich.print(grid(["net", "ms"], [["unpruned", "1.2"]]))
+     net         ms
+    ────────────────
+     unpruned   1.2
+    """
     result = Table(box=SIMPLE_HEAD, show_edge=False)
     for number, name in enumerate(header):
         result.add_column(

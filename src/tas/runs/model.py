@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, first_line
+from ..errors import InputError, quoted
+from ..reading import read_json
 from ..shape import Shape
+from ..typed import record
 
 __all__ = ["ModelConfig"]
 
@@ -70,40 +72,41 @@ class ModelConfig:
         """
         folder = path if os.path.isdir(path) else Path(path).parent
         file = Path(folder) / NAME
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.lexists(file):
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"'{file}' cannot be read: {first_line(error)}") from None
-        return cls._of(content, str(file))
+        return cls._of(read_json(file, "config of a model"), f"'{file}'")
 
     @classmethod
-    def _of(cls, content: Any, file: str) -> "ModelConfig":
+    def _of(cls, content: Any, source: str) -> "ModelConfig":
         found = content.get("format") if isinstance(content, dict) else None
         if found != FORMAT:
             newer = re.fullmatch(r"tas-model/(\d{1,9})", str(found))
             if newer and int(newer[1]) > 1:
                 raise InputError(
-                    f"'{file}' was written by a newer version of torch-tas ('{found}', not "
+                    f"{source} was written by a newer version of torch-tas ('{found}', not "
                     f"'{FORMAT}'): install that one, by pip install --upgrade torch-tas"
                 )
-            raise InputError(f"'{file}' is not the config of a model: its format is not '{FORMAT}'")
-        transform, classes = content.get("transform"), content.get("classes")
-        if not isinstance(transform, dict):
-            raise InputError(f"'{file}' is damaged: it has no transform")
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise InputError(f"'{file}' is damaged: its classes are not a list of names")
-        if len(set(classes)) < len(classes):
-            raise InputError(f"'{file}' is damaged: two of its classes have the same name")
-        provenance = content.get("provenance", {})  # files of earlier runs have none
-        if not isinstance(provenance, dict):
-            raise InputError(f"'{file}' is damaged: its provenance is not an object")
-        shape = content.get("shape")
-        known = None if shape is None else Shape.from_dict(shape, source=f"'{file}'")
-        if known and known.classes != len(classes):
             raise InputError(
-                f"'{file}' is damaged: it names {len(classes)} classes, and its net has "
+                f"{source} is not the config of a model: its format is {quoted(found)}, not "
+                f"'{FORMAT}'"
+            )
+        held = record(_Held, content, f"{source} is damaged", extra=True)  # fields may be added
+        if len(set(held.classes)) < len(held.classes):
+            raise InputError(f"{source} is damaged: two of its classes have the same name")
+        known = None if held.shape is None else Shape.from_dict(held.shape, source=source)
+        if known and known.classes != len(held.classes):
+            raise InputError(
+                f"{source} is damaged: it names {len(held.classes)} classes, and its net has "
                 f"{known.classes}"
             )
-        return cls(transform, tuple(classes), known, provenance)
+        return cls(held.transform, held.classes, known, held.provenance)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the file holds."""
+
+    transform: Mapping[str, Any]
+    classes: tuple[str, ...]
+    shape: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # files of earlier runs have none

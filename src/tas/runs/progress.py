@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from .. import processes
+from ..errors import shown
 
 __all__ = ["PhaseProgress", "readable_seconds", "say"]
 
@@ -152,4 +153,4 @@ def say(text: str) -> None:
     >>> say("writing to runs/mine")
     """
     if processes.is_first():
-        print(text, file=sys.stderr)
+        print(shown(text), file=sys.stderr)

@@ -1,28 +1,31 @@
 """The ``Space`` of any net: traced, tried out, and put into choices.
 
     space = tas.spaces.trace(model, torch.randn(1, 3, 224, 224))
+    space = tas.spaces.trace(model, {"input_ids": ids, "attention_mask": mask})
 
 How the channels are followed is told in ``graph/labels.py``. Everything that is added together
 shares one width (the space is *tied*), widths are at most the net's own, and a derived net is the
 user's own class, cut (``graph/cut.py``).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import lcm, prod
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..costs.count import count
 from ..errors import InputError, nearest, one_of
+from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
-from ..space import DepthChoice, Space, Term, WidthChoice
-from .resnet import RATIOS, WHAT
+from ..space import DepthChoice, Layer, Space, Term, WidthChoice
+from .resnet import RATIOS, WHAT, width_candidates
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -46,6 +49,7 @@ class TracedSpace(Space):
         locked: layers whose output channels must stay, with the reason.
         fine: of a grouped space, the one with a width for every layer.
         note: what was not counted, in words; empty where all costs are known.
+        forward: how the net is called on a batch.
     """
 
     model: nn.Module
@@ -53,6 +57,7 @@ class TracedSpace(Space):
     locked: tuple[Locked, ...]
     fine: "TracedSpace | None" = None
     note: str = ""
+    forward: Forward = call
 
     def grouped(self, kinds: bool = False) -> "TracedSpace":
         """This space with one choice for the widths of every resolution; see ``Space.grouped``.
@@ -116,11 +121,12 @@ def _one_thread() -> Iterator[None]:
 @_one_thread()
 def trace(
     model: nn.Module,
-    example: Tensor,
+    example: Any,
     *,
+    forward: Forward | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = 1,
     ratios: Sequence[float] = RATIOS,
     what: str = "both",
     name: str = "",
@@ -135,37 +141,85 @@ def trace(
     [('0', (4, 8, 16))]
 
     Args:
-        model: a classifier of images; it is left as it was.
-        example: a batch of images [N, C, H, W] that it takes; one image is enough.
+        model: any net; it is left as it was.
+        example: a batch that it takes: a tensor, whose first dimension is that of the batch; a
+            tuple of positional arguments; or a mapping of named ones. Of tensors and lists that are
+            equally long the first example is run, else all of the batch.
+        forward: calls the net on a batch and returns what of its answer counts, such as
+            ``lambda net, batch: net(batch["image"])["logits"]``: the channels of all tensors of
+            floats in it stay. Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
-        round_to: candidate widths are multiples of it, where a layer has at least so many channels.
+        round_to: candidate widths are multiples of it, where a layer has at least so many channels;
+            None: of what hardware is fast with.
         ratios: candidate widths, as ratios of the unpruned ones, at most 1.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         name: what shapes call the net; default: the name of its class. A name that
             ``tas.nets.build`` knows lets ``tas.load`` build the net again.
 
     Raises:
-        InputError: the net does not run on the example or is no classifier, an option cannot be
-            used, or nothing in the net can be searched.
+        InputError: the net does not run on the example or returns no tensor of floats, an option
+            cannot be used, or nothing in the net can be searched.
     """
-    _check(model, example, ignore, only, round_to, ratios, what)
-    structure = analyse(model, example, ignore)
+    given = Example.of(example, forward)
+    _check(model, given, ignore, only, round_to, ratios, what)
+    asked = _Asked(ignore, only, round_to, ratios, what)
+    structure = analyse(model, given, ignore)
+    if structure.wanted and what != "depth":
+        structure = analyse(model, given, ignore, splits=structure.wanted)
+    found = _searched(model, given, structure, asked)
+    kept = found.structure.splits_of({width.name for width in found.widths})
+    if kept != structure.splits:  # where heads cannot go, what they have may shrink
+        structure = analyse(model, given, ignore, splits=kept)
+        found = _searched(model, given, structure, asked)
+    if not found.widths and not found.runs:
+        # Which tells least: last.
+        locked = sorted(found.locked, key=lambda entry: "net's output" in entry.reason)
+        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
+        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
+    return _space(model, given, found, name)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asks to be searched; as in ``trace``."""
+
+    ignore: Sequence[str]
+    only: Sequence[str]
+    round_to: int | None
+    ratios: Sequence[float]
+    what: str
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What can be searched of a structure, and what is locked."""
+
+    structure: Structure
+    widths: Sequence[Width]
+    runs: Sequence[Run]
+    candidates: Mapping[str, tuple[int, ...]]
+    locked: Sequence[Locked]
+
+
+def _searched(model: nn.Module, given: Example, structure: Structure, asked: _Asked) -> _Searched:
+    """Try out what may shrink, as far as it is asked for."""
     locked = list(structure.locked)
-    widths = [] if what == "depth" else list(structure.widths)
-    runs = [] if what == "width" else list(structure.runs)
-    runs = [run for run in runs if not any(_under(block, ignore) for block in run.blocks)]
-    if only:
-        widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
-        runs = [run for run in runs if _under(run.blocks[0], only)]
-    candidates = {w.name: _candidates(w, ratios, round_to) for w in widths}
+    widths = [] if asked.what == "depth" else list(structure.widths)
+    runs = [] if asked.what == "width" else list(structure.runs)
+    runs = [run for run in runs if not any(_under(block, asked.ignore) for block in run.blocks)]
+    if asked.only:
+        widths = [w for w in widths if any(_under(layer, asked.only) for layer in w.layers)]
+        runs = [run for run in runs if _under(run.blocks[0], asked.only)]
+    candidates = {w.name: _candidates(w, asked.ratios, asked.round_to) for w in widths}
     for width in widths:
         if len(candidates[width.name]) < 2:
             reason = f"{width.channels} channels are too few for a second candidate"
             locked.append(Locked(width.name, width.channels, reason))
     widths = [w for w in widths if len(candidates[w.name]) > 1]
     atoms = {w.name: [c // w.unit for c in candidates[w.name]] for w in widths}
-    failed = trial(model, replace(structure, runs=tuple(runs)), example, atoms)
+    verdict = trial(model, replace(structure, runs=tuple(runs)), given, atoms)
+    failed, structure = verdict.failed, replace(structure, rewrites=verdict.rewrites)
     for width in widths:
         if width.name in failed:
             for layer in width.layers:
@@ -173,19 +227,15 @@ def trace(
     locked += [Locked(r.name, 0, failed[r.name]) for r in runs if r.name in failed]
     widths = [w for w in widths if w.name not in failed]
     runs = [r for r in runs if r.name not in failed]
-    if not widths and not runs:
-        locked.sort(key=lambda entry: "net's output" in entry.reason)  # which tells least: last
-        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
-        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
-    return _space(model, example, structure, widths, runs, candidates, tuple(locked), name)
+    return _Searched(structure, widths, runs, candidates, locked)
 
 
 def _check(
     model: nn.Module,
-    example: Tensor,
+    example: Example,
     ignore: Sequence[str],
     only: Sequence[str],
-    round_to: int,
+    round_to: int | None,
     ratios: Sequence[float],
     what: str,
 ) -> None:
@@ -196,15 +246,15 @@ def _check(
             f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
             "must be"
         )
-    if round_to < 1:
+    if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
-    if not isinstance(example, Tensor):
+    if not list(leaves(example.batch)):
         raise InputError(
-            f"the example is a {type(example).__name__}, not a tensor [N, C, H, W]: give a batch "
-            "of images, as torch.zeros(1, 3, 224, 224)"
+            f"the example is a {type(example.batch).__name__} without a tensor: give a batch that "
+            "the net takes, as torch.zeros(1, 3, 224, 224), a tuple of arguments, or a dict of them"
         )
-    if example.dim() != 4 or not len(example):
-        raise InputError(f"the example has the shape {list(example.shape)}, not [N, C, H, W]")
+    if examples_in(example.batch) == 0:
+        raise InputError(f"the example is an empty batch: {described(example.batch)}")
     modules = [path for path, _ in model.named_modules()]
     for path in (*ignore, *only):
         if path not in modules:
@@ -218,13 +268,10 @@ def _under(path: str, parents: Iterable[str]) -> bool:
     return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
-def _candidates(width: Width, ratios: Sequence[float], round_to: int) -> tuple[int, ...]:
+def _candidates(width: Width, ratios: Sequence[float], round_to: int | None) -> tuple[int, ...]:
     """Multiples of what a layer can be cut by; the net's own width is always one of them."""
-    step = lcm(width.unit, round_to)
-    if step > width.channels:
-        step = width.unit
-    cut = {max(step, int(ratio * width.channels) // step * step) for ratio in ratios}
-    return tuple(sorted({min(c, width.channels) for c in cut} | {width.channels}))
+    full = width.channels
+    return tuple(sorted({*width_candidates(full, ratios, round_to, width.unit), full}))
 
 
 def _depth_candidates(run: Run) -> tuple[int, ...]:
@@ -233,34 +280,27 @@ def _depth_candidates(run: Run) -> tuple[int, ...]:
     return tuple(range(run.least, n + 1)) if n <= 3 else (*range(run.least, n, 2), n)
 
 
-def _space(
-    model: nn.Module,
-    example: Tensor,
-    structure: Structure,
-    widths: Sequence[Width],
-    runs: Sequence[Run],
-    candidates: Mapping[str, tuple[int, ...]],
-    locked: tuple[Locked, ...],
-    name: str,
-) -> TracedSpace:
+def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> TracedSpace:
+    structure, widths, candidates = found.structure, found.widths, found.candidates
     choices = tuple(
         WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, f"{w.area} values", _kind(w))
         for w in widths
     )
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
-        for run in runs
+        for run in found.runs
     )
-    c, h, w = example.shape[1:]
     kind = type(model)
     unpruned = Shape(
         net=name or f"{kind.__module__}.{kind.__qualname__}",
         classes=structure.classes,
-        input=(c, h, w),
+        input=example.picture,
         residual="tied",
         widths={width.name: width.channels for width in widths},
-        depths={run.name: len(run.blocks) for run in runs},
+        depths={run.name: len(run.blocks) for run in found.runs},
         origin="unpruned",
+        rewrites=structure.rewrites,
+        splits=structure.splits,
     )
     terms = _terms(structure, {width.name for width in widths}, depths)
     space = TracedSpace(
@@ -270,9 +310,12 @@ def _space(
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
+        layers=tuple(_layers(structure, {width.name for width in widths}, depths)),
+        areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
-        locked=locked,
+        locked=tuple(found.locked),
+        forward=example.forward,
     )
     counted = count(model, example)
     unpruned = unpruned.replace(macs=counted.macs, params=counted.params)
@@ -281,7 +324,7 @@ def _space(
             raise InputError(
                 f"the {what} of {unpruned.net} do not follow from its widths: its layers add up to "
                 f"{space.cost(unpruned, what):,}, but {number:,} were counted; what it computes "
-                "may depend on the pictures, or a rule of yours notes other sizes than its counter"
+                "may depend on its input, or a rule of yours notes other sizes than its counter"
             )
     return replace(space, unpruned=unpruned, widest=unpruned, note=counted.note)
 
@@ -291,24 +334,44 @@ def _kind(width: Width) -> str:
     return "stream" if len(width.layers) > 2 else "inner"
 
 
+_Key = tuple[tuple[Side, ...], tuple[str, frozenset[int]] | None]  # sizes that vary, and when
+
+
 def _terms(
     structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
 ) -> tuple[Term, ...]:
-    """One term for each pair of sizes that some layers' costs are proportional to."""
+    """One term for each set of sizes that some layers' costs are proportional to."""
     full = {width.name: width.channels for width in structure.widths}
-    macs: dict[tuple[Side, Side, tuple[str, frozenset[int]] | None], int] = defaultdict(int)
-    params: dict[tuple[Side, Side, tuple[str, frozenset[int]] | None], int] = defaultdict(int)
+    macs: dict[_Key, int] = defaultdict(int)
+    params: dict[_Key, int] = defaultdict(int)
     entries = [(layer.path, layer.macs, layer.sides, macs) for layer in structure.layers]
     entries += [(name, 1, sides, params) for name, sides in structure.sizes.items()]
     for path, factor, given, into in entries:
         sides = [_fixed(side, searched, full) for side in given]
         varying = [side for side in sides if not isinstance(side, int)]
-        assert len(varying) <= 2, f"{path} has more than two sizes that vary"
         factor *= prod(side for side in sides if isinstance(side, int))
-        source, target = [*varying, 1, 1][:2]
-        into[source, target, _when(path, depths)] += factor
-    keys = dict.fromkeys((*macs, *params))
-    return tuple(Term(a, b, macs[a, b, when], params[a, b, when], 0, when) for a, b, when in keys)
+        into[tuple(varying), _when(path, depths)] += factor
+    terms = []
+    for key in dict.fromkeys((*macs, *params)):
+        own, when = key
+        source, target = [*own, 1, 1][:2]
+        terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
+    return tuple(terms)
+
+
+def _layers(
+    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
+) -> Iterator[Layer]:
+    """What runs, with the sizes that are not searched as constants."""
+    full = {width.name: width.channels for width in structure.widths}
+    names: Counter[str] = Counter()
+    for layer in structure.layers:
+        names[layer.path] += 1
+        path = f"{layer.path}#{names[layer.path]}" if names[layer.path] > 1 else layer.path
+        sides = [_fixed(side, searched, full) for side in layer.sides]
+        varying = tuple(side for side in sides if not isinstance(side, int))
+        macs = layer.macs * prod(side for side in sides if isinstance(side, int))
+        yield Layer(path, varying, macs, _when(layer.path, depths))
 
 
 def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 
+from ..errors import InputError
 from .checkpoint import Stateful
 from .evaluation import Labelled, measure
 from .options import TrainOptions
@@ -89,6 +90,12 @@ class Classification(Learner):
         answers are correct. The processes exchange gradients at the last piece."""
         with nullcontext() if last else self.accelerator.no_sync(self.model):
             logits = self.model(images)  # [N, classes], float32
+            if not isinstance(logits, Tensor):
+                raise InputError(
+                    f"in training the net returns a {type(logits).__name__}, not scores "
+                    "[N, classes]: build it without its further heads, or train it in a loop of "
+                    "your own"
+                )
             loss = self.loss(images, logits, labels) * (len(labels) / of)
             self.accelerator.backward(loss)
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()

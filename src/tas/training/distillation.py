@@ -8,9 +8,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..forward import example_for
+from ..forward import example_for, modes_kept
 from .classification import Classification
-from .modes import modes_kept
 from .options import TrainOptions
 
 __all__ = ["Distillation", "distill_loss", "learning"]

@@ -5,18 +5,9 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-__all__ = ["in_training", "modes_kept", "moving_buffers"]
+from ..forward import modes_kept
 
-
-@contextmanager
-def modes_kept(net: nn.Module) -> Iterator[None]:
-    """Each module is afterwards in the mode in which it was."""
-    before = [(module, module.training) for module in net.modules()]
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
+__all__ = ["in_training", "moving_buffers"]
 
 
 @contextmanager

@@ -55,9 +55,9 @@ def check_fits(shape: Shape, data: Data, name: str) -> None:
             f"the {name} has {shape.classes} classes, but '{data.name}' has {data.classes}: "
             f'build it with tas.nets.build("{shape.net}", classes={data.classes})'
         )
-    if shape.input[0] != data.input[0]:
+    if shape.image[0] != data.input[0]:
         raise InputError(
-            f"the {name} takes pictures of {shape.input[0]} channels, but those of '{data.name}' "
+            f"the {name} takes pictures of {shape.image[0]} channels, but those of '{data.name}' "
             f'have {data.input[0]}: build it with tas.nets.build("{shape.net}", input={data.input})'
         )
 

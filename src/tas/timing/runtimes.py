@@ -1,0 +1,280 @@
+"""What runs nets: PyTorch, ONNX Runtime, OpenVINO. Each turns a net into a timer of one call.
+
+A runtime is an object that says what it is (``facts``) and makes timers (``timer``). The net that
+it is given stays as it was: what runs is a copy without the BatchNorms that fold, as it would be
+deployed.
+
+Where one thread of the CPU does all the work in the thread that calls, its own clock counts: the
+seconds that it computed, whatever else the machine did meanwhile. On a quiet machine they are those
+of the clock on the wall.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..checks import known, whole
+from ..errors import InputError, first_line, one_of
+from ..exports.fold import folded
+from ..exports.plain import onnx_bytes
+from .rounds import FEWEST, MOST, Timer, stopwatch
+
+__all__ = ["RUNTIMES", "OnnxRuntime", "OpenVino", "Runtime", "Torch", "runtime_named"]
+
+
+class Runtime(Protocol):
+    """What runs nets.
+
+    Attributes:
+        fewest, most: rounds of a measurement.
+    """
+
+    @property
+    def fewest(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+
+    def facts(self) -> dict[str, Any]:
+        """What a time depends on: name, threads, batch size, device, precision, versions."""
+        ...
+
+    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+        """Runs a net once on a batch like ``example`` [1, C, H, W], and says how long it took."""
+        ...
+
+    def running(self) -> AbstractContextManager[Any]:
+        """Around timers: threads and the like, as before afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Here:
+    """What the runtimes of this machine share.
+
+    Attributes:
+        threads: of one call.
+        batch_size: pictures of one call.
+        device: ``cpu``, ``cuda`` and so on.
+        precision: ``fp32``, or ``bf16`` where the runtime has it.
+    """
+
+    threads: int = 1
+    batch_size: int = 1
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    name: ClassVar[str]
+    packages: ClassVar[dict[str, str]] = {}  # module: package
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    fewest: ClassVar[int] = FEWEST
+    most: ClassVar[int] = MOST
+
+    def __post_init__(self) -> None:
+        whole("threads", self.threads, 1)
+        whole("batch_size", self.batch_size, 1)
+        kind = self.device.partition(":")[0]
+        if kind not in self.devices:
+            raise InputError(one_of(f"device of {self.name}", self.device, self.devices))
+        if self.precision not in self.precisions:
+            raise InputError(one_of(f"precision of {self.name}", self.precision, self.precisions))
+
+    def facts(self) -> dict[str, Any]:
+        found = {}
+        for package in ("torch", *self.packages.values()):
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                continue
+        return {
+            "runtime": self.name,
+            "threads": self.threads,
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "precision": self.precision,
+            "versions": found,
+        }
+
+    def running(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def clock(self) -> Callable[[], float]:
+        """The clock of a call that works in the thread that it is made from."""
+        alone = self.threads == 1 and self.device == "cpu"
+        fine = time.get_clock_info("thread_time").resolution <= 1e-6
+        return time.thread_time if alone and fine else time.perf_counter
+
+    def batch(self, example: Tensor) -> Tensor:
+        """Noise [batch size, C, H, W]: zeros may be computed faster than pictures are."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(self.batch_size, *example.shape[1:], generator=generator)
+
+
+@dataclass(frozen=True)
+class Torch(_Here):
+    """PyTorch in eager mode, or compiled by ``torch.compile``.
+
+    >>> import tas, torch
+    >>> from tas.timing import Torch, timed
+    >>> runtime = Torch(threads=1)
+    >>> timer = runtime.timer(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> with runtime.running():
+    ...     took = timed([timer], seconds=0.05)
+    >>> took[0].ms > 0
+    True
+    """
+
+    compiled: bool = False
+
+    name: ClassVar[str] = "torch"
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda", "mps")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+
+    def facts(self) -> dict[str, Any]:
+        name = "torch-compile" if self.compiled else "torch"
+        return {**super().facts(), "runtime": name}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+        small: Callable[[Tensor], Any] = folded(net, tuple(example.shape[1:])).net
+        kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        try:
+            assert isinstance(small, nn.Module)
+            small = small.to(self.device, kind)
+            batch = self.batch(example).to(self.device, kind)
+        except (AssertionError, RuntimeError) as error:
+            raise InputError(f"--device {self.device}: {first_line(error)}") from None
+        if self.compiled:
+            small = torch.compile(small)
+        kind_of_device = self.device.partition(":")[0]
+
+        def call() -> None:
+            small(batch)
+            if kind_of_device == "cuda":
+                torch.cuda.synchronize()
+            elif kind_of_device == "mps":
+                torch.mps.synchronize()
+
+        with self.running():
+            call()  # compiles, and finds out whether it runs at all
+        return stopwatch(call, self.clock())
+
+
+@dataclass(frozen=True)
+class OnnxRuntime(_Here):
+    """ONNX Runtime on the CPU.
+
+    >>> import tas, torch
+    >>> from tas.timing import OnnxRuntime, timed
+    >>> timer = OnnxRuntime().timer(tas.nets.build("resnet20"), torch.zeros(1, 3, 32, 32))
+    >>> timed([timer], seconds=0.05)[0].ms > 0
+    True
+    """
+
+    name: ClassVar[str] = "onnxruntime"
+    packages: ClassVar[dict[str, str]] = {"onnxruntime": "onnxruntime"}
+
+    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+        known({"onnx": "onnx", **self.packages}, "onnx")
+        return self.timer_of(onnx_bytes(net, self.batch(example)))
+
+    def timer_of(self, model: bytes | str | Path) -> Timer:
+        """A timer of an ONNX file, or of what one holds."""
+        known(self.packages, "onnx")
+        import numpy as np
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # of its own classes, one for each kind of fault
+            raise InputError(f"ONNX Runtime cannot read the net: {first_line(error)}") from None
+        given = {}
+        for end in session.get_inputs():
+            sizes = [
+                d if isinstance(d, int) else self.batch_size if not i else 1
+                for i, d in enumerate(end.shape)
+            ]
+            noise = np.random.default_rng(0).standard_normal(sizes)
+            given[end.name] = (
+                noise.astype(np.float32)
+                if "float" in end.type
+                else (128 + 30 * noise).clip(0, 255).astype(np.uint8)
+            )
+        try:
+            session.run(None, given)
+        except Exception as error:
+            raise InputError(f"ONNX Runtime cannot run the net: {first_line(error)}") from None
+        return stopwatch(lambda: session.run(None, given), self.clock())
+
+
+@dataclass(frozen=True)
+class OpenVino(_Here):
+    """OpenVINO on the CPU.
+
+    >>> from tas.timing import OpenVino
+    >>> OpenVino(threads=2).facts()["threads"]
+    2
+    """
+
+    name: ClassVar[str] = "openvino"
+    packages: ClassVar[dict[str, str]] = {"openvino": "openvino"}
+
+    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+        known({"onnx": "onnx", **self.packages}, "openvino")
+        import openvino
+
+        batch = self.batch(example)
+        core = openvino.Core()
+        limits = {"INFERENCE_NUM_THREADS": self.threads, "PERFORMANCE_HINT": "LATENCY"}
+        try:
+            compiled = core.compile_model(core.read_model(onnx_bytes(net, batch)), "CPU", limits)
+        except Exception as error:
+            raise InputError(f"OpenVINO cannot read the net: {first_line(error)}") from None
+        request, given = compiled.create_infer_request(), [copy.copy(batch.numpy())]
+        return stopwatch(lambda: request.infer(given))
+
+
+RUNTIMES = ("torch", "torch-compile", "onnxruntime", "openvino")
+
+
+def runtime_named(name: str, **how: Any) -> Runtime:
+    """The runtime of a name, with threads, batch size, device and precision.
+
+    >>> from tas.timing import runtime_named
+    >>> runtime_named("torch-compile", threads=2).facts()["runtime"]
+    'torch-compile'
+
+    Raises:
+        InputError: there is no such runtime, or it cannot work like that.
+    """
+    if name not in RUNTIMES:
+        raise InputError(one_of("runtime", name, RUNTIMES))
+    if name.startswith("torch"):
+        return Torch(compiled=name == "torch-compile", **how)
+    made = OnnxRuntime(**how) if name == "onnxruntime" else OpenVino(**how)
+    known(made.packages, "onnx" if name == "onnxruntime" else "openvino")
+    return made

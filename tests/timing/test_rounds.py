@@ -1,0 +1,60 @@
+"""Times are compared in turns, by clocks of our own: nothing here depends on how fast it runs."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tas.timing import timed
+from tas.timing.rounds import Timer, stopwatch
+
+
+def fixed(seconds: float) -> Timer:
+    return lambda: seconds
+
+
+def cycling(*values: float) -> Timer:
+    return itertools.cycle(values).__next__
+
+
+def test_a_ratio_is_to_the_first() -> None:
+    times = timed([fixed(0.5), fixed(0.25), fixed(1.0)])
+    assert [time.ratio for time in times] == [1, 0.5, 2]
+    assert all(time.comparable and time.spread == 0 for time in times)
+
+
+def test_a_load_that_comes_and_goes_meets_both_and_leaves_the_ratio() -> None:
+    load = itertools.cycle([1.0] * 5 + [3.0] * 5)
+    now = {"load": 1.0}
+
+    def first() -> float:  # the machine is three times as slow for five rounds of ten
+        now["load"] = next(load)
+        return 0.1 * now["load"]
+
+    times = timed([first, lambda: 0.05 * now["load"]], seconds=4, fewest=20)
+    assert times[1].ratio == pytest.approx(0.5)
+    assert times[1].comparable
+
+
+def test_single_slow_calls_do_not_count() -> None:
+    """A turn of short calls is as long as its fastest one."""
+    time = timed([cycling(0.001, 0.001, 0.9)])[0]
+    assert time.seconds == 0.001
+
+
+def test_a_ratio_that_jumps_is_not_believed() -> None:
+    times = timed([fixed(0.1), cycling(0.05, 0.2, 0.1, 0.4, 0.02, 0.3, 0.07)], seconds=1)
+    assert not times[1].comparable
+    assert "too busy" in times[1].noise
+
+
+def test_rounds_end_when_the_ratio_is_known_or_time_is_up() -> None:
+    assert timed([fixed(0.1), fixed(0.1)], seconds=1000)[0].rounds < 30
+    noisy = cycling(0.05, 0.2, 0.1)
+    assert timed([fixed(0.1), noisy], seconds=0, fewest=7)[0].rounds == 7
+    assert timed([fixed(0.1)], seconds=1000, fewest=1, most=1)[0].rounds == 1
+
+
+def test_a_stopwatch_reads_its_clock() -> None:
+    clock: Iterator[float] = iter([1.0, 3.5])
+    assert stopwatch(lambda: None, lambda: next(clock))() == 2.5
