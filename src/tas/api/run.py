@@ -8,9 +8,10 @@ from torch import nn
 from .. import nets, training
 from ..errors import InputError
 from ..inherit import Source
-from ..methods import equal_widths
+from ..methods import equal_widths, even_widths
 from ..options import RunOptions, with_changes
 from ..shape import Shape
+from ..typed import checked
 from .evaluate import evaluate
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
@@ -26,6 +27,7 @@ NOTE = (
 NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
+@checked
 def run(
     options: RunOptions | None = None,
     *,
@@ -109,6 +111,7 @@ class _Job:
 
     def do(self, run: Run) -> None:
         common = run.common(self.options)
+        self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
         teacher, rows = self.teacher(run, common)
         if self.from_teacher:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
@@ -131,7 +134,9 @@ class _Job:
             )
 
         if self.options.baseline:
-            equal = equal_widths(self.plan.space, self.plan.budget)
+            # Of the candidates that the search has, where it starts from the teacher.
+            widths = even_widths if self.from_teacher else equal_widths
+            equal = widths(self.plan.space, self.plan.budget)
             if equal is None:
                 notes.append(NO_EQUAL)
             else:

@@ -18,6 +18,7 @@ from ..recipes import recipe
 from ..report import html
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
+from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
 from .train import Trained
@@ -55,6 +56,7 @@ class Run:
         """
         training.where(options.device, options.precision or "auto")  # or an error, now
         chosen_augment(options)  # likewise
+        chosen_seed(options.seed)
         path = _directory(verb, options, net)
         config = {k: v for k, v in asdict(options).items() if k not in NOT_OF_THE_RUN}
         begun = processes.agreed((path / "config.yaml").exists())
@@ -148,6 +150,7 @@ def _directory(verb: str, options: Any, net: str) -> Path:
     return processes.by_first(lambda: RunDir.fresh(wanted))
 
 
+@checked
 def load_data(options: Any, *, to_train: bool = True) -> Data:
     """The data set of the options; what its reader must know is said.
 

@@ -13,13 +13,14 @@ from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..typed import checked
 from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .tables import cells, duration, quantity
 from .tradeoff import tradeoff_figure
 
-READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
+_READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class _Picture:
     data: str  # base64 of the PNG
 
 
+@checked
 def html(run_dir: str | Path) -> Path:
     """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
 
@@ -47,7 +49,7 @@ def html(run_dir: str | Path) -> Path:
         InputError: the folder holds no run, one of its files is damaged, or it is not writable.
     """
     run_dir = Path(run_dir)
-    sums.check(*(run_dir / name for name in READ))
+    sums.check(*(run_dir / name for name in _READ))
     file = run_dir / "result.json"
     result = read_result(file) if file.is_file() else None
     log, damaged = read_log(run_dir / "log.jsonl")
