@@ -1,7 +1,8 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -9,6 +10,7 @@ from .. import data as data_room
 from ..costs import Budget
 from ..data import Augment, Data
 from ..errors import InputError
+from ..forward import Forward
 from ..inherit import Source
 from ..methods import Found, MethodOptions, Problem
 from ..recipes import quick
@@ -16,7 +18,9 @@ from ..runs import RunDir
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
+from ..training import Distance
 from ..training.pictures import given_data
+from .batches import find_on_batches
 from .spaces import search_space
 
 __all__ = ["find", "search"]
@@ -24,9 +28,14 @@ __all__ = ["find", "search"]
 
 def search(
     net: str | nn.Module | Space,
-    data: str | Path | Data,
-    budget: str | float,
+    data: str | Path | Data | None = None,
+    budget: str | float = 0.5,
     *,
+    batches: Iterable[Any] | None = None,
+    forward: Forward | None = None,
+    distance: Distance | None = None,
+    score: Callable[[nn.Module], float] | None = None,
+    train: Callable[[nn.Module], None] | None = None,
     unit: str = "macs",
     what: str = "both",
     residual: str | None = None,
@@ -58,6 +67,19 @@ def search(
     True
     >>> small = found.derive()  # a plain nn.Module, with weights of net
 
+    On batches of your own it takes any net, and needs no labels:
+
+    >>> import torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv1d(1, 16, 9), nn.ReLU(), nn.Conv1d(16, 4, 9))
+    >>> loader = [{"wave": torch.randn(64, 1, 40)}]
+    >>> found = tas.search(
+    ...     net, batches=loader, budget=0.6, forward=lambda net, batch: net(batch["wave"]),
+    ...     options=options, progress=False,
+    ... )
+    >>> found.derive()(torch.randn(1, 1, 40)).shape
+    torch.Size([1, 4, 24])
+
     With ``TrialOptions`` hundreds of nets at the budget are cut from a trained net and compared by
     their answers, without training; evolution leads to the one that answers most like the whole net
     (``docs/how-it-works.md``). With ``ProbeOptions`` a few shapes near the budget are trained for a
@@ -75,6 +97,17 @@ def search(
             ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
+        batches: in the place of ``data``: anything that yields batches, such as a ``DataLoader``.
+            The first 2,048 examples are kept, in at most 64 batches and 1 GiB.
+        forward: calls a net on a batch; what it returns counts. Default: a net is given the first
+            of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
+        distance: of a net's answer from the whole net's, one number. Default: divergence of class
+            scores [N, classes], else the squared error of each tensor in units of its variance
+            (``tas.training.distance``).
+        score: of a net in evaluation mode, higher is better: it decides among the best trials and
+            equal widths.
+        train: trains a net in place, for a short time: the best trial and equal widths, before
+            they are judged. Without ``score`` and ``train`` the best trial is returned.
         unit: what the budget counts, ``"macs"`` or ``"params"``.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
@@ -100,11 +133,27 @@ def search(
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
+    own = {"forward": forward, "distance": distance, "score": score, "train": train}
+    if options is None:
+        fresh = not isinstance(net, (nn.Module, TracedSpace)) and batches is None
+        options = (quick() if fresh else quick().inheriting()).search
+    if batches is not None:
+        _only_batches(data, residual, augment, fraction, split, subset)
+        how: dict[str, Any] = {"ignore": ignore, "only": only, "round_to": round_to, "what": what}
+        how["ratios"] = options.method().ratios(inheriting=True) if ratios is None else ratios
+        more: dict[str, Any] = {"seed": seed, "device": device, "out": out, "progress": progress}
+        return find_on_batches(
+            net, batches, budget, options, own, unit=unit, widths_per=widths_per, how=how, **more
+        )
+    given = [name for name, value in own.items() if value is not None]
+    if data is None or given:
+        raise InputError(
+            f"{given[0]}= is for batches=: a data set says itself how nets are called and judged"
+            if given
+            else "say what to search on: data=, or batches= such as a DataLoader"
+        )
     check_seed(seed)
     data = given_data(data, device, workers, progress)
-    if options is None:
-        fresh = not isinstance(net, (nn.Module, TracedSpace))
-        options = (quick() if fresh else quick().inheriting()).search
     space, source = search_space(
         net,
         data,
@@ -133,6 +182,14 @@ def search(
         out=out,
         progress=progress,
     )
+
+
+def _only_batches(*of_data: Any) -> None:
+    """Raise ``InputError`` where what belongs to a data set is given beside batches."""
+    names = ("data", "residual", "augment", "fraction", "split", "subset")
+    given = [name for name, value in zip(names, of_data, strict=True) if value is not None]
+    if given:
+        raise InputError(f"{given[0]}= and batches= cannot be combined: give one of them")
 
 
 def find(

@@ -18,7 +18,7 @@ from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
 from ..training.pictures import check_fits, check_net
 
-__all__ = ["WIDTHS_PER", "search_space"]
+__all__ = ["WIDTHS_PER", "per_widths", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
 
@@ -61,7 +61,7 @@ def search_space(
             f"the net is {net!r}: give a torch.nn.Module, a name such as 'resnet20', or a Space"
         )
     per = method.widths_per if widths_per is None else widths_per
-    if per not in WIDTHS_PER:
+    if per not in WIDTHS_PER:  # before the net is traced
         raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
@@ -96,9 +96,14 @@ def search_space(
             name=name or (net if isinstance(net, str) else ""),
         )
         source = Source.of(space, trained=isinstance(net, nn.Module))
-    if per == "layer":
-        return space, source
-    return space.grouped(kinds=per == "kind"), source
+    return per_widths(space, per), source
+
+
+def per_widths(space: Space, per: str) -> Space:
+    """The space with one choice for what is to share its width."""
+    if per not in WIDTHS_PER:
+        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
+    return space if per == "layer" else space.grouped(kinds=per == "kind")
 
 
 def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> TracedSpace:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..forward import example_for, modes_kept
 from .classification import Classification
+from .objective import divergence
 from .options import TrainOptions
 
 __all__ = ["Distillation", "distill_loss", "learning"]
@@ -108,10 +109,4 @@ def distill_loss(
         student, teacher: [N, classes], before the softmax.
     """
     hard = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
-    soft = F.kl_div(
-        F.log_softmax(student / temperature, -1),
-        F.log_softmax(teacher / temperature, -1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return (1 - alpha) * hard + alpha * temperature**2 * soft
+    return (1 - alpha) * hard + alpha * divergence(student, teacher, temperature)
