@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench
+.PHONY: help demo test lint check bench dist
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -31,6 +31,17 @@ check: lint test  ## all that a change must pass
 bench: $(VENV)/.tas-dev  ## measure the speed of a search step and of the input path
 	$(BIN)/python benchmarks/search_step.py
 	$(BIN)/python benchmarks/input_path.py
+
+# The environment is empty but for the wheel: all that it needs is borrowed from $(VENV) by a path,
+# for PyTorch alone is some gigabytes to fetch.
+dist: $(VENV)/.tas-dev  ## build wheel and sdist, and run the demo from the wheel in an environment of its own (packages it needs are lent by VENV)
+	rm -rf dist build/dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python tests/wheel.py dist/*.whl
+	$(BIN)/python -m venv build/dist/env
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(build/dist/env/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/lent.pth"
+	build/dist/env/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --ignore-installed dist/*.whl
+	cd build/dist && env/bin/tas --version && env/bin/tas run --epochs 2 --trials 20 --out run && env/bin/tas eval run
 
 # Stamps: an environment is set up again when pyproject.toml is newer than its last set-up.
 $(VENV)/.tas: pyproject.toml | $(BIN)/python

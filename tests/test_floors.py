@@ -14,9 +14,11 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("errors", "hints", "lazy", "version"),
+    ("errors", "hints", "lazy", "version", "whole"),
+    ("sums",),
     ("reading", "typed"),
-    ("checks", "forward", "options", "processes", "seeds", "shape"),
+    ("checks", "forward", "options", "processes", "seeds", "sides"),
+    ("shape",),
     ("model_options", "records", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another

@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 
 from .errors import ShapeError, quoted
 from .reading import read_json
-from .typed import Between, record
+from .sides import Rewrite, Side, Sum
+from .typed import Between, fitted, record
+from .whole import write_whole
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
@@ -52,6 +54,7 @@ class Shape:
         macs: multiply-adds for one example, when they have been counted.
         params: number of parameters, when they have been counted.
         origin: where the shape comes from, in words.
+        rewrites: numbers in the net's own code that follow its widths.
     """
 
     net: str
@@ -63,6 +66,7 @@ class Shape:
     macs: Cost | None = None
     params: Cost | None = None
     origin: str = ""
+    rewrites: tuple[Rewrite, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", MappingProxyType(dict(self.widths)))
@@ -106,6 +110,10 @@ class Shape:
             "widths": dict(self.widths),
             "depths": dict(self.depths),
         }
+        if self.rewrites:
+            fields["rewrites"] = [rewrite.to_dict() for rewrite in self.rewrites]
+        else:  # as most nets have it
+            del fields["rewrites"]
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -120,6 +128,10 @@ class Shape:
             found = data.pop("format", None)
             if found != FORMAT:
                 raise ShapeError(f"{source}: 'format' is {quoted(found)}, not '{FORMAT}'")
+            rewrites = fitted(
+                data.get("rewrites", []), list[Any], f"{source}: 'rewrites'", ShapeError
+            )
+            data["rewrites"] = tuple(Rewrite.from_dict(each, source) for each in rewrites)
         shape = record(cls, data, source, ShapeError)
         if shape.input and prod(shape.input) > MOST_VALUES:
             raise ShapeError(
@@ -129,7 +141,7 @@ class Shape:
 
     def save(self, path: str | Path) -> None:
         """Write the shape as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Shape":
@@ -140,20 +152,3 @@ class Shape:
         """
         data = read_json(path, "shape file", error=ShapeError)
         return cls.from_dict(data, source=f"'{path}'")
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A width that is a sum, such as the input of a layer behind a concatenation.
-
-    Attributes:
-        parts: a key of a shape's ``widths``, and the ratio at which its width counts, as two whole
-            numbers: (key, 3, 1) is three times the width.
-        constant: channels that no choice changes.
-    """
-
-    parts: tuple[tuple[str, int, int], ...]
-    constant: int = 0
-
-
-Side = str | int | Sum  # a key of a shape's ``widths``, a width that is fixed, or a sum of them

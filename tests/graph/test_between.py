@@ -7,16 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from exactly import IMAGES, check
 from torch import Tensor, nn
 
-from helpers import images, random_shape
-from tas.costs.count import count
-from tas.graph.noise import still
 from tas.inherit import Source
-from tas.methods.paper.masked import MaskedSupernet
-from tas.spaces import TracedSpace, trace
+from tas.spaces import trace
 
-IMAGES = images(2, 3, 8, 8)
 C = 16
 Operation = nn.Module | Callable[[Tensor], Tensor]
 
@@ -33,30 +29,6 @@ class Between(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.after(self.operation(self.before(x)))
         return self.head(x.relu().mean((2, 3)))
-
-
-def check(net: nn.Module) -> TracedSpace:
-    """Trace a net; smaller ones are the masked whole, and cost what their shape says."""
-    for parameter in net.parameters():
-        if parameter.dim() == 1:
-            parameter.data += 0.1 * torch.randn(parameter.shape)
-    space = trace(net, IMAGES[:1])
-    supernet = MaskedSupernet(space).eval()
-    for seed in range(3):
-        shape = random_shape(space, seed)
-        small = Source.of(space).derive(shape).eval()
-        counted = count(small, IMAGES)
-        assert (shape.macs, shape.params) == (counted.macs, counted.params)
-        with torch.no_grad(), still():
-            wanted = supernet(IMAGES, supernet.one_hot(shape))
-            torch.testing.assert_close(small(IMAGES), wanted, rtol=1e-4, atol=1e-5)
-        small.train()(IMAGES).sum().backward()
-        assert small(IMAGES).isfinite().all()
-    supernet(IMAGES, supernet.one_hot(space.unpruned)).sum().backward()
-    grads = [p.grad for p in supernet.parameters() if p.grad is not None]
-    assert grads
-    assert all(g.isfinite().all() for g in grads)
-    return space
 
 
 def written(x: Tensor, part: Tensor) -> Tensor:

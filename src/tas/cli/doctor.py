@@ -1,7 +1,9 @@
 """``tas doctor``: what can be searched in a net, what is locked and why, and feasible budgets."""
 
 import json
+import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,6 +14,7 @@ from .. import nets
 from ..costs import Budget, readable
 from ..forward import example_for
 from ..options import DoctorOptions, asked_input
+from ..sides import Rewrite
 from ..spaces import FINE_RATIOS, TracedSpace, trace
 
 __all__ = ["main"]
@@ -60,6 +63,7 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
         ],
         "depths": [{"name": d.name, "candidates": list(d.candidates)} for d in space.depths],
         "locked": [vars(entry) for entry in space.locked],
+        "rewrites": [rewrite.to_dict() for rewrite in space.unpruned.rewrites],
         "range": [round(lowest / highest, 4), 1.0],
         "note": space.note,
         "seconds": round(seconds, 2),
@@ -94,6 +98,7 @@ def _print(space: TracedSpace, seconds: float) -> None:
     for (reason, channels), layers in reasons.items():
         locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
     console.print(locked)
+    _print_rewrites(space.unpruned.rewrites)
     if space.note:
         print(f"note: {space.note}")
     lowest, highest = Budget(0).range(space)
@@ -101,6 +106,16 @@ def _print(space: TracedSpace, seconds: float) -> None:
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
         f"MACs) are possible; traced and tested in {seconds:.1f} s"
     )
+
+
+def _print_rewrites(rewrites: Sequence[Rewrite]) -> None:
+    """The numbers in the net's own code that follow its widths; those of alike blocks once."""
+    kinds: dict[str, list[str]] = {}
+    for name in map(str, rewrites):
+        kinds.setdefault(re.sub(r"\d+", "*", name), []).append(name)
+    for names in kinds.values():
+        more = f" and {len(names) - 1} more like it" if len(names) > 1 else ""
+        console.print(f"rewrites {names[0]}{more}", highlight=False, markup=False)
 
 
 def _few(values: tuple[Any, ...]) -> str:

@@ -8,20 +8,22 @@ are compared in float64.
 
 import random
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from ..errors import ShapeError, first_line
 from ..forward import Example, evaluating, training
+from ..sides import Rewrite
 from .compare import Answer, answered
 from .cut import copied, cut
 from .masks import Masks
 from .noise import still
+from .scrambled import scrambled, tame
 from .structure import Structure
 
 __all__ = ["Bench", "Failure"]
@@ -37,17 +39,19 @@ TOLERANCE_HALF = 0.1  # likewise, in 16 bits
 IN_DOUBLE = 1e-6
 LEAPS = 1e30  # of answers that differ in what they hold
 ROUNDINGS = 30  # times the measured rounding that two ways to compute may differ
-PERIOD = 65_537  # of the random weights: prime, so that no two channels are alike
+WRONG = "the net's code reads the wrong channels once some are cut"
 
+Mode = Callable[[nn.Module], AbstractContextManager[None]]
 Plan = tuple[Mapping[str, Tensor], Mapping[str, int]]  # atoms, and numbers of blocks, to keep
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cut net fails, and the module that was running."""
+    """Why a cut net fails, the module that was running, and how far it came."""
 
     reason: str
     place: str = ""
+    reached: tuple[int, ...] = ()  # the kind of test; the draw; operators
 
 
 class Bench:
@@ -56,6 +60,9 @@ class Bench:
     Args:
         example: a batch, or an ``Example``, which says how the net is called.
         candidates: as in ``trial``.
+
+    Attributes:
+        rewrites: numbers in the net's code that follow what is cut.
     """
 
     def __init__(
@@ -70,12 +77,13 @@ class Bench:
         self.blocks = {run.name: run for run in structure.runs}
         self.device = next((p.device for p in net.parameters()), torch.device("cpu"))
         self.masks = Masks(structure).to(self.device)
-        self.net, self.example = _in_float32(_scrambled(net), example.first().noise())
+        self.net, self.example = _in_float32(scrambled(net), example.first().noise())
         self.several = example.noise().pair()  # norms need more than one in training
         if not _is_half(self.net) and _is_half(net):
             self.several = self.several.to(torch.float32)
         self.tamed = False
-        self._cut: dict[tuple[str, ...], Answer] = {}  # what cut nets gave, by what was cut
+        self.rewrites: tuple[Rewrite, ...] = ()
+        self._cut: dict[Any, Answer] = {}  # what cut nets gave, by what was cut
         self._uncut: Answer | None = None
         self._floor: float | None = None
         self.names = {
@@ -88,23 +96,23 @@ class Bench:
 
     def runs(self, names: Sequence[str]) -> Failure | None:
         """Whether the net runs: all at their smallest; and mixed, for equals may get along."""
-        for draw in (SMALLEST, FIRST):
+        for number, draw in enumerate((SMALLEST, FIRST)):
             failure = self._given(names, draw)
             if isinstance(failure, Failure):
-                return failure
+                return replace(failure, reached=(0, number, *failure.reached))
         return None
 
     def computes(self, names: Sequence[str]) -> Failure | None:
         """Whether the net gives what the whole one gives whose cut channels nobody reads."""
         answers = []
-        for draw in (SMALLEST, FIRST, ANY):
+        for number, draw in enumerate((SMALLEST, FIRST, ANY)):
             found = self._given(names, draw)
             if isinstance(found, Failure):
-                return found
+                return replace(found, reached=(0, number, *found.reached))
             plan = self._plan(names, draw)
             answers.append(self._whole(self.net, self.example, plan))
             if not self._same(found, answers[-1], plan) and not self._blind(answers[-1:]):
-                return Failure("the net's code reads the wrong channels once some are cut")
+                return Failure(WRONG, reached=(1, number))
         if not self._blind(answers):
             return None
         if self.tamed:
@@ -114,9 +122,26 @@ class Bench:
                 if finite
                 else Failure("the net's scores are not finite, so that nothing can be compared")
             )
-        _tame(self.net, self.example)
+        with _same_draws():
+            tame(self.net, self.example)
         self.tamed, self._cut, self._floor, self._uncut = True, {}, None, None
         return self.computes(names)
+
+    def agrees(self, names: Sequence[str]) -> Failure | None:
+        """Whether it gives that for two examples as well, in evaluation and in training."""
+        for number, (draw, mode) in enumerate(((FIRST, evaluating), (ANY, training))):
+            if mode is training and self._in_training(self.net) is not None:  # it wants targets
+                continue
+            plan, net, several, limit = self._plan(names, draw), self.net, self.several, TOLERANCE
+            if self._rounding() < float("inf"):
+                several, limit = several.to(torch.float64), IN_DOUBLE
+                net = self.net_in_double
+            found = self._scores(net, several, plan, mode, several=True)
+            if isinstance(found, Failure):
+                return replace(found, reached=(2, number, *found.reached))
+            if found.apart(self._whole(net, several, plan, mode)) > limit:
+                return Failure(WRONG, reached=(2, number))
+        return None
 
     def _blind(self, answers: Sequence[Answer]) -> bool:
         """Whether nothing can be told from answers: not finite, or the same whatever is cut."""
@@ -126,7 +151,7 @@ class Bench:
 
     def trains(self, names: Sequence[str]) -> Failure | None:
         """Whether the net that is cut runs in training, where the whole one does."""
-        small = cut(self.net, self.structure, *self._plan(names, SMALLEST, depths=True))
+        small = self._small(self.net, self._plan(names, SMALLEST, depths=True))
         failure = self._in_training(small)
         if failure is None or self._in_training(self.net) is not None:  # it may want targets
             return None
@@ -164,13 +189,21 @@ class Bench:
         """What the net gives that is cut to a draw; it is run once."""
         if draw == SMALLEST:
             names = [name for name in names if name not in self.blocks]
-        key = (draw, *sorted(names))
+        key = (draw, *sorted(names), *self._following(names))
         if key not in self._cut:
             found = self._scores(self.net, self.example, self._plan(names, draw))
             if isinstance(found, Failure):
                 return found
             self._cut[key] = found
         return self._cut[key]
+
+    def _following(self, names: Iterable[str]) -> tuple[Rewrite, ...]:
+        """The rewrites that follow some of the choices."""
+        cut_now = set(names)
+        return tuple(r for r in self.rewrites if cut_now.intersection(p[0] for p in r.parts))
+
+    def _small(self, net: nn.Module, plan: Plan) -> nn.Module:
+        return cut(net, replace(self.structure, rewrites=self._following(plan[0])), *plan)
 
     @property
     @torch.no_grad()
@@ -182,25 +215,35 @@ class Bench:
         return self._uncut
 
     @torch.no_grad()
-    def _scores(self, net: nn.Module, example: Example, plan: Plan) -> Answer | Failure:
+    def _scores(
+        self,
+        net: nn.Module,
+        example: Example,
+        plan: Plan,
+        mode: Mode = evaluating,
+        several: bool = False,
+    ) -> Answer | Failure:
         try:
-            small = cut(net, self.structure, *plan)
+            small = self._small(net, plan)
         except ShapeError as error:  # an attribute that cannot follow
             return Failure(str(error))
+        draws = still()
         try:
-            with evaluating(small), _same_draws():
+            with mode(small), _same_draws(draws):
                 found = answered(small, example)
         except Exception as error:  # whatever the user's code may raise
             place = _place(error, small)
-            return Failure(
-                f"{place or 'the net'} relies on their number: {first_line(error)}", place
-            )
-        if found.shapes != self.uncut.shapes and not self.uncut.chosen_by:
-            return Failure(f"the cut net returns {_told(found)}, not {_told(self.uncut)}")
+            reason = f"{place or 'the net'} relies on their number: {first_line(error)}"
+            return Failure(reason, place, (draws.calls,))
+        if not several and found.shapes != self.uncut.shapes and not self.uncut.chosen_by:
+            reason = f"the cut net returns {_told(found)}, not {_told(self.uncut)}"
+            return Failure(reason, "", (draws.calls,))
         return found
 
     @torch.no_grad()
-    def _whole(self, net: nn.Module, example: Example, plan: Plan) -> Answer:
+    def _whole(
+        self, net: nn.Module, example: Example, plan: Plan, mode: Mode = evaluating
+    ) -> Answer:
         """What the whole net gives when nobody reads what is cut."""
         kept, depths = plan
         parts = [torch.empty(0)]
@@ -216,7 +259,7 @@ class Bench:
             for block in cut_blocks
         ]
         try:
-            with evaluating(net), _same_draws():
+            with mode(net), _same_draws():
                 weights, batch = torch.cat(parts).to(self.device), example.batch
                 return answered(net, lambda net: self.masks(net, batch, weights, example.forward))
         finally:
@@ -274,9 +317,9 @@ def _told(answer: Answer) -> str:
 
 
 @contextmanager
-def _same_draws() -> Iterator[None]:
+def _same_draws(draws: still | None = None) -> Iterator[None]:
     """A net may draw random numbers in evaluation, too: their means each time."""
-    with torch.random.fork_rng(devices=[]), still():  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=[]), draws or still():
         torch.manual_seed(0)
         yield
 
@@ -297,61 +340,6 @@ def _in_float32(net: nn.Module, example: Example) -> tuple[nn.Module, Example]:
     except Exception:  # whatever the user's code may raise
         return net, example
     return wide, example.to(torch.float32)
-
-
-@torch.no_grad()
-def _scrambled(net: nn.Module) -> nn.Module:
-    """A copy with random parameters: a trained or fresh one may have zeros that hide mistakes."""
-    fresh = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in net.parameters()}
-    net = copied(net, fresh)
-    generator = Generator().manual_seed(0)
-    noise = torch.randn(PERIOD, generator=generator)
-    for parameter in fresh.values():
-        fan_in = max(parameter.numel() / max(parameter.shape[:1] or (1,)), 1)
-        if parameter.numel() == max(parameter.shape, default=1):  # scales and shifts
-            values = 1 + 0.2 * noise
-        else:
-            values = noise / fan_in**0.5
-        values = values.roll(int(torch.randint(PERIOD, (), generator=generator)))
-        flat = parameter.as_strided((parameter.numel(),), (1,))  # as it lies in memory
-        for begin in range(0, len(flat), PERIOD):
-            flat[begin : begin + PERIOD] = values[: len(flat) - begin]
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
-            assert module.running_mean is not None
-            size = module.running_var.shape
-            module.running_mean.copy_(0.2 * torch.randn(size, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(size, generator=generator))
-    return net
-
-
-@torch.no_grad()
-def _tame(net: nn.Module, example: Example) -> None:
-    """Scale the layers one after the other, as the net runs, so that what each gives has a
-    standard deviation of one: nothing explodes, dies out, or hides behind a constant."""
-    seen: set[nn.Module] = set()
-
-    def scale(module: nn.Module, inputs: Any, out: Any) -> Any:
-        weight = module._parameters.get("weight")
-        if module in seen or weight is None or weight.dim() < 2 or not isinstance(out, Tensor):
-            return None
-        seen.add(module)
-        spread = float(out.std()) if out.numel() > 1 else 0.0
-        if not 0 < spread < float("inf"):
-            return None
-        for parameter in (weight, module._parameters.get("bias")):
-            if parameter is not None:
-                parameter.div_(spread)
-        return out / spread
-
-    layers = [m for m in net.modules() if next(m.children(), None) is None]
-    handles = [layer.register_forward_hook(scale) for layer in layers]
-    try:
-        with evaluating(net), _same_draws():
-            example(net)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _place(error: Exception, net: nn.Module) -> str:

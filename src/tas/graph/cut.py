@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ShapeError, one_of
 from ..shape import Shape
+from .constants import check, rewrite
 from .labels import Place
 from .mirrors import follow, tensors
 from .skeleton import Skeleton, copied
@@ -47,10 +48,16 @@ class Cutter:
     8
 
     The net may get other weights in the meantime, but no other modules or attributes.
+
+    Raises:
+        ShapeError: the structure rewrites numbers that the net has not.
     """
 
     def __init__(self, net: nn.Module, structure: Structure) -> None:
         self._structure = structure
+        self._channels = {width.name: width.channels for width in structure.widths}
+        self._units = {width.name: width.unit for width in structure.widths}
+        check(net, structure.rewrites, self._channels)
         self._skeleton = Skeleton(net)
         number = {id(tensor): n for n, tensor in enumerate(self._skeleton.tensors)}
         self._parameters = [isinstance(tensor, nn.Parameter) for tensor in self._skeleton.tensors]
@@ -118,6 +125,9 @@ class Cutter:
             del net.get_submodule(container)._modules[name]
         after = {name: tuple(small[n].shape) for name, n in named.items()}
         follow(net, self._before, after)
+        if self._structure.rewrites:
+            left = {name: len(atoms) * self._units[name] for name, atoms in kept.items()}
+            rewrite(net, self._structure.rewrites, {**self._channels, **left})
         return net
 
 
@@ -264,6 +274,7 @@ def cut_to(
     Raises:
         ShapeError: the shape is not one of this net.
     """
+    structure = replace(structure, rewrites=shape.rewrites)
     kept = kept_atoms(structure, shape, ranking)
     return cut(net, structure, kept, kept_blocks(structure, shape))
 

@@ -110,6 +110,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         places: the labels of every dimension of each parameter and buffer that was used.
         path: paths of the running modules, the innermost last; kept by ``naming``.
         watchers: are called with every operator after its rule, as ``rule`` is but for the tracer.
+        seen: by the path of a module, the labels along the dimensions of what ran in it.
     """
 
     def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
@@ -120,6 +121,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.path = [""]
         self.watchers: list[Callable[..., None]] = []
         named = [*net.named_parameters(), *net.named_buffers()]
+        self.seen: dict[str, dict[int, Tensor]] = {}
         self._names = {id(t): name for name, t in named}
         self._keep = [t for _, t in named]  # so that no other tensor gets one of these ids
         self._planes = WeakTensorKeyDictionary()
@@ -184,6 +186,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     f"{len(plane.labels)} labels for dim {plane.dim} of {list(tensor.shape)}"
                 )
         self._planes[tensor] = tuple(p for p in planes if tensor.shape[p.dim] > 1)
+        here = self.seen.setdefault(self.path[-1], {})
+        for plane in self._planes[tensor]:
+            here[id(plane.labels)] = plane.labels
 
     def tie(self, a: Tensor | int, b: Tensor | int, why: str) -> None:
         """Labels that live or die together; where one side has none, the other is locked."""

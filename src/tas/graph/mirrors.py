@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ShapeError, TasError, one_of
 
-__all__ = ["Sizes", "follow", "mirror", "tensors"]
+__all__ = ["Sizes", "follow", "mirror", "mirrored", "tensors"]
 
 Sizes = dict[str, tuple[int, ...]]  # by the name of a parameter or buffer
 Repeated = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
@@ -118,6 +118,12 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
             if isinstance(module, nn.RNNBase):  # its parameters stand in a list, too
                 own = module._flat_weights_names
                 module._flat_weights = [getattr(module, name) for name in own]
+
+
+def mirrored(module: nn.Module) -> frozenset[str]:
+    """The attributes of a module that ``follow`` takes care of."""
+    by_name = {*BY_NAME, *COUNTS_OF_GROUPS} if module._parameters or module._buffers else set()
+    return frozenset(by_name | _said(module).keys())
 
 
 def _joined(path: str, name: str) -> str:

@@ -21,10 +21,18 @@ class still(TorchDispatchMode):  # type: ignore[no-untyped-call] # noqa: N801
     >>> with still():
     ...     torch.nn.functional.dropout(torch.ones(3), 0.5, training=True)
     tensor([1., 1., 1.])
+
+    Attributes:
+        calls: of operators, so far.
     """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self.calls += 1
         out = func(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name == "native_dropout":

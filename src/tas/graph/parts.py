@@ -1,11 +1,12 @@
 """What a trace comes to, as data: widths, layers that must stay, costs, and all of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from ..shape import Side
+from ..sides import Rewrite, Sum
 from .labels import Place
 from .runs import Run
 
@@ -87,6 +88,8 @@ class Structure:
         norms: likewise, by a call that takes channels together, as a norm does (``Weighted``).
         multiplied: places whose channels are multiplied with one another (attention).
         classes: scores that the net gives; None where it gives something else.
+        seen: by the path of a module, the sizes that it has seen and what they follow.
+        rewrites: numbers in the net's own code that follow its widths.
     """
 
     widths: tuple[Width, ...]
@@ -98,6 +101,8 @@ class Structure:
     norms: Mapping[str, Tensor]
     multiplied: Mapping[Place, Tensor]
     classes: int | None
+    seen: Mapping[str, tuple[tuple[int, Sum], ...]] = field(default_factory=dict)
+    rewrites: tuple[Rewrite, ...] = ()
 
     @property
     def atoms(self) -> int:

@@ -152,6 +152,7 @@ class _Build:
         self.net = net
         self.notes: Notes = tracer.notes
         self.places = tracer.places
+        self.noticed = tracer.seen
         self.component = _components(self.notes.ties, tracer.count)
         self.reasons: dict[int, str] = {}
         for labels, reason in self.notes.locks:
@@ -191,6 +192,7 @@ class _Build:
             norms={w: s for w, s in norms.items() if bool((s < total).any())},
             multiplied={p: s for p, s in inner.items() if bool((s < total).any())},
             classes=classes,
+            seen=self._seen(),
         )
 
     # Widths ------------------------------------------------------------------------------------
@@ -306,8 +308,10 @@ class _Build:
     def side(self, place: Place, size: int) -> Side:
         """The size of a place as a sum of widths."""
         labels = self.places.get(place, self.inner.get(place))
-        if labels is None:
-            return size
+        return size if labels is None else self._sum(labels)
+
+    def _sum(self, labels: Tensor) -> Side:
+        """The number of labels as a sum of widths."""
         slots = self.slots(labels).numpy()
         number = np.searchsorted(self.offsets, slots, side="right") - 1
         parts: list[tuple[str, int, int]] = []
@@ -319,10 +323,26 @@ class _Build:
                 divisor = gcd(n, width.unit)
                 parts.append((width.name, n // divisor, width.unit // divisor))
         if not parts:
-            return size
+            return len(labels)
         if len(parts) == 1 and parts[0][1] == parts[0][2] and fixed == 0:
             return parts[0][0]
         return Sum(tuple(parts), fixed)
+
+    def _seen(self) -> dict[str, tuple[tuple[int, Sum], ...]]:
+        """The sizes that modules have seen, and what they follow."""
+        known: dict[int, Side] = {}
+        found: dict[str, tuple[tuple[int, Sum], ...]] = {}
+        for path, labels in self.noticed.items():
+            own: dict[tuple[int, Sum], None] = {}
+            for key, each in labels.items():
+                if key not in known:
+                    known[key] = self._sum(each)
+                side = known[key]
+                if not isinstance(side, int):
+                    as_sum = Sum(((side, 1, 1),)) if isinstance(side, str) else side
+                    own[len(each), as_sum] = None
+            found[path] = tuple(own)
+        return found
 
     def _layers(self) -> list[Layer]:
         found = []

@@ -2,26 +2,43 @@
 
 What the net's own code takes for a constant (a number of heads in a view, a split at a fixed place)
 cannot be seen in a trace. So the net is cut as far as it goes and run: it has to run, and to give
-what the whole net gives whose cut channels nobody reads. What fails is found by bisection.
+what the whole net gives whose cut channels nobody reads. What fails is found by bisection. Where
+the constant is a number in an attribute, it is found and follows what is cut (``mending``).
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from math import prod
 from typing import Any
 
 from torch import nn
 
-from ..shape import Side, Sum
+from ..sides import Rewrite, size_of
 from .bench import Bench, Failure
+from .constants import settled
+from .guesses import kind
+from .mending import Mender
 from .structure import Structure
 
-__all__ = ["trial"]
+__all__ = ["Verdict", "trial"]
 
 CHEAP = 2e7  # multiply-adds for which each choice is tried by itself as well
 
 Test = Callable[[Sequence[str]], Failure | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a trial comes to.
+
+    Attributes:
+        failed: the names of widths and runs that do not bear to be cut, with the reason.
+        rewrites: what is rewritten in the net's own code so that the others do.
+    """
+
+    failed: dict[str, str]
+    rewrites: tuple[Rewrite, ...]
 
 
 def trial(
@@ -29,8 +46,8 @@ def trial(
     structure: Structure,
     example: Any,
     candidates: Mapping[str, Sequence[int]],
-) -> dict[str, str]:
-    """The names of widths and runs that do not bear to be cut, with the reason.
+) -> Verdict:
+    """Which widths and runs bear to be cut.
 
     Args:
         example: a batch, or an ``Example``, which says how the net is called.
@@ -38,6 +55,7 @@ def trial(
             the last one all.
     """
     bench = Bench(net, structure, example, candidates)
+    mender = Mender(bench)
     good: list[str] = []
     failed: dict[str, str] = {}
 
@@ -47,10 +65,13 @@ def trial(
         if failure is None:
             good.extend(items)
             return
+        kinds = [list(of) for _, of in groupby(items, kind)]
+        if len(kinds) == 1 and mender.mend(items) and test([*good, *items]) is None:
+            good.extend(items)
+            return
         if len(items) == 1:
             failed[items[0]] = failure.reason
             return
-        kinds = [list(of) for _, of in groupby(items, _kind)]
         if len(kinds) > 1:
             suspects = [of for of in kinds if any(bench.touches(n, failure.place) for n in of)]
             calm = [name for of in kinds if of not in suspects for name in of]
@@ -69,31 +90,26 @@ def trial(
     # Widths first, with all blocks there: a block that is cut is not tried out.
     for names in (list(candidates), [run.name for run in structure.runs]):
         if names:
-            extend(sorted(names, key=_kind), bench.runs)
-    passed, good = sorted(good, key=_kind), []
+            extend(sorted(names, key=kind), bench.runs)
+    passed, good = sorted(good, key=kind), []
     if _macs(structure) * len(passed) <= CHEAP:  # together, two that are wrong may get along
-        alone = {name: bench.computes([name]) for name in passed}
-        failed.update({name: failure.reason for name, failure in alone.items() if failure})
+        for name in passed:
+            failure = bench.computes([name])
+            if failure is not None and not mender.mend([name]):
+                failed[name] = failure.reason
         passed = [name for name in passed if name not in failed]
     if passed:
         extend(passed, bench.computes)
     passed, good = good, []
     if passed:
         extend(passed, bench.trains)
-    return failed
-
-
-def _kind(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+    channels = {width.name: width.channels for width in structure.widths}
+    staying = [name for name in channels if name not in good]
+    return Verdict(failed, settled(bench.rewrites, channels, staying))
 
 
 def _macs(structure: Structure) -> int:
     """Multiply-adds of the whole net."""
     full = {width.name: width.channels for width in structure.widths}
-
-    def size(side: Side) -> int:
-        if isinstance(side, Sum):
-            return side.constant + sum(n * full[k] // of for k, n, of in side.parts)
-        return full[side] if isinstance(side, str) else side
-
-    return sum(layer.macs * prod(map(size, layer.sides)) for layer in structure.layers)
+    sizes = ([size_of(side, full) for side in layer.sides] for layer in structure.layers)
+    return sum(layer.macs * prod(of) for layer, of in zip(structure.layers, sizes, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from .. import sums
 from ..checks import known
 from ..data import Transform
 from ..errors import InputError, first_line
@@ -19,7 +20,8 @@ __all__ = ["downloaded", "is_hub_name", "push_to_hub"]
 
 PACKAGE = {"huggingface_hub": "huggingface_hub"}
 DATA = ["config.json", "model.safetensors"]  # what comes down: no file that could be run
-SENT = [*DATA, "shape.json", "README.md"]
+FETCHED = [*DATA, sums.NAME]
+SENT = [*FETCHED, "shape.json", "README.md"]
 NAME = re.compile(r"[\w-][\w.-]*/[\w.-]*[\w-](@[\w./-]+)?")
 FILES = (".json", ".onnx", ".pt2", ".safetensors", ".pt", ".pth")
 
@@ -41,7 +43,8 @@ def is_hub_name(name: str | Path) -> bool:
 def downloaded(name: str) -> Path:
     """The folder of a model on the hub, in the cache of ``huggingface_hub``.
 
-    Only ``config.json`` and ``model.safetensors`` are fetched, once for each revision.
+    Only ``config.json``, ``model.safetensors`` and ``SHA256SUMS`` are fetched, once for each
+    revision.
 
     Raises:
         InputError: the package is missing, the hub cannot be reached or has no such model.
@@ -60,7 +63,7 @@ def downloaded(name: str) -> Path:
             snapshot_download(
                 repo,
                 revision=revision or None,
-                allow_patterns=DATA,
+                allow_patterns=FETCHED,
                 library_name="torch-tas",
                 library_version=__version__,
             )

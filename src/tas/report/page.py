@@ -8,14 +8,18 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from .. import sums
 from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .tables import cells, duration, quantity
 from .tradeoff import tradeoff_figure
+
+READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def html(run_dir: str | Path) -> Path:
         InputError: the folder holds no run, one of its files is damaged, or it is not writable.
     """
     run_dir = Path(run_dir)
+    sums.check(*(run_dir / name for name in READ))
     file = run_dir / "result.json"
     result = read_result(file) if file.is_file() else None
     log, damaged = read_log(run_dir / "log.jsonl")
@@ -61,7 +66,7 @@ def html(run_dir: str | Path) -> Path:
             config=read_text(config) if config.is_file() else None,
         )
         path = run_dir / "report.html"
-        path.write_text(page, encoding="utf-8")
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"cannot write the report in '{run_dir}': {error.strerror}") from None
     return path
@@ -101,17 +106,20 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
 
     if shape and full and full["widths"]:
         macs = full.get("macs") or result["rows"][0]["macs"]
-        shape_figure(shape, {**full, "macs": macs}, folder / "shape.png")
+        with replacing(folder / "shape.png") as partial:
+            shape_figure(shape, {**full, "macs": macs}, partial)
         add(
             "shape.png",
             "The shape that was found",
             "Bars: the channels of every convolution, found and unpruned; blocks that were cut.",
         )
     if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
-        tradeoff_figure(result["rows"], folder / "tradeoff.png", budget=budget)
+        with replacing(folder / "tradeoff.png") as partial:
+            tradeoff_figure(result["rows"], partial, budget=budget)
         add("tradeoff.png", "Accuracy and cost", "Points: accuracy against MACs of every net.")
     if log:
-        history_figure(log, folder / "history.png", budget=budget)
+        with replacing(folder / "history.png") as partial:
+            history_figure(log, partial, budget=budget)
         add("history.png", "How the run went", "Lines: accuracy, loss and cost over the epochs.")
     return pictures
 

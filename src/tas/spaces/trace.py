@@ -177,7 +177,8 @@ def trace(
             locked.append(Locked(width.name, width.channels, reason))
     widths = [w for w in widths if len(candidates[w.name]) > 1]
     atoms = {w.name: [c // w.unit for c in candidates[w.name]] for w in widths}
-    failed = trial(model, replace(structure, runs=tuple(runs)), given, atoms)
+    verdict = trial(model, replace(structure, runs=tuple(runs)), given, atoms)
+    failed, structure = verdict.failed, replace(structure, rewrites=verdict.rewrites)
     for width in widths:
         if width.name in failed:
             for layer in width.layers:
@@ -272,6 +273,7 @@ def _space(
         widths={width.name: width.channels for width in widths},
         depths={run.name: len(run.blocks) for run in runs},
         origin="unpruned",
+        rewrites=structure.rewrites,
     )
     terms = _terms(structure, {width.name for width in widths}, depths)
     space = TracedSpace(

@@ -24,7 +24,7 @@ TOLD_APART = 0.05  # a ratio that is less certain than this is no comparison
 
 @dataclass(frozen=True)
 class Time:
-    """How long one thing took beside others; ``timed`` returns it, with an example.
+    """How long one thing took beside others; ``tas.timing.timed`` returns it, with an example.
 
     Attributes:
         seconds: of one call, the median of all rounds.

@@ -1,0 +1,114 @@
+"""Guesses at which numbers in a net's attributes follow a width, the likeliest first.
+
+A number is a guess where it is the size of something that the width makes larger or smaller, or a
+whole multiple or part of it. Layers that are alike in several blocks are guessed at together: the
+same attribute in every block.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from math import gcd
+
+from torch import nn
+
+from ..sides import Rewrite, Sum
+from .constants import Steps, numbers
+from .mirrors import mirrored
+from .structure import Structure
+
+__all__ = ["Guess", "guesses", "kind"]
+
+Guess = tuple[Rewrite, ...]
+Seen = dict[str, list[tuple[int, Sum]]]  # by the path of a module, sizes and what they follow
+
+
+def kind(name: str) -> str:
+    """A path with its numbers left out: what layers of several blocks have in common.
+
+    That it is the second or third width of a layer is no part of the path.
+    """
+    return re.sub(r"(?<![#\d])\d+", "*", name)
+
+
+def guesses(
+    net: nn.Module, structure: Structure, names: Sequence[str], place: str, taken: Sequence[Rewrite]
+) -> Iterator[Guess]:
+    """What may follow some widths that are alike.
+
+    Args:
+        names: of the widths.
+        place: the path of the module that fails once they are cut; empty where nobody knows.
+        taken: what is rewritten already.
+    """
+    wanted = set(names)
+    seen: Seen = {
+        path: [(n, side) for n, side in sizes if any(p[0] in wanted for p in side.parts)]
+        for path, sizes in structure.seen.items()
+    }
+    atoms = {width.name: width.atoms for width in structure.widths}
+    done = {(rewrite.module, rewrite.steps) for rewrite in taken}
+    modules = dict(net.named_modules())
+    for of_kind in _places(modules, seen, place):
+        found: dict[tuple[int, Steps], list[Rewrite]] = {}
+        for path in (path for path in modules if kind(path) == of_kind):
+            skipped = mirrored(modules[path])
+            for steps, value in numbers(modules[path]):
+                if steps[0] in skipped or (path, steps) in done:
+                    continue
+                for rank, size in enumerate(_follow(value, path, seen, atoms)):
+                    found.setdefault((rank, steps), []).append(
+                        Rewrite(path, steps, value, size.parts, size.constant)
+                    )
+        yield from _in_order(found)
+
+
+def _in_order(found: dict[tuple[int, Steps], list[Rewrite]]) -> Iterator[Guess]:
+    """All numbers of one attribute, each by itself, all of the module; then what else they may be.
+
+    Args:
+        found: by how likely it is (0: most), and the way to a number.
+    """
+    of_attribute: dict[str | int, list[Rewrite]] = {}
+    for (rank, steps), rewrites in found.items():
+        if rank == 0:
+            of_attribute.setdefault(steps[0], []).extend(rewrites)
+    alone = {key: tuple(rewrites) for key, rewrites in found.items()}
+    first = [guess for (rank, _), guess in alone.items() if rank == 0]
+    together = [tuple(rewrites) for rewrites in of_attribute.values()]
+    everything = tuple(rewrite for guess in first for rewrite in guess)
+    others = [alone[key] for key in sorted(alone, key=lambda key: key[0]) if key[0] > 0]
+    yield from dict.fromkeys([*together, *first, everything, *others])
+
+
+def _places(modules: dict[str, nn.Module], seen: Seen, place: str) -> list[str]:
+    """Kinds of modules: that which fails, those around it from within outward, those beside it."""
+    paths = [place] if place else sorted((p for p in seen if seen[p]), key=lambda p: -p.count("."))
+    around = []
+    for path in paths:
+        around.append(path)
+        while path:
+            path = path.rpartition(".")[0]
+            around.append(path)
+    beside = [p for p in modules if place and p.startswith(f"{place.rpartition('.')[0]}.")]
+    return list(dict.fromkeys(kind(path) for path in [*around, *beside]))
+
+
+def _follow(value: int, path: str, seen: Seen, atoms: dict[str, int]) -> list[Sum]:
+    """What a number of a module may follow: sizes seen in it, then within it, then around it."""
+    inner = [p for p in seen if p.startswith(f"{path}.") or not path]
+    outer = path.rpartition(".")[0]
+    sizes = [each for p in [path, *inner, outer] for each in seen.get(p, ())]
+    found = dict.fromkeys(side for size, side in sizes if size == value)
+    for size, side in sizes:
+        if len(side.parts) == 1 and side.constant == 0 and size != value:
+            ((name, n, of),) = side.parts
+            if value % size == 0:
+                found.setdefault(_times(name, n * (value // size), of))
+            elif size % value == 0 and value % atoms[name] == 0:
+                found.setdefault(_times(name, n, of * (size // value)))
+    return list(found)
+
+
+def _times(name: str, n: int, of: int) -> Sum:
+    divisor = gcd(n, of)
+    return Sum(((name, n // divisor, of // divisor),))
