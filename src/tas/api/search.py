@@ -145,27 +145,11 @@ def search(
         return find_on_batches(
             net, batches, budget, options, own, unit=unit, widths_per=widths_per, how=how, **more
         )
-    given = [name for name, value in own.items() if value is not None]
-    if data is None or given:
-        raise InputError(
-            f"{given[0]}= is for batches=: a data set says itself how nets are called and judged"
-            if given
-            else "say what to search on: data=, or batches= such as a DataLoader"
-        )
     check_seed(seed)
-    data = given_data(data, device, workers, progress)
-    space, source = search_space(
-        net,
-        data,
-        options.method(),
-        what=what,
-        residual=residual,
-        ratios=ratios,
-        widths_per=widths_per,
-        ignore=ignore,
-        only=only,
-        round_to=round_to,
-    )
+    data = given_data(_only_data(data, own), device, workers, progress)
+    choices: dict[str, Any] = {"what": what, "residual": residual, "ratios": ratios}
+    choices |= {"widths_per": widths_per, "ignore": ignore, "only": only, "round_to": round_to}
+    space, source = search_space(net, data, options.method(), **choices)
     return find(
         space,
         source,
@@ -182,6 +166,18 @@ def search(
         out=out,
         progress=progress,
     )
+
+
+def _only_data(data: str | Path | Data | None, own: dict[str, Any]) -> str | Path | Data:
+    """The data, or an ``InputError`` where there is none, or what belongs to batches beside it."""
+    given = [name for name, value in own.items() if value is not None]
+    if given:
+        raise InputError(
+            f"{given[0]}= is for batches=: a data set says itself how nets are called and judged"
+        )
+    if data is None:
+        raise InputError("say what to search on: data=, or batches= such as a DataLoader")
+    return data
 
 
 def _only_batches(*of_data: Any) -> None:

@@ -63,8 +63,7 @@ def _loss(answer: Any, batch: Any) -> Tensor:
     standard deviations, so that the squares of changes are on average those of all answers."""
     labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
     scores = isinstance(answer, Tensor) and answer.dim() == 2
-    known = isinstance(labels, Tensor) and not labels.is_floating_point()
-    if scores and known and labels.shape == answer.shape[:1]:
+    if scores and isinstance(labels, Tensor) and labels.dtype == torch.long:
         return F.cross_entropy(answer, labels)
     draws, parts = Generator().manual_seed(0), []
     for x in floats(answer):
