@@ -1,6 +1,7 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from ..runs import RunDir
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
+from ..timing.bench import Bench
 from ..training import Distance
 from ..training.pictures import given_data
 from .batches import find_on_batches
 from .spaces import search_space
+from .time_budget import How, found_within, given_budget
 
 __all__ = ["find", "search"]
 
@@ -37,6 +40,8 @@ def search(
     score: Callable[[nn.Module], float] | None = None,
     train: Callable[[nn.Module], None] | None = None,
     unit: str = "macs",
+    limits: Mapping[str, str | float] | None = None,
+    latency: How = None,
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
@@ -48,7 +53,7 @@ def search(
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int | None = None,
@@ -108,7 +113,12 @@ def search(
             equal widths.
         train: trains a net in place, for a short time: the best trial and equal widths, before
             they are judged. Without ``score`` and ``train`` the best trial is returned.
-        unit: what the budget counts, ``"macs"`` or ``"params"``.
+        unit: what the budget counts, ``"macs"``, ``"params"`` or ``"ms"`` (as ``"8ms"`` says).
+            What is returned then was measured (``docs/latency.md``).
+        limits: what a shape may cost besides, ``{"params": "3M"}``.
+        latency: of a budget of time, what runs nets: the file of a table (``tas latency table``), a
+            runtime's name, a runtime of ``tas.timing``, or a function ``module -> seconds``. Where
+            it is no file, 60 shapes are measured first.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
             free in the paper's search.
@@ -125,7 +135,10 @@ def search(
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
-        ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
+        ignore, only: of a traced net, as in ``tas.spaces.trace``.
+        round_to: candidate widths are multiples of it; 1: any width. Default: of 16, and of 8, 4 or
+            2 where a layer is narrow (``tas.spaces.step``), which hardware is fast with; any width
+            where ratios are given, or one of our ResNets starts from fresh weights.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
         out: a run directory to log, to keep checkpoints in, and to continue from.
 
@@ -134,38 +147,27 @@ def search(
         DivergedError: the loss became NaN or infinite.
     """
     own = {"forward": forward, "distance": distance, "score": score, "train": train}
-    if options is None:
-        fresh = not isinstance(net, (nn.Module, TracedSpace)) and batches is None
-        options = (quick() if fresh else quick().inheriting()).search
+    choices: dict[str, Any] = {"what": what, "ratios": ratios, "ignore": ignore, "only": only}
+    choices["round_to"] = round_to
+    rest: dict[str, Any] = {"seed": seed, "device": device, "out": out, "progress": progress}
+    limited: dict[str, Any] = {"given": budget, "unit": unit, "also": limits or {}, "how": latency}
     if batches is not None:
         _only_batches(data, residual, augment, fraction, split, subset)
-        how: dict[str, Any] = {"ignore": ignore, "only": only, "round_to": round_to, "what": what}
-        how["ratios"] = options.method().ratios(inheriting=True) if ratios is None else ratios
-        more: dict[str, Any] = {"seed": seed, "device": device, "out": out, "progress": progress}
-        return find_on_batches(
-            net, batches, budget, options, own, unit=unit, widths_per=widths_per, how=how, **more
-        )
+        rest |= {"options": options, "widths_per": widths_per}
+        return find_on_batches(net, batches, own, choices, limited, **rest)
     check_seed(seed)
     data = given_data(_only_data(data, own), device, workers, progress)
-    choices: dict[str, Any] = {"what": what, "residual": residual, "ratios": ratios}
-    choices |= {"widths_per": widths_per, "ignore": ignore, "only": only, "round_to": round_to}
+    options = options or _default_options(net)
+    choices |= {"residual": residual, "widths_per": widths_per}
     space, source = search_space(net, data, options.method(), **choices)
-    return find(
-        space,
-        source,
-        data,
-        Budget.of(space, budget, unit),
-        options=options,
-        augment=augment,
-        fraction=fraction,
-        split=split,
-        subset=subset,
-        seed=seed,
-        device=device,
-        workers=workers,
-        out=out,
-        progress=progress,
-    )
+    within, rest["bench"] = given_budget(space, out=out, **limited)
+    rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
+    return find(space, source, data, within, options=options, workers=workers, **rest)
+
+
+def _default_options(net: str | nn.Module | Space) -> MethodOptions:
+    inherits = isinstance(net, (nn.Module, TracedSpace))
+    return (quick().inheriting() if inherits else quick()).search
 
 
 def _only_data(data: str | Path | Data | None, own: dict[str, Any]) -> str | Path | Data:
@@ -195,6 +197,7 @@ def find(
     budget: Budget,
     *,
     options: MethodOptions,
+    bench: Bench | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
     split: data_room.Split | None = None,
@@ -209,6 +212,7 @@ def find(
 
     Args:
         source: whose weights nets inherit; if they were learnt, its channels are put in order.
+        bench: of a budget of time, what measures the shape that is found.
     """
     if not space.widths and not space.depths:
         raise InputError(
@@ -233,4 +237,5 @@ def find(
         out=out,
         progress=progress,
     )
-    return method.find(problem.ordered() if source.trained else problem)
+    problem = problem.ordered() if source.trained else problem
+    return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))

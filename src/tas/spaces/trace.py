@@ -8,11 +8,11 @@ shares one width (the space is *tied*), widths are at most the net's own, and a 
 user's own class, cut (``graph/cut.py``).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import lcm, prod
+from math import prod
 from typing import Any
 
 import torch
@@ -24,8 +24,8 @@ from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
-from ..space import DepthChoice, Space, Term, WidthChoice
-from .resnet import RATIOS, WHAT
+from ..space import DepthChoice, Layer, Space, Term, WidthChoice
+from .resnet import RATIOS, WHAT, width_candidates
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -126,7 +126,7 @@ def trace(
     forward: Forward | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = 1,
     ratios: Sequence[float] = RATIOS,
     what: str = "both",
     name: str = "",
@@ -150,7 +150,8 @@ def trace(
             floats in it stay. Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
-        round_to: candidate widths are multiples of it, where a layer has at least so many channels.
+        round_to: candidate widths are multiples of it, where a layer has at least so many channels;
+            None: of what hardware is fast with.
         ratios: candidate widths, as ratios of the unpruned ones, at most 1.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         name: what shapes call the net; default: the name of its class. A name that
@@ -162,15 +163,55 @@ def trace(
     """
     given = Example.of(example, forward)
     _check(model, given, ignore, only, round_to, ratios, what)
+    asked = _Asked(ignore, only, round_to, ratios, what)
     structure = analyse(model, given, ignore)
+    if structure.wanted and what != "depth":
+        structure = analyse(model, given, ignore, splits=structure.wanted)
+    found = _searched(model, given, structure, asked)
+    kept = found.structure.splits_of({width.name for width in found.widths})
+    if kept != structure.splits:  # where heads cannot go, what they have may shrink
+        structure = analyse(model, given, ignore, splits=kept)
+        found = _searched(model, given, structure, asked)
+    if not found.widths and not found.runs:
+        # Which tells least: last.
+        locked = sorted(found.locked, key=lambda entry: "net's output" in entry.reason)
+        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
+        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
+    return _space(model, given, found, name)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asks to be searched; as in ``trace``."""
+
+    ignore: Sequence[str]
+    only: Sequence[str]
+    round_to: int | None
+    ratios: Sequence[float]
+    what: str
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What can be searched of a structure, and what is locked."""
+
+    structure: Structure
+    widths: Sequence[Width]
+    runs: Sequence[Run]
+    candidates: Mapping[str, tuple[int, ...]]
+    locked: Sequence[Locked]
+
+
+def _searched(model: nn.Module, given: Example, structure: Structure, asked: _Asked) -> _Searched:
+    """Try out what may shrink, as far as it is asked for."""
     locked = list(structure.locked)
-    widths = [] if what == "depth" else list(structure.widths)
-    runs = [] if what == "width" else list(structure.runs)
-    runs = [run for run in runs if not any(_under(block, ignore) for block in run.blocks)]
-    if only:
-        widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
-        runs = [run for run in runs if _under(run.blocks[0], only)]
-    candidates = {w.name: _candidates(w, ratios, round_to) for w in widths}
+    widths = [] if asked.what == "depth" else list(structure.widths)
+    runs = [] if asked.what == "width" else list(structure.runs)
+    runs = [run for run in runs if not any(_under(block, asked.ignore) for block in run.blocks)]
+    if asked.only:
+        widths = [w for w in widths if any(_under(layer, asked.only) for layer in w.layers)]
+        runs = [run for run in runs if _under(run.blocks[0], asked.only)]
+    candidates = {w.name: _candidates(w, asked.ratios, asked.round_to) for w in widths}
     for width in widths:
         if len(candidates[width.name]) < 2:
             reason = f"{width.channels} channels are too few for a second candidate"
@@ -186,11 +227,7 @@ def trace(
     locked += [Locked(r.name, 0, failed[r.name]) for r in runs if r.name in failed]
     widths = [w for w in widths if w.name not in failed]
     runs = [r for r in runs if r.name not in failed]
-    if not widths and not runs:
-        locked.sort(key=lambda entry: "net's output" in entry.reason)  # which tells least: last
-        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
-        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
-    return _space(model, given, structure, widths, runs, candidates, tuple(locked), name)
+    return _Searched(structure, widths, runs, candidates, locked)
 
 
 def _check(
@@ -198,7 +235,7 @@ def _check(
     example: Example,
     ignore: Sequence[str],
     only: Sequence[str],
-    round_to: int,
+    round_to: int | None,
     ratios: Sequence[float],
     what: str,
 ) -> None:
@@ -209,7 +246,7 @@ def _check(
             f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
             "must be"
         )
-    if round_to < 1:
+    if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
     if not list(leaves(example.batch)):
         raise InputError(
@@ -231,13 +268,10 @@ def _under(path: str, parents: Iterable[str]) -> bool:
     return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
-def _candidates(width: Width, ratios: Sequence[float], round_to: int) -> tuple[int, ...]:
+def _candidates(width: Width, ratios: Sequence[float], round_to: int | None) -> tuple[int, ...]:
     """Multiples of what a layer can be cut by; the net's own width is always one of them."""
-    step = lcm(width.unit, round_to)
-    if step > width.channels:
-        step = width.unit
-    cut = {max(step, int(ratio * width.channels) // step * step) for ratio in ratios}
-    return tuple(sorted({min(c, width.channels) for c in cut} | {width.channels}))
+    full = width.channels
+    return tuple(sorted({*width_candidates(full, ratios, round_to, width.unit), full}))
 
 
 def _depth_candidates(run: Run) -> tuple[int, ...]:
@@ -246,23 +280,15 @@ def _depth_candidates(run: Run) -> tuple[int, ...]:
     return tuple(range(run.least, n + 1)) if n <= 3 else (*range(run.least, n, 2), n)
 
 
-def _space(
-    model: nn.Module,
-    example: Example,
-    structure: Structure,
-    widths: Sequence[Width],
-    runs: Sequence[Run],
-    candidates: Mapping[str, tuple[int, ...]],
-    locked: tuple[Locked, ...],
-    name: str,
-) -> TracedSpace:
+def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> TracedSpace:
+    structure, widths, candidates = found.structure, found.widths, found.candidates
     choices = tuple(
         WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, f"{w.area} values", _kind(w))
         for w in widths
     )
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
-        for run in runs
+        for run in found.runs
     )
     kind = type(model)
     unpruned = Shape(
@@ -271,9 +297,10 @@ def _space(
         input=example.picture,
         residual="tied",
         widths={width.name: width.channels for width in widths},
-        depths={run.name: len(run.blocks) for run in runs},
+        depths={run.name: len(run.blocks) for run in found.runs},
         origin="unpruned",
         rewrites=structure.rewrites,
+        splits=structure.splits,
     )
     terms = _terms(structure, {width.name for width in widths}, depths)
     space = TracedSpace(
@@ -283,9 +310,11 @@ def _space(
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
+        layers=tuple(_layers(structure, {width.name for width in widths}, depths)),
+        areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
-        locked=locked,
+        locked=tuple(found.locked),
         forward=example.forward,
     )
     counted = count(model, example)
@@ -328,6 +357,21 @@ def _terms(
         source, target = [*own, 1, 1][:2]
         terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
     return tuple(terms)
+
+
+def _layers(
+    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
+) -> Iterator[Layer]:
+    """What runs, with the sizes that are not searched as constants."""
+    full = {width.name: width.channels for width in structure.widths}
+    names: Counter[str] = Counter()
+    for layer in structure.layers:
+        names[layer.path] += 1
+        path = f"{layer.path}#{names[layer.path]}" if names[layer.path] > 1 else layer.path
+        sides = [_fixed(side, searched, full) for side in layer.sides]
+        varying = tuple(side for side in sides if not isinstance(side, int))
+        macs = layer.macs * prod(side for side in sides if isinstance(side, int))
+        yield Layer(path, varying, macs, _when(layer.path, depths))
 
 
 def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
