@@ -136,7 +136,7 @@ def nan(net: nn.Module, batch: Any) -> Any:
         ({"batches": []}, "yields nothing.*a generator that was used before"),
         ({"batches": [torch.zeros(0, 3, 8, 8)]}, "batch 1 is empty"),
         ({"batches": ["a.png"]}, "batch 1 is a str without a tensor"),
-        ({"batches": 3}, "batches= is a int: give what yields"),
+        ({"batches": 3}, "batches=3: give several values"),
         ({"batches": [(*PICTURES, PICTURES[0])]}, "a tuple of 3.*forward=lambda"),
         ({"forward": nan}, "not finite"),
         ({"forward": lambda net, x: net(x)["mask"].argmax(1)}, "without a tensor of floats"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,6 +20,8 @@ from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
 from ..training import Objective
+from ..weights import check_weights
+from .opening import given_out
 from .spaces import per_widths, rounding
 from .time_budget import found_within, given_budget
 
@@ -36,7 +39,7 @@ def find_on_batches(
     widths_per: str | None,
     seed: int,
     device: str,
-    out: RunDir | None,
+    out: RunDir | str | Path | None,
     progress: bool,
 ) -> Found:
     """``tas.search`` on batches; the arguments are the same.
@@ -53,9 +56,6 @@ def find_on_batches(
             f"options= is a {type(options).__name__}: batches are searched by trials, with "
             "TrialOptions; other searches take a data set"
         )
-    for name, value in objective.items():
-        if value is not None and not callable(value):
-            raise InputError(f"{name}={value!r}: give a function")
     if isinstance(net, str):
         raise InputError(f"the net is '{net}': give the trained net itself, a torch.nn.Module")
     given = kept(batches)
@@ -70,6 +70,9 @@ def find_on_batches(
     source = Source.of(space, net if isinstance(net, ResNet) else None)
     if source.net is None:
         raise InputError("the space has no trained net: give the net itself, not its space")
+    check_weights(source.net, "net", options.precision)
+    asked = {"budget": str(within["given"]), "limits": within["also"], "options": options}
+    out = given_out(out, "tas.search", space, "batches", seed, asked)
     budget, bench = given_budget(space, out=out, **within)
     problem = BatchProblem(
         space=space,

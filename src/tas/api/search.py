@@ -20,15 +20,19 @@ from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
 from ..timing.bench import Bench
-from ..training import Distance
+from ..training import Device, Distance
 from ..training.pictures import given_data
+from ..typed import checked
+from ..weights import check_weights
 from .batches import find_on_batches
+from .opening import given_out
 from .spaces import search_space
 from .time_budget import How, found_within, given_budget
 
 __all__ = ["find", "search"]
 
 
+@checked
 def search(
     net: str | nn.Module | Space,
     data: str | Path | Data | None = None,
@@ -49,15 +53,15 @@ def search(
     options: MethodOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
     round_to: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
+    out: RunDir | str | Path | None = None,
     progress: bool = True,
 ) -> Found:
     """Search widths and depths of a net within a budget.
@@ -133,14 +137,15 @@ def search(
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train weights; the search chooses by the rest.
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
-        split: these two parts instead of fresh ones.
+        split: these two parts instead of fresh ones; or the file of ``tas split``.
         subset: a proxy search, on that many training pictures of every class.
         ignore, only: of a traced net, as in ``tas.spaces.trace``.
         round_to: candidate widths are multiples of it; 1: any width. Default: of 16, and of 8, 4 or
             2 where a layer is narrow (``tas.spaces.step``), which hardware is fast with; any width
             where ratios are given, or one of our ResNets starts from fresh weights.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
-        out: a run directory to log, to keep checkpoints in, and to continue from.
+        out: a run directory to log, to keep checkpoints in, and to continue from; a path is that of
+            one in which the call with the same arguments goes on.
 
     Raises:
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
@@ -160,7 +165,9 @@ def search(
     options = options or _default_options(net)
     choices |= {"residual": residual, "widths_per": widths_per}
     space, source = search_space(net, data, options.method(), **choices)
-    within, rest["bench"] = given_budget(space, out=out, **limited)
+    asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
+    rest["out"] = given_out(out, "tas.search", space, data, seed, asked)
+    within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
     return find(space, source, data, within, options=options, workers=workers, **rest)
 
@@ -200,10 +207,10 @@ def find(
     bench: Bench | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
     out: RunDir | None = None,
     progress: bool = True,
@@ -219,6 +226,10 @@ def find(
             "there is nothing to search, every width and depth has one candidate: give more "
             "--ratios, or --what both"
         )
+    if source.net is not None:
+        check_weights(source.net, "net", options.precision)
+    if isinstance(split, str | Path):
+        split = data_room.read_split(split, data)
     method = options.method()
     fraction = method.fraction if fraction is None else fraction
     split = split or data_room.search_split(data, fraction, seed, subset)

@@ -36,15 +36,9 @@ def kept(batches: Iterable[Any]) -> tuple[Any, ...]:
     Raises:
         InputError: there is none, or one holds no tensor.
     """
-    try:
-        source = iter(batches)
-    except TypeError:
-        raise InputError(
-            f"batches= is a {type(batches).__name__}: give what yields batches, as DataLoaders do"
-        ) from None
     found: list[Any] = []
     examples = size = 0
-    for batch in source:
+    for batch in batches:
         tensors = [x for _, x in leaves(batch)]
         if not tensors:
             raise InputError(

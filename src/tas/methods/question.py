@@ -12,7 +12,7 @@ from ..inherit import Source
 from ..runs import RunDir
 from ..shape import Shape
 from ..space import Space
-from ..training import History, Objective, TrainOptions
+from ..training import Device, History, Objective, TrainOptions
 from .baseline import Probabilities
 from .found import Found
 
@@ -36,7 +36,7 @@ class Question(ABC):
     budget: Budget
     objective: Objective = Objective()
     seed: int = 0
-    device: str = "auto"
+    device: Device = "auto"
     out: RunDir | None = None
     progress: bool = True
 

@@ -4,7 +4,7 @@ from .accelerate_state import alone
 from .classification import Classification
 from .distillation import Distillation, distill_loss, learning
 from .evaluation import evaluate, recompute_norm_statistics
-from .hardware import Where, accelerator, computing, pick_precision, where
+from .hardware import Device, Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
 from .memory_format import place, place_module
 from .objective import Distance, Objective, distance, distil, divergence
@@ -16,6 +16,7 @@ from .tasks import Epochs, Task
 
 __all__ = [
     "Classification",
+    "Device",
     "Distance",
     "Distillation",
     "Epochs",

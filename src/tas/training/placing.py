@@ -27,6 +27,7 @@ from ..forward import (
     mapped,
 )
 from ..runs import say
+from ..typed import checked
 from .memory_format import place, place_module
 
 __all__ = ["Placing", "refuse_halves", "settled", "settled_with"]
@@ -74,6 +75,7 @@ class Placing:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
+@checked
 def settled(
     nets: Sequence[nn.Module],
     batch: Any,
