@@ -1,14 +1,14 @@
 """What the shapes of a traced net cost: a term for each set of widths that some layers share."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 from ..graph import Structure
 from ..shape import Side, Sum
-from ..space import DepthChoice, Term
+from ..space import DepthChoice, Layer, Term
 
-__all__ = ["terms_of"]
+__all__ = ["layers_of", "terms_of"]
 
 _Key = tuple[tuple[Side, ...], tuple[str, frozenset[int]] | None]  # sizes that vary, and when
 
@@ -35,7 +35,7 @@ def terms_of(
     return tuple(terms)
 
 
-def _layers(
+def layers_of(
     structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
 ) -> Iterator[Layer]:
     """What runs, with the sizes that are not searched as constants."""

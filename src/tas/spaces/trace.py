@@ -26,6 +26,7 @@ from ..shape import Shape
 from ..space import DepthChoice, Space, WidthChoice
 from ..typed import checked
 from .resnet import RATIOS, WHAT, width_candidates
+from .terms import layers_of, terms_of
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -311,7 +312,7 @@ def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> T
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
-        layers=tuple(_layers(structure, {width.name for width in widths}, depths)),
+        layers=tuple(layers_of(structure, {width.name for width in widths}, depths)),
         areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
