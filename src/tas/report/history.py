@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..typed import checked
 from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY, VERMILLION, canvas
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "final check of the searc
 MS = 1e-12  # of a femtosecond, which costs of time are counted in
 
 
+@checked
 def history_figure(
     lines: Iterable[Line],
     path: str | Path,

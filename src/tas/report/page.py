@@ -13,6 +13,7 @@ from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..typed import checked
 from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
@@ -29,6 +30,7 @@ class _Picture:
     data: str  # base64 of the PNG
 
 
+@checked
 def html(run_dir: str | Path) -> Path:
     """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
 

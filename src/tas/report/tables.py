@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import shown
+from ..typed import checked
 
 MISSING = "-"
 RUNTIMES = {"torch": "PyTorch", "onnxruntime": "ONNX"}  # short, for the heads of columns
@@ -123,6 +124,7 @@ def time_notes(result: Mapping[str, Any]) -> list[str]:
     return list((result.get("times") or {}).get("notes", []))
 
 
+@checked
 def table(rows: Sequence[Row]) -> Table:
     """The result for a terminal: ``rich.print(table(rows))``. The first row is the unpruned net.
 
@@ -136,6 +138,7 @@ def table(rows: Sequence[Row]) -> Table:
     return grid(*cells(rows))
 
 
+@checked
 def grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
     """A table of texts for a terminal: names on the left, figures on the right.
 
@@ -156,6 +159,7 @@ def grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
     return result
 
 
+@checked
 def markdown(rows: Sequence[Row]) -> str:
     """The result as a Markdown table. The first row is the unpruned net.
 
