@@ -86,6 +86,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
 
 
+@checked
 def time_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and body of the times alone, for a terminal, which has no room for more columns.
 
@@ -98,6 +99,7 @@ def time_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
 
 
+@checked
 def timed_rows(result: Mapping[str, Any]) -> list[Any]:
     """The rows of a result, with the milliseconds that were measured of their nets.
 
@@ -114,6 +116,7 @@ def timed_rows(result: Mapping[str, Any]) -> list[Any]:
     return [{**row, "ms": ms} if (ms := known(row["name"])) else row for row in result["rows"]]
 
 
+@checked
 def time_notes(result: Mapping[str, Any]) -> list[str]:
     """How the times of a result were measured, and which nets are not faster, in words.
 

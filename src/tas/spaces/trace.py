@@ -364,16 +364,14 @@ def _terms(
 def _layers(
     structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
 ) -> Iterator[Layer]:
-    """What runs, with the sizes that are not searched as constants."""
     full = {width.name: width.channels for width in structure.widths}
     names: Counter[str] = Counter()
     for layer in structure.layers:
         names[layer.path] += 1
-        path = f"{layer.path}#{names[layer.path]}" if names[layer.path] > 1 else layer.path
         sides = [_fixed(side, searched, full) for side in layer.sides]
         varying = tuple(side for side in sides if not isinstance(side, int))
         macs = layer.macs * prod(side for side in sides if isinstance(side, int))
-        yield Layer(path, varying, macs, _when(layer.path, depths))
+        yield Layer(f"{layer.path}#{names[layer.path]}", varying, macs, _when(layer.path, depths))
 
 
 def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
