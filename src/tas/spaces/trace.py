@@ -26,6 +26,7 @@ from ..shape import Shape
 from ..space import DepthChoice, Space, WidthChoice
 from ..typed import checked
 from .resnet import RATIOS, WHAT, width_candidates
+from .terms import layers_of, terms_of
 
 __all__ = ["TracedSpace", "trace"]
 
