@@ -183,6 +183,8 @@ class _Record:
             self._accelerator.wait_for_everyone()  # before the first process writes the next one
         if self._log:  # a line may have been written without its checkpoint
             self._log.keep_log(self._plan.phase, self.lines)
+            # Here and not with each checkpoint: a directory that was removed is to be missed.
+            self._log.checkpoint(self._plan.phase).mkdir(parents=True, exist_ok=True)
         return len(self.lines)
 
     def keep(self, epoch: int, figures: dict[str, float]) -> None:
