@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 from .errors import InputError, one_of
+from .typed import checked
 
 __all__ = [
     "DoctorOptions",
@@ -74,6 +75,24 @@ class _Compute:
     precision: Literal["auto", "fp32", "bf16"] | None = option(
         None, "fp32, bf16, or auto: bf16 where the hardware supports it (default: auto)"
     )
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What runs nets where their time counts"""
+
+    runtime: Literal["torch", "torch-compile", "onnxruntime", "openvino"] | None = option(
+        None,
+        "what runs a net; onnxruntime needs pip install 'torch-tas[onnx]', openvino "
+        "'torch-tas[openvino]' (default: onnxruntime where it is installed, else torch)",
+    )
+    measure: str | None = option(
+        None,
+        "a device of your own instead: a command in which {onnx} stands for the path of an ONNX "
+        "file, and that prints milliseconds, e.g. 'ssh board bench < {onnx}'",
+    )
+    measure_limit: float = option(300.0, "seconds that --measure may take for one net")
+    threads: int = option(1, "threads of one call")
 
 
 @dataclass(frozen=True)
@@ -167,10 +186,21 @@ class _Searching:
     budget: str | float = option(
         "0.55",
         "the most that the net may cost: a ratio of the unpruned net (0.55), or absolute: "
-        "22.4M, 1.2G",
+        "22.4M, 1.2G, or 8ms",
     )
-    unit: Literal["macs", "params"] = option(
-        "macs", "what the budget counts: multiply-adds or parameters"
+    unit: Literal["macs", "params", "ms"] = option(
+        "macs",
+        "what the budget counts: multiply-adds, parameters, or milliseconds of a net on --runtime "
+        "or --measure, which are measured first (minutes) unless there is a --latency-table",
+    )
+    latency_table: str | None = option(
+        None, "a file of `tas latency table`: what shapes of the net take, and on what"
+    )
+    max_macs: str | float | None = option(
+        None, "a further limit: multiply-adds, as a ratio or absolute"
+    )
+    max_params: str | float | None = option(
+        None, "a further limit: parameters, as a ratio or absolute, e.g. 3M"
     )
     what: Literal["width", "depth", "both"] = option("both", "search widths, depths, or both")
     residual: Literal["free", "tied"] | None = option(
@@ -235,15 +265,20 @@ class _Searching:
 
 @dataclass(frozen=True)
 class _Tracing:
-    """What may shrink in a net of another library or of your own."""
+    """What may shrink; --ignore and --only in a net of another library or of your own."""
 
     ignore: list[str] | None = option(None, "modules to leave as they are, e.g. [stem,head]")
     only: list[str] | None = option(None, "search these modules alone, e.g. [layer3,layer4]")
-    round_to: int = option(1, "make candidate widths multiples of this number, e.g. 8")
+    round_to: int | None = option(
+        None,
+        "make candidate widths multiples of this number; 1: any width (default: 16, and 8, 4 or 2 "
+        "for narrow layers, which hardware is fast with; any width where --ratios are given)",
+    )
 
 
+@checked
 @dataclass(frozen=True)
-class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
+class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
 
     Without options: the handwritten digits that ship with scikit-learn, in a few minutes.
@@ -269,8 +304,9 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
     baseline: bool = option(True, "also train a net of equal widths, for comparison")
 
 
+@checked
 @dataclass(frozen=True)
-class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
+class SearchRunOptions(_Searching, _Tracing, _Timing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
 
     net: str = option(
@@ -280,6 +316,7 @@ class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
     )
 
 
+@checked
 @dataclass(frozen=True)
 class TrainRunOptions(_Distilling, _Training, _Data):
     """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
@@ -302,6 +339,7 @@ class TrainRunOptions(_Distilling, _Training, _Data):
     weights: str | None = option(None, "start from these weights, which must fit the net or shape")
 
 
+@checked
 @dataclass(frozen=True)
 class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
@@ -323,6 +361,7 @@ class EvalOptions(_Compute, _Files):
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class MacsOptions:
     """Count the multiply-adds of one image, and the parameters."""
@@ -341,6 +380,7 @@ class MacsOptions:
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class DoctorOptions(_Tracing):
     """Show what can be searched in a net, what cannot and why, and which budgets are possible."""
@@ -357,9 +397,13 @@ class DoctorOptions(_Tracing):
     ratios: list[float] | None = option(
         None, "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1)"
     )
+    latency_table: str | None = option(
+        None, "a file of `tas latency table`: the budgets in milliseconds are shown as well"
+    )
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class ShapesOptions:
     """List the published shapes, or print one as JSON."""
@@ -367,6 +411,7 @@ class ShapesOptions:
     name: str | None = positional("the shape to print", optional=True)
 
 
+@checked
 @dataclass(frozen=True)
 class SplitOptions(_Data):
     """Write the split of a data set for a search: stratified by class, seeded."""
@@ -377,6 +422,7 @@ class SplitOptions(_Data):
     out: str | None = option(None, "the file to write (default: split-DATA.json)")
 
 
+@checked
 @dataclass(frozen=True)
 class ReportOptions:
     """Draw the figures and the report of a run directory again."""

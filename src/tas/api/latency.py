@@ -18,6 +18,7 @@ from ..model_options import LatencyOptions, _Runtime
 from ..options import asked_input, with_changes
 from ..shape import Shape
 from ..timing import Command, OnnxRuntime, OwnDevice, Runtime, Time, runtime_named, timed
+from ..typed import checked
 from .opening import OpenedFolder
 from .session import read_own
 
@@ -62,6 +63,7 @@ def default_runtime() -> str:
     return "onnxruntime" if find_spec("onnxruntime") and find_spec("onnx") else "torch"
 
 
+@checked
 def latency(
     net: nn.Module,
     example: Tensor,
@@ -131,16 +133,17 @@ def chosen_runtime(options: _Runtime) -> Runtime:
     if options.measure is not None:
         if options.runtime is not None:
             raise InputError("--runtime and --measure are both what runs the net: give one")
-        return Command(options.measure, options.latency_batch, options.measure_limit)
+        return Command(options.measure, options.batch_size, options.measure_limit)
     return runtime_named(
         options.runtime or default_runtime(),
         threads=options.threads,
-        batch_size=options.latency_batch,
-        device=options.latency_device,
-        precision=options.latency_precision,
+        batch_size=options.batch_size,
+        device=options.device,
+        precision=options.precision,
     )
 
 
+@checked
 def measure(options: LatencyOptions | None = None, **changes: Any) -> Measured:
     """What ``tas latency`` does: measures a net, beside the unpruned one where it is smaller.
 

@@ -1,6 +1,6 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -11,23 +11,33 @@ from ..data import Augment, Data
 from ..errors import InputError
 from ..inherit import Source
 from ..methods import Found, MethodOptions, Problem
+from ..methods.timed import aimed, met
 from ..recipes import quick
-from ..runs import RunDir
+from ..runs import RunDir, say
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
+from ..timing.bench import Bench
+from ..training import Device
 from ..training.pictures import given_data
+from ..typed import checked
+from ..weights import check_weights
+from .opening import given_out
 from .spaces import search_space
+from .time_budget import How, given_budget
 
 __all__ = ["find", "search"]
 
 
+@checked
 def search(
     net: str | nn.Module | Space,
     data: str | Path | Data,
     budget: str | float,
     *,
     unit: str = "macs",
+    limits: Mapping[str, str | float] | None = None,
+    latency: How = None,
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
@@ -35,15 +45,15 @@ def search(
     options: MethodOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
+    out: RunDir | str | Path | None = None,
     progress: bool = True,
 ) -> Found:
     """Search widths and depths of a net within a budget.
@@ -75,7 +85,12 @@ def search(
             ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
-        unit: what the budget counts, ``"macs"`` or ``"params"``.
+        unit: what the budget counts, ``"macs"``, ``"params"`` or ``"ms"`` (as ``"8ms"`` says).
+            What is returned then was measured (``docs/latency.md``).
+        limits: what a shape may cost besides, ``{"params": "3M"}``.
+        latency: of a budget of time, what runs nets: the file of a table (``tas latency table``), a
+            runtime's name, a runtime of ``tas.timing``, or a function ``module -> seconds``. Where
+            it is no file, 60 shapes are measured first.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
             free in the paper's search.
@@ -90,21 +105,22 @@ def search(
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train weights; the search chooses by the rest.
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
-        split: these two parts instead of fresh ones.
+        split: these two parts instead of fresh ones; or the file of ``tas split``.
         subset: a proxy search, on that many training pictures of every class.
-        ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
+        ignore, only: of a traced net, as in ``tas.spaces.trace``.
+        round_to: candidate widths are multiples of it; 1: any width. Default: of 16, and of 8, 4 or
+            2 where a layer is narrow (``tas.spaces.step``), which hardware is fast with; any width
+            where ratios are given, or one of our ResNets starts from fresh weights.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
-        out: a run directory to log, to keep checkpoints in, and to continue from.
+        out: a run directory to log, to keep checkpoints in, and to continue from; a path is that of
+            one in which the call with the same arguments goes on.
 
     Raises:
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
     check_seed(seed)
-    data = given_data(data, device, workers, progress)
-    if options is None:
-        fresh = not isinstance(net, (nn.Module, TracedSpace))
-        options = (quick() if fresh else quick().inheriting()).search
+    data, options = given_data(data, device, workers, progress), options or _default_options(net)
     space, source = search_space(
         net,
         data,
@@ -117,11 +133,15 @@ def search(
         only=only,
         round_to=round_to,
     )
+    asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
+    out = given_out(out, "tas.search", space, data, seed, asked)
+    within, bench = given_budget(space, budget, unit, limits or {}, latency, out)
     return find(
         space,
         source,
         data,
-        Budget.of(space, budget, unit),
+        within,
+        bench=bench,
         options=options,
         augment=augment,
         fraction=fraction,
@@ -135,6 +155,11 @@ def search(
     )
 
 
+def _default_options(net: str | nn.Module | Space) -> MethodOptions:
+    inherits = isinstance(net, (nn.Module, TracedSpace))
+    return (quick().inheriting() if inherits else quick()).search
+
+
 def find(
     space: Space,
     source: Source,
@@ -142,12 +167,13 @@ def find(
     budget: Budget,
     *,
     options: MethodOptions,
+    bench: Bench | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
     out: RunDir | None = None,
     progress: bool = True,
@@ -156,19 +182,24 @@ def find(
 
     Args:
         source: whose weights nets inherit; if they were learnt, its channels are put in order.
+        bench: of a budget of time, what measures the shape that is found.
     """
     if not space.widths and not space.depths:
         raise InputError(
             "there is nothing to search, every width and depth has one candidate: give more "
             "--ratios, or --what both"
         )
+    if source.net is not None:
+        check_weights(source.net, "net", options.precision)
+    if isinstance(split, str | Path):
+        split = data_room.read_split(split, data)
     method = options.method()
     fraction = method.fraction if fraction is None else fraction
     split = split or data_room.search_split(data, fraction, seed, subset)
     problem = Problem(
         space=space,
         source=source,
-        budget=budget,
+        budget=aimed(budget),
         data=data,
         learn=data.train.take(split.weights),
         judge=data.train.take(split.logits),
@@ -180,4 +211,9 @@ def find(
         out=out,
         progress=progress,
     )
-    return method.find(problem.ordered() if source.trained else problem)
+    found = method.find(problem.ordered() if source.trained else problem)
+    if bench is None:
+        return found
+    found, line = met(found, budget, bench)
+    say(f"measured: {1000 * line.ratio * bench.table.whole:.3f} ms, {line.ratio:.3f} of unpruned")
+    return found

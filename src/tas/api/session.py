@@ -18,6 +18,7 @@ from ..recipes import recipe
 from ..report import html
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
+from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
 from .train import Trained
@@ -140,6 +141,7 @@ def unguarded(run: Run) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+@checked
 def load_data(options: Any, *, to_train: bool = True) -> Data:
     """The data set of the options; what its reader must know is said.
 

@@ -7,7 +7,17 @@ self-contained HTML page. Nothing here knows a network or a tensor.
 from .history import history_figure
 from .page import html
 from .shape import shape_figure
-from .tables import Row, duration, grid, markdown, quantity, table
+from .tables import (
+    Row,
+    duration,
+    grid,
+    markdown,
+    quantity,
+    table,
+    time_cells,
+    time_notes,
+    timed_rows,
+)
 from .tradeoff import tradeoff_figure
 
 __all__ = [
@@ -20,5 +30,8 @@ __all__ = [
     "quantity",
     "shape_figure",
     "table",
+    "time_cells",
+    "time_notes",
+    "timed_rows",
     "tradeoff_figure",
 ]

@@ -13,10 +13,11 @@ from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..typed import checked
 from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
-from .tables import cells, duration, quantity
+from .tables import cells, duration, quantity, time_notes, timed_rows
 from .tradeoff import tradeoff_figure
 
 READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
@@ -29,6 +30,7 @@ class _Picture:
     data: str  # base64 of the PNG
 
 
+@checked
 def html(run_dir: str | Path) -> Path:
     """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
 
@@ -59,10 +61,14 @@ def html(run_dir: str | Path) -> Path:
         page = _template().render(
             title=_title(result) or run_dir.name,
             finished=bool(result),
-            table=cells(result["rows"]) if result.get("rows") else None,
+            table=cells(timed_rows(result)) if result.get("rows") else None,
             facts=_facts(result),
             pictures=_pictures(run_dir, result, log),
-            notes=[*result.get("notes", []), *([_damaged(damaged)] if damaged else [])],
+            notes=[
+                *result.get("notes", []),
+                *time_notes(result),
+                *([_damaged(damaged)] if damaged else []),
+            ],
             config=read_text(config) if config.is_file() else None,
         )
         path = run_dir / "report.html"
@@ -115,7 +121,7 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
         )
     if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
         with replacing(folder / "tradeoff.png") as partial:
-            tradeoff_figure(result["rows"], partial, budget=budget)
+            tradeoff_figure(timed_rows(result), partial, budget=budget)
         add("tradeoff.png", "Accuracy and cost", "Points: accuracy against MACs of every net.")
     if log:
         with replacing(folder / "history.png") as partial:
@@ -132,7 +138,7 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if budget := result.get("budget"):
         counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
-        amount = quantity(budget["value"]) if counted else f"{budget['value']:g}"
+        amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
         text = f"{amount} {counted or budget['unit']}"
         if budget.get("ratio"):
             text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeError
+from ..typed import checked
 from .canvas import BLUE, GREY, PALE, SKY, WIDTH_INCHES, canvas
 from .tables import quantity
 
@@ -25,6 +26,7 @@ class _Bar:
     ends_block: bool
 
 
+@checked
 def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | Path) -> None:
     """Draw a found shape over its unpruned net, one bar for every convolution in order.
 

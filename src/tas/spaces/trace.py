@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import lcm, prod
 from typing import Any
 
 import torch
@@ -23,9 +22,11 @@ from ..errors import InputError, nearest, one_of
 from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
-from ..shape import Shape, Side, Sum
-from ..space import DepthChoice, Space, Term, WidthChoice
-from .resnet import RATIOS, WHAT
+from ..shape import Shape
+from ..space import DepthChoice, Space, WidthChoice
+from ..typed import checked
+from .resnet import RATIOS, WHAT, width_candidates
+from .terms import layers_of, terms_of
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -118,6 +119,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@checked
 @_one_thread()
 def trace(
     model: nn.Module,
@@ -126,7 +128,7 @@ def trace(
     forward: Forward | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = 1,
     ratios: Sequence[float] = RATIOS,
     what: str = "both",
     name: str = "",
@@ -150,7 +152,8 @@ def trace(
             floats in it stay. Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
-        round_to: candidate widths are multiples of it, where a layer has at least so many channels.
+        round_to: candidate widths are multiples of it, where a layer has at least so many channels;
+            None: of what hardware is fast with.
         ratios: candidate widths, as ratios of the unpruned ones, at most 1.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         name: what shapes call the net; default: the name of its class. A name that
@@ -162,15 +165,55 @@ def trace(
     """
     given = Example.of(example, forward)
     _check(model, given, ignore, only, round_to, ratios, what)
+    asked = _Asked(ignore, only, round_to, ratios, what)
     structure = analyse(model, given, ignore)
+    if structure.wanted and what != "depth":
+        structure = analyse(model, given, ignore, splits=structure.wanted)
+    found = _searched(model, given, structure, asked)
+    kept = found.structure.splits_of({width.name for width in found.widths})
+    if kept != structure.splits:  # where heads cannot go, what they have may shrink
+        structure = analyse(model, given, ignore, splits=kept)
+        found = _searched(model, given, structure, asked)
+    if not found.widths and not found.runs:
+        # Which tells least: last.
+        locked = sorted(found.locked, key=lambda entry: "net's output" in entry.reason)
+        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
+        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
+    return _space(model, given, found, name)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asks to be searched; as in ``trace``."""
+
+    ignore: Sequence[str]
+    only: Sequence[str]
+    round_to: int | None
+    ratios: Sequence[float]
+    what: str
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What can be searched of a structure, and what is locked."""
+
+    structure: Structure
+    widths: Sequence[Width]
+    runs: Sequence[Run]
+    candidates: Mapping[str, tuple[int, ...]]
+    locked: Sequence[Locked]
+
+
+def _searched(model: nn.Module, given: Example, structure: Structure, asked: _Asked) -> _Searched:
+    """Try out what may shrink, as far as it is asked for."""
     locked = list(structure.locked)
-    widths = [] if what == "depth" else list(structure.widths)
-    runs = [] if what == "width" else list(structure.runs)
-    runs = [run for run in runs if not any(_under(block, ignore) for block in run.blocks)]
-    if only:
-        widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
-        runs = [run for run in runs if _under(run.blocks[0], only)]
-    candidates = {w.name: _candidates(w, ratios, round_to) for w in widths}
+    widths = [] if asked.what == "depth" else list(structure.widths)
+    runs = [] if asked.what == "width" else list(structure.runs)
+    runs = [run for run in runs if not any(_under(block, asked.ignore) for block in run.blocks)]
+    if asked.only:
+        widths = [w for w in widths if any(_under(layer, asked.only) for layer in w.layers)]
+        runs = [run for run in runs if _under(run.blocks[0], asked.only)]
+    candidates = {w.name: _candidates(w, asked.ratios, asked.round_to) for w in widths}
     for width in widths:
         if len(candidates[width.name]) < 2:
             reason = f"{width.channels} channels are too few for a second candidate"
@@ -186,11 +229,7 @@ def trace(
     locked += [Locked(r.name, 0, failed[r.name]) for r in runs if r.name in failed]
     widths = [w for w in widths if w.name not in failed]
     runs = [r for r in runs if r.name not in failed]
-    if not widths and not runs:
-        locked.sort(key=lambda entry: "net's output" in entry.reason)  # which tells least: last
-        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
-        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
-    return _space(model, given, structure, widths, runs, candidates, tuple(locked), name)
+    return _Searched(structure, widths, runs, candidates, locked)
 
 
 def _check(
@@ -198,7 +237,7 @@ def _check(
     example: Example,
     ignore: Sequence[str],
     only: Sequence[str],
-    round_to: int,
+    round_to: int | None,
     ratios: Sequence[float],
     what: str,
 ) -> None:
@@ -209,7 +248,7 @@ def _check(
             f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
             "must be"
         )
-    if round_to < 1:
+    if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
     if not list(leaves(example.batch)):
         raise InputError(
@@ -231,13 +270,10 @@ def _under(path: str, parents: Iterable[str]) -> bool:
     return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
-def _candidates(width: Width, ratios: Sequence[float], round_to: int) -> tuple[int, ...]:
+def _candidates(width: Width, ratios: Sequence[float], round_to: int | None) -> tuple[int, ...]:
     """Multiples of what a layer can be cut by; the net's own width is always one of them."""
-    step = lcm(width.unit, round_to)
-    if step > width.channels:
-        step = width.unit
-    cut = {max(step, int(ratio * width.channels) // step * step) for ratio in ratios}
-    return tuple(sorted({min(c, width.channels) for c in cut} | {width.channels}))
+    full = width.channels
+    return tuple(sorted({*width_candidates(full, ratios, round_to, width.unit), full}))
 
 
 def _depth_candidates(run: Run) -> tuple[int, ...]:
@@ -246,23 +282,15 @@ def _depth_candidates(run: Run) -> tuple[int, ...]:
     return tuple(range(run.least, n + 1)) if n <= 3 else (*range(run.least, n, 2), n)
 
 
-def _space(
-    model: nn.Module,
-    example: Example,
-    structure: Structure,
-    widths: Sequence[Width],
-    runs: Sequence[Run],
-    candidates: Mapping[str, tuple[int, ...]],
-    locked: tuple[Locked, ...],
-    name: str,
-) -> TracedSpace:
+def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> TracedSpace:
+    structure, widths, candidates = found.structure, found.widths, found.candidates
     choices = tuple(
         WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, f"{w.area} values", _kind(w))
         for w in widths
     )
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
-        for run in runs
+        for run in found.runs
     )
     kind = type(model)
     unpruned = Shape(
@@ -271,11 +299,12 @@ def _space(
         input=example.picture,
         residual="tied",
         widths={width.name: width.channels for width in widths},
-        depths={run.name: len(run.blocks) for run in runs},
+        depths={run.name: len(run.blocks) for run in found.runs},
         origin="unpruned",
         rewrites=structure.rewrites,
+        splits=structure.splits,
     )
-    terms = _terms(structure, {width.name for width in widths}, depths)
+    terms = terms_of(structure, {width.name for width in widths}, depths)
     space = TracedSpace(
         unpruned=unpruned,
         widest=unpruned,
@@ -283,9 +312,11 @@ def _space(
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
+        layers=tuple(layers_of(structure, {width.name for width in widths}, depths)),
+        areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
-        locked=locked,
+        locked=tuple(found.locked),
         forward=example.forward,
     )
     counted = count(model, example)
@@ -303,54 +334,3 @@ def _space(
 def _kind(width: Width) -> str:
     """A width is of a stream if several layers make it."""
     return "stream" if len(width.layers) > 2 else "inner"
-
-
-_Key = tuple[tuple[Side, ...], tuple[str, frozenset[int]] | None]  # sizes that vary, and when
-
-
-def _terms(
-    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
-) -> tuple[Term, ...]:
-    """One term for each set of sizes that some layers' costs are proportional to."""
-    full = {width.name: width.channels for width in structure.widths}
-    macs: dict[_Key, int] = defaultdict(int)
-    params: dict[_Key, int] = defaultdict(int)
-    entries = [(layer.path, layer.macs, layer.sides, macs) for layer in structure.layers]
-    entries += [(name, 1, sides, params) for name, sides in structure.sizes.items()]
-    for path, factor, given, into in entries:
-        sides = [_fixed(side, searched, full) for side in given]
-        varying = [side for side in sides if not isinstance(side, int)]
-        factor *= prod(side for side in sides if isinstance(side, int))
-        into[tuple(varying), _when(path, depths)] += factor
-    terms = []
-    for key in dict.fromkeys((*macs, *params)):
-        own, when = key
-        source, target = [*own, 1, 1][:2]
-        terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
-    return tuple(terms)
-
-
-def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
-    """A side with the widths that are not searched as constants."""
-    if isinstance(side, str):
-        return side if side in searched else full[side]
-    if isinstance(side, Sum):
-        parts = tuple(part for part in side.parts if part[0] in searched)
-        constant = side.constant + sum(
-            n * full[k] // of for k, n, of in side.parts if k not in searched
-        )
-        if not parts:
-            return constant
-        plain = constant == 0 and len(parts) == 1 and parts[0][1] == parts[0][2]
-        return parts[0][0] if plain else Sum(parts, constant)
-    return side
-
-
-def _when(path: str, depths: Sequence[DepthChoice]) -> tuple[str, frozenset[int]] | None:
-    """The depths at which a module or parameter exists; None: always."""
-    for depth in depths:
-        for number, block in enumerate(depth.blocks):
-            if path == block or path.startswith(f"{block}."):
-                kept = frozenset(d for d in depth.candidates if d > number)
-                return None if len(kept) == len(depth.candidates) else (depth.name, kept)
-    return None
