@@ -77,7 +77,7 @@ def save(
     if accelerator.is_main_process:
         partial = folder / f"{PARTIAL}{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial.mkdir()
         try:
             _write(partial, plan, history, parts)
         except BaseException:

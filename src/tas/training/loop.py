@@ -185,6 +185,8 @@ class _Record:
                 checkpoint.tidy(self._folder)  # the last run may have been killed before it had
         if self._log:  # a line may have been written without its checkpoint
             self._log.keep_log(self._plan.phase, self.lines)
+            # Here and not with each checkpoint: a directory that was removed is to be missed.
+            self._log.checkpoint(self._plan.phase).mkdir(parents=True, exist_ok=True)
         return len(self.lines)
 
     def keep(self, epoch: int, figures: dict[str, float]) -> None:
