@@ -9,6 +9,7 @@ from .evaluate import Tested, eval_run, evaluate
 from .export import Exported, export, export_model
 from .latency import Measured, latency, measure
 from .predict import Prediction, predict
+from .reporting import report
 from .run import run
 from .search import search
 from .search_run import search_run
@@ -32,6 +33,7 @@ __all__ = [
     "load_data",
     "measure",
     "predict",
+    "report",
     "run",
     "search",
     "search_run",

@@ -14,7 +14,11 @@ _LOOKS = ((GREY, "s"), (GREEN, "^"), (BLUE, "o"), (ORANGE, "D"), (VERMILLION, "v
 
 
 def tradeoff_figure(
-    rows: Sequence[Row], path: str | Path, *, budget: Mapping[str, Any] | None = None
+    rows: Sequence[Row],
+    path: str | Path,
+    *,
+    budget: Mapping[str, Any] | None = None,
+    narrow: bool = False,
 ) -> None:
     """Draw accuracy against multiply-adds; rows without an accuracy are left out.
 
@@ -27,8 +31,9 @@ def tradeoff_figure(
 
     Args:
         rows: the nets, the unpruned one first. ``spread`` becomes an error bar.
-        path: the PNG file to write.
+        path: the file to write, ``.png`` or ``.svg``.
         budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as a line if its unit is MACs.
+        narrow: for a phone.
 
     Raises:
         InputError: no row has an accuracy.
@@ -37,7 +42,7 @@ def tradeoff_figure(
         raise InputError("no net has an accuracy yet: there is nothing to draw")
     from matplotlib.ticker import EngFormatter
 
-    with canvas(path, 3.8) as figure:
+    with canvas(path, 2.8 + 0.2 * len(rows) if narrow else 3.8, narrow=narrow) as figure:
         axes = figure.add_subplot()
         if budget is not None and budget["unit"] == "macs":
             label = f"budget: {quantity(budget['value'])}"
@@ -68,4 +73,7 @@ def tradeoff_figure(
         axes.set_xlabel("MACs of one image")
         axes.set_ylabel("accuracy (%)")
         axes.grid()
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
+        if narrow:
+            figure.legend(loc="outside lower left")
+        else:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
