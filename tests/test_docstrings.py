@@ -24,6 +24,7 @@ PUBLIC = (
     "tas",
     "tas.api",
     "tas.costs",
+    "tas.costs.latency",
     "tas.data",
     "tas.graph",
     "tas.methods",
@@ -44,8 +45,10 @@ SHOWN_BY = {
     "tas.Run": "tas.run",
     "tas.Trained": "tas.train",
     "tas.api.Measured": "tas.api.measure",
+    "tas.api.Tabled": "tas.api.latency_table",
     "tas.api.Tested": "tas.api.eval_run",
     "tas.timing.Time": "tas.timing.timed",
+    "tas.costs.latency.Fitted": "tas.costs.latency.fitted",
     "tas.data.Batches": "tas.data.batches",
     "tas.training.Where": "tas.training.where",
 }

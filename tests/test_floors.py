@@ -14,7 +14,8 @@ import tas.errors
 PACKAGE = Path(tas.errors.__file__).parent
 
 FLOORS = (
-    ("errors", "hints", "lazy", "version"),
+    ("errors", "hints", "lazy", "version", "whole"),
+    ("sums",),
     ("reading", "typed"),
     ("checks", "forward", "options", "processes", "seeds", "sides"),
     ("shape",),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .options import DATA, _Compute, _Files, option, positional
+from .options import DATA, _Compute, _Files, _Timing, _Tracing, option, positional
 
 __all__ = ["ExportOptions", "LatencyOptions", "PredictOptions"]
 
@@ -78,28 +78,16 @@ class ExportOptions(_Files):
 
 
 @dataclass(frozen=True)
-class _Runtime:
-    """What runs the net, and where"""
+class _Runtime(_Timing):
+    """How nets are run"""
 
-    runtime: Literal["torch", "torch-compile", "onnxruntime", "openvino"] | None = option(
-        None,
-        "what runs the net; onnxruntime needs pip install 'torch-tas[onnx]', openvino "
-        "'torch-tas[openvino]' (default: onnxruntime where it is installed, else torch)",
-    )
-    measure: str | None = option(
-        None,
-        "a device of your own instead: a command in which {onnx} stands for the path of an ONNX "
-        'file, and that prints milliseconds, e.g. "ssh board bench < {onnx}"',
-    )
-    measure_limit: float = option(300.0, "seconds that --measure may take for one net")
-    threads: int = option(1, "threads of one call")
-    latency_batch: int = option(1, "pictures of one call")
-    latency_device: str = option("cpu", "cpu, cuda, cuda:1 or mps; only torch has more than cpu")
-    latency_precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch")
+    batch_size: int = option(1, "pictures of one call")
+    device: str = option("cpu", "cpu, cuda, cuda:1 or mps; only torch has more than cpu")
+    precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch")
 
 
 @dataclass(frozen=True)
-class LatencyOptions(_Runtime):
+class LatencyOptions(_Tracing, _Runtime):
     """Measure how long a net takes, beside the unpruned net where it is a smaller one.
 
     Both are run in turns, so that what else the machine does meets both. A comparison is refused
@@ -126,6 +114,4 @@ class LatencyOptions(_Runtime):
     )
     minutes: float = option(10.0, "table: to measure for, at most")
     nets: int = option(100, "table: shapes to measure; every third one tests the table")
-    ignore: list[str] | None = option(None, "table: modules to leave as they are")
-    only: list[str] | None = option(None, "table: modules that alone are searched")
     json: bool = option(False, "print a JSON object")

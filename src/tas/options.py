@@ -77,6 +77,24 @@ class _Compute:
 
 
 @dataclass(frozen=True)
+class _Timing:
+    """What runs nets where their time counts"""
+
+    runtime: Literal["torch", "torch-compile", "onnxruntime", "openvino"] | None = option(
+        None,
+        "what runs a net; onnxruntime needs pip install 'torch-tas[onnx]', openvino "
+        "'torch-tas[openvino]' (default: onnxruntime where it is installed, else torch)",
+    )
+    measure: str | None = option(
+        None,
+        "a device of your own instead: a command in which {onnx} stands for the path of an ONNX "
+        "file, and that prints milliseconds, e.g. 'ssh board bench < {onnx}'",
+    )
+    measure_limit: float = option(300.0, "seconds that --measure may take for one net")
+    threads: int = option(1, "threads of one call")
+
+
+@dataclass(frozen=True)
 class _Training(_Compute):
     """How nets are trained; what is not given is the preset's."""
 
@@ -167,10 +185,21 @@ class _Searching:
     budget: str | float = option(
         "0.55",
         "the most that the net may cost: a ratio of the unpruned net (0.55), or absolute: "
-        "22.4M, 1.2G",
+        "22.4M, 1.2G, or 8ms",
     )
-    unit: Literal["macs", "params"] = option(
-        "macs", "what the budget counts: multiply-adds or parameters"
+    unit: Literal["macs", "params", "ms"] = option(
+        "macs",
+        "what the budget counts: multiply-adds, parameters, or milliseconds of a net on --runtime "
+        "or --measure, which are measured first (minutes) unless there is a --latency-table",
+    )
+    latency_table: str | None = option(
+        None, "a file of `tas latency table`: what shapes of the net take, and on what"
+    )
+    max_macs: str | float | None = option(
+        None, "a further limit: multiply-adds, as a ratio or absolute"
+    )
+    max_params: str | float | None = option(
+        None, "a further limit: parameters, as a ratio or absolute, e.g. 3M"
     )
     what: Literal["width", "depth", "both"] = option("both", "search widths, depths, or both")
     residual: Literal["free", "tied"] | None = option(
@@ -235,15 +264,19 @@ class _Searching:
 
 @dataclass(frozen=True)
 class _Tracing:
-    """What may shrink in a net of another library or of your own."""
+    """What may shrink; --ignore and --only in a net of another library or of your own."""
 
     ignore: list[str] | None = option(None, "modules to leave as they are, e.g. [stem,head]")
     only: list[str] | None = option(None, "search these modules alone, e.g. [layer3,layer4]")
-    round_to: int = option(1, "make candidate widths multiples of this number, e.g. 8")
+    round_to: int | None = option(
+        None,
+        "make candidate widths multiples of this number; 1: any width (default: 16, and 8, 4 or 2 "
+        "for narrow layers, which hardware is fast with; any width where --ratios are given)",
+    )
 
 
 @dataclass(frozen=True)
-class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
+class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
 
     Without options: the handwritten digits that ship with scikit-learn, in a few minutes.
@@ -270,7 +303,7 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Training, _Data):
 
 
 @dataclass(frozen=True)
-class SearchRunOptions(_Searching, _Tracing, _Training, _Data):
+class SearchRunOptions(_Searching, _Tracing, _Timing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
 
     net: str = option(
@@ -356,6 +389,9 @@ class DoctorOptions(_Tracing):
     )
     ratios: list[float] | None = option(
         None, "candidate widths, as ratios of the unpruned ones (default: 0.25 to 1)"
+    )
+    latency_table: str | None = option(
+        None, "a file of `tas latency table`: the budgets in milliseconds are shown as well"
     )
     json: bool = option(False, "print a JSON object")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from . import sums
 from .errors import InputError, first_line, quoted
 
 __all__ = ["parse_json", "parse_yaml", "place", "read_json", "read_lines", "read_text", "read_yaml"]
@@ -36,13 +37,15 @@ def read_text(
         error: the exception to raise.
 
     Raises:
-        InputError: it cannot be read, is too large, or is no UTF-8.
+        InputError: it cannot be read, is too large, is no UTF-8, or is not what was written.
     """
     try:
         with open(path, "rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
             raise error(f"the {what} {quoted(path)} is larger than {most / 2**20:,.0f} MiB")
+        if why := sums.damage(path, content):
+            raise error(why)
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise error(f"{quoted(path)} is not a {what}: it is not text in UTF-8") from None

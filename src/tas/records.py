@@ -1,5 +1,6 @@
 """What a run leaves for others to read: ``result.json`` and ``log.jsonl``, held to their fields."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Annotated, Any, TypedDict
 
 from .errors import InputError
 from .reading import read_json, read_lines
+from .sums import digest_of
 from .typed import Between, fitted
 
-__all__ = ["read_log", "read_result"]
+__all__ = ["log_line", "read_log", "read_result"]
 
+SUM = "sha256"
 Number = Annotated[float, Between(0)]
 
 
@@ -70,6 +73,18 @@ def read_result(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def log_line(line: Mapping[str, Any]) -> str:
+    """A line of a ``log.jsonl``: JSON that is known again by the sum of what comes before it.
+
+    A search goes on from such lines, and the file as a whole has no sum before its run is finished.
+    """
+    return json.dumps({**line, SUM: _sum(line)}) + "\n"
+
+
+def _sum(line: Mapping[str, Any]) -> str:
+    return digest_of(json.dumps(line))[:16]
+
+
 def read_log(path: str | Path) -> tuple[list[dict[str, Any]], int]:
     """The lines of a ``log.jsonl`` that are whole, and how many are damaged; none without a file.
 
@@ -80,8 +95,11 @@ def read_log(path: str | Path) -> tuple[list[dict[str, Any]], int]:
     lines, damaged = [], 0
     for content in read_lines(path):
         try:
-            if isinstance(content, InputError):
-                raise content
+            if not isinstance(content, dict):
+                raise InputError(str(content))
+            # Earlier versions left lines without.
+            if SUM in content and content.pop(SUM) != _sum(content):
+                raise InputError("the line is not what was written")
             lines.append(fitted(content, _Line, "the line"))
         except InputError:
             damaged += 1

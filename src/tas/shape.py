@@ -17,6 +17,7 @@ from .errors import ShapeError, quoted
 from .reading import read_json
 from .sides import Rewrite, Side, Sum
 from .typed import Between, fitted, record
+from .whole import write_whole
 
 __all__ = ["FORMAT", "Shape", "Side", "Sum"]
 
@@ -140,7 +141,7 @@ class Shape:
 
     def save(self, path: str | Path) -> None:
         """Write the shape as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Shape":

@@ -15,7 +15,7 @@ from torch import Tensor
 from .errors import InputError
 from .shape import Shape, Side, Sum
 
-__all__ = ["DepthChoice", "Space", "Term", "WidthChoice"]
+__all__ = ["DepthChoice", "Layer", "Space", "Term", "WidthChoice"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,24 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One operator with multiply-adds, as it runs: what the time of a net depends on.
+
+    Attributes:
+        path: unique among the layers.
+        sides: the sizes that its cost is proportional to.
+        macs: multiply-adds for one image, per product of its sides.
+        when, unequal: as in ``Term``.
+    """
+
+    path: str
+    sides: tuple[Side, ...]
+    macs: int
+    when: tuple[str, frozenset[int]] | None = None
+    unequal: bool = False
+
+
+@dataclass(frozen=True)
 class Space:
     """All choices of a net, with the cost terms that link them.
 
@@ -113,6 +131,8 @@ class Space:
         terms: the costs.
         units: by a key of a shape's ``widths``, the number of channels by which it can be cut,
             where that is more than one.
+        layers: what runs, in the net's order.
+        areas: by a key of a shape's ``widths``, the values that a channel has in one image.
     """
 
     unpruned: Shape
@@ -121,6 +141,8 @@ class Space:
     depths: tuple[DepthChoice, ...]
     terms: tuple[Term, ...]
     units: Mapping[str, int] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+    areas: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def choices(self) -> tuple["WidthChoice | DepthChoice", ...]:
@@ -191,6 +213,10 @@ class Space:
 
     def cost(self, shape: Shape, count: str = "macs") -> int:
         """Exact multiply-adds (``"macs"``) or parameters (``"params"``) of a shape."""
+        return sum(self.costs(shape, count))
+
+    def costs(self, shape: Shape, count: str = "macs") -> list[int]:
+        """What each of the terms adds to the cost of a shape."""
         alike = {c.name: c.keys for c in self.widths if not c.each}  # whose keys are all one width
 
         def width(side: Side) -> int:
@@ -201,14 +227,16 @@ class Space:
             keys = alike.get(side, (side,))
             return next(shape.widths[key] for key in keys if key in shape.widths)
 
-        total = 0
-        for term in self.terms:
-            if term.when is None or shape.depths[term.when[0]] in term.when[1]:
-                a, b = width(term.source), width(term.target)
-                if not (term.unequal and a == b):
-                    pair, single = term.factors(count)
-                    total += pair * a * b * prod(map(width, term.more)) + single * b
-        return total
+        def cost(term: Term) -> int:
+            if term.when is not None and shape.depths[term.when[0]] not in term.when[1]:
+                return 0
+            a, b = width(term.source), width(term.target)
+            if term.unequal and a == b:
+                return 0
+            pair, single = term.factors(count)
+            return pair * a * b * prod(map(width, term.more)) + single * b
+
+        return [cost(term) for term in self.terms]
 
     def shape(self, widths: Sequence[int], depths: Sequence[int], origin: str = "") -> Shape:
         """The shape with the given candidate index for every width and depth choice."""

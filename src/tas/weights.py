@@ -1,6 +1,5 @@
 """Weights to and from files. A file is data, never code: safetensors, or ``weights_only=True``."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from . import sums
 from .errors import InputError, first_line
+from .whole import replacing
 
 __all__ = ["load_weights", "save_weights"]
 
@@ -19,9 +20,8 @@ WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which other
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write all parameters and buffers as safetensors; the file appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    safetensors.torch.save_model(module, str(partial))
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        safetensors.torch.save_model(module, str(partial))
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
@@ -32,10 +32,11 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             ``state_dict``, ``model`` or ``model_state_dict``.
 
     Raises:
-        InputError: the file cannot be read, holds more than tensors or numbers that are not
-            finite, or is of another net; the module is then unchanged.
+        InputError: the file cannot be read, is not what was written, holds more than tensors or
+            numbers that are not finite, or is of another net; the module is then unchanged.
     """
     path = Path(path)
+    sums.check(path)
     found = _read(path)
     wanted = module.state_dict(keep_vars=True)
     _check(path, found, wanted)

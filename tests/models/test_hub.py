@@ -37,13 +37,8 @@ class FakeHub:
         (self.home / name).mkdir(parents=True, exist_ok=how["exist_ok"])
         return f"https://hub/{name}"
 
-    def upload_folder(
-        self, *, repo_id: str, folder_path: Path, allow_patterns: list[str], **how: Any
-    ) -> None:
-        for path in Path(folder_path).rglob("*"):
-            name = path.relative_to(folder_path).as_posix()
-            if path.is_file() and any(fnmatch(name, p) for p in allow_patterns):
-                shutil.copy(path, self.home / repo_id / name)
+    def upload_folder(self, *, repo_id: str, folder_path: Path, **how: Any) -> None:
+        shutil.copytree(folder_path, self.home / repo_id, dirs_exist_ok=True)
 
 
 def fetch(repo: str, *, revision: str | None, allow_patterns: list[str], **how: Any) -> str:
@@ -89,7 +84,7 @@ def test_a_folder_goes_up_and_comes_back_as_it_was(
     assert tas.push_to_hub(model, "someone/small", private=True) == "https://hub/someone/small"
     sent = FakeHub.home / "someone" / "small"
     names = sorted(path.name for path in sent.iterdir())
-    assert names == ["README.md", "config.json", "model.safetensors", "shape.json"]
+    assert names == ["README.md", "SHA256SUMS", "config.json", "model.safetensors", "shape.json"]
     assert FakeHub.made == [{"private": True, "exist_ok": True}]
     assert "accuracy" in (sent / "README.md").read_text()
     (sent / "evil.py").write_text("raise SystemExit")
@@ -98,7 +93,8 @@ def test_a_folder_goes_up_and_comes_back_as_it_was(
     torch.testing.assert_close(net(x), tas.load(model)(x), rtol=0, atol=0)
     assert (net.transform, net.classes) == (TRANSFORM, DIGITS)
     fetched = tmp_path / "cache" / "someone" / "small" / "main"
-    assert sorted(p.name for p in fetched.iterdir()) == ["config.json", "model.safetensors"]
+    names = sorted(path.name for path in fetched.iterdir())
+    assert names == ["SHA256SUMS", "config.json", "model.safetensors"]
     digit(3).save("three.png")
     main(["predict", "someone/small", "three.png"])
     assert capsys.readouterr().out.startswith("three.png\t")

@@ -1,6 +1,7 @@
 """Laws of a run directory: one run only, which is continued, never overwritten."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,12 +9,14 @@ import pytest
 import torch
 import yaml
 
+from tas import sums
 from tas.errors import InputError
-from tas.runs import RunDir
+from tas.runs import ModelConfig, RunDir
 from tas.weights import load_weights
 from tiny_training import assert_same_bits, state_of, tiny_net
 
 CONFIG = {"net": "resnet20", "train": {"lr": 0.1, "label_smoothing": 0.0}, "sizes": (8, 8)}
+LINE = {"phase": "teacher", "epoch": 1}
 
 
 def test_the_same_configuration_continues(tmp_path):
@@ -39,7 +42,7 @@ def test_the_same_configuration_continues(tmp_path):
     ],
 )
 def test_another_configuration_is_refused_and_the_option_named(tmp_path, change, message):
-    RunDir.open(tmp_path / "a", CONFIG)
+    RunDir.open(tmp_path / "a", CONFIG).log(LINE)
     with pytest.raises(InputError) as error:
         RunDir.open(tmp_path / "a", CONFIG | change)
     assert f"--out {tmp_path / 'a'} holds a run {message}" in str(error.value)
@@ -48,8 +51,16 @@ def test_another_configuration_is_refused_and_the_option_named(tmp_path, change,
 
 
 def test_an_option_that_is_gone_is_named(tmp_path):
-    RunDir.open(tmp_path, CONFIG | {"budget": "0.5"})
+    RunDir.open(tmp_path, CONFIG | {"budget": "0.5"}).log(LINE)
     with pytest.raises(InputError, match=r"with --budget 0\.5, not without it"):
+        RunDir.open(tmp_path, CONFIG)
+
+
+def test_a_command_that_did_nothing_keeps_no_directory(tmp_path):
+    RunDir.open(tmp_path, CONFIG).keep_log("teacher", [])  # its first epoch failed
+    RunDir.open(tmp_path, CONFIG | {"net": "resnet32"}).log(LINE)
+    assert RunDir.recorded(tmp_path)["net"] == "resnet32"
+    with pytest.raises(InputError, match="with --net resnet32, not resnet20"):
         RunDir.open(tmp_path, CONFIG)
 
 
@@ -67,15 +78,11 @@ def test_a_file_in_the_way(tmp_path):
             RunDir.open(path, CONFIG)
 
 
-@pytest.mark.parametrize("exists", [False, True])
-def test_a_directory_that_cannot_be_written(tmp_path, monkeypatch, exists):
-    if exists:
-        RunDir.open(tmp_path / "a", CONFIG)
-
+def test_a_directory_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*args: object, **kwargs: object) -> None:  # chmod would not stop a root user
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.write_text", refuse)
+    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
     with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
         RunDir.open(tmp_path / "a", CONFIG)
 
@@ -179,3 +186,69 @@ def test_the_first_of_several_processes_writes_alone(tmp_path, monkeypatch):
     other.finish({"rows": [{"name": "a"}]})
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["config.yaml"]
     assert not first.finished
+
+
+def finished(path):
+    """A run as it ends, with a checkpoint."""
+    out = RunDir.open(path, CONFIG)
+    out.begin(ModelConfig({}, ("a", "b")))
+    out.keep_log("teacher", [LINE])
+    (out.checkpoint("teacher") / "epoch-0001").mkdir(parents=True)
+    out.save_model(tiny_net())
+    out.finish({"rows": []})
+    return out
+
+
+@pytest.mark.parametrize("name", ["config.json", "config.yaml", "log.jsonl", "result.json"])
+def test_a_finished_run_that_was_damaged_is_made_again(tmp_path, capsys, name):
+    before = finished(tmp_path)
+    assert sums.faults(tmp_path) == {}
+    with (tmp_path / name).open("a") as file:
+        file.write(" ")
+    again = RunDir.open(tmp_path, CONFIG)
+    assert f"'{name}' is damaged: made again from the checkpoints" in capsys.readouterr().err
+    assert not again.finished
+    assert RunDir.recorded(tmp_path) == before.config
+
+
+def test_a_damaged_run_without_checkpoints_is_an_error(tmp_path):
+    finished(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoint")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"'model.safetensors' is missing; there is no checkpoint"):
+        RunDir.open(tmp_path, CONFIG)
+
+
+def test_a_finished_run_of_an_earlier_version_is_read_with_a_note(tmp_path, capsys):
+    finished(tmp_path)
+    (tmp_path / sums.NAME).unlink()
+    assert RunDir.open(tmp_path, CONFIG).finished
+    assert "has no SHA256SUMS, as an earlier version left it" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_from_a_damaged_config(tmp_path):
+    out = RunDir.open(tmp_path, CONFIG)
+    config = ModelConfig({}, ("a", "b"))
+    out.begin(config)
+    out.log(LINE)
+    (tmp_path / "config.json").write_text(config.text().replace('"a"', '"e"'))
+    with pytest.raises(InputError, match=r"config.json' is damaged, says SHA256SUMS beside it"):
+        ModelConfig.beside(tmp_path)
+    with pytest.raises(InputError, match="otherwise than when this run was begun"):
+        RunDir.open(tmp_path, CONFIG).begin(ModelConfig({}, ("b", "a")))
+    RunDir.open(tmp_path, CONFIG).begin(config)  # it is the same: written again
+    assert ModelConfig.beside(tmp_path) == config
+    (tmp_path / "config.yaml").write_text("seed: 1")
+    with pytest.raises(InputError, match=r"config.yaml' is damaged, says SHA256SUMS beside it"):
+        RunDir.open(tmp_path, CONFIG | {"seed": 2})
+    assert RunDir.open(tmp_path, CONFIG).log_lines == [LINE]
+
+
+def test_a_changed_line_of_the_log_is_left_out(tmp_path):
+    out = RunDir.open(tmp_path, CONFIG)
+    out.keep_log("search", [{"phase": "search", "epoch": n, "losses": [0.5]} for n in (1, 2)])
+    text = (tmp_path / "log.jsonl").read_text()
+    (tmp_path / "log.jsonl").write_text(
+        text.replace("0.5", "0.4", 1) + '{"phase": "a", "epoch": 1}\n'
+    )
+    assert [(line["phase"], line["epoch"]) for line in out.log_lines] == [("search", 2), ("a", 1)]

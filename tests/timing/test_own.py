@@ -85,8 +85,8 @@ def test_the_unpruned_net_stands_beside_a_smaller_one() -> None:
     [
         ({"runtime": "torch", "measure": "x {onnx}"}, "give one"),
         ({"threads": 0}, "--threads 0"),
-        ({"runtime": "onnxruntime", "latency_device": "cuda"}, "device of onnxruntime"),
-        ({"runtime": "onnxruntime", "latency_precision": "bf16"}, "precision of onnxruntime"),
+        ({"runtime": "onnxruntime", "device": "cuda"}, "device of onnxruntime"),
+        ({"runtime": "onnxruntime", "precision": "bf16"}, "precision of onnxruntime"),
         ({"what": "nothing.onnx"}, "no such file"),
         ({"seconds": 0.0}, "--seconds 0.0"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tas import sums
 from tas.errors import DivergedError, InputError
 from tas.methods.paper.options import PaperOptions
 from tas.methods.paper.supernet import Supernet
@@ -28,6 +29,10 @@ from tiny_training import (
 
 def run_dir(path: Path) -> RunDir:
     return RunDir.open(path, {"lr": 0.1})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def without_time(lines):
@@ -142,13 +147,15 @@ def test_a_crash_between_log_and_checkpoint_leaves_no_line_twice(tmp_path):
     out.log({"phase": "train", "epoch": 3, "loss": 99.0})
     with (out.path / "log.jsonl").open("a") as file:
         file.write('{"phase": "train", "epo')  # the power went
-    partial = out.checkpoint("train") / "partial"
+    partial = out.checkpoint("train") / ".partial.123"
     partial.mkdir()
-    (partial / "model.safetensors").write_bytes(b"half")
+    (partial / "states.pt").write_bytes(b"half")
+    del out
+    out = run_dir(tmp_path / "run")
     fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
     assert [line["epoch"] for line in out.log_lines] == [1, 2, 3, 4]
     assert 99.0 not in [line["loss"] for line in out.log_lines]
-    assert [p.name for p in out.checkpoint("train").iterdir()] == ["epoch-0004"]
+    assert names(out.checkpoint("train")) == ["epoch-0003", "epoch-0004"]
 
 
 @pytest.mark.parametrize("spoil_at", [(3, 0), (3, 2)])  # its first batch, its last
@@ -161,7 +168,7 @@ def test_a_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, 
         fit(task, TinyBatches(spoil_at=spoil_at), out=out, progress=False)
     assert "epoch-0002" in str(e.value)
     assert "\n" not in str(e.value)
-    assert [p.name for p in out.checkpoint("train").iterdir()] == ["epoch-0002"]
+    assert names(out.checkpoint("train")) == ["epoch-0001", "epoch-0002"]
     assert [line["epoch"] for line in out.log_lines] == [1, 2]
     fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
     assert len(out.log_lines) == 4
@@ -271,12 +278,45 @@ class Evil:
         return os.mkdir, ("gotcha",)
 
 
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
+    whole, broken = run_dir(tmp_path / "whole"), run_dir(tmp_path / "broken")
+    expected = Classification(tiny_net(), tiny_options())
+    for out in (whole, broken):
+        task = Classification(tiny_net(), tiny_options()) if out is broken else expected
+        fit(task, TinyBatches(), out=out, progress=False)
+    newest = broken.checkpoint("train") / "epoch-0004" / "states.pt"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    again = Classification(tiny_net(seed=5), tiny_options())
+    fit(again, TinyBatches(), out=broken, progress=False)
+    assert "'states.pt' is damaged): going on from the one before" in caplog.text
+    assert_same_bits(state_of(again.module), state_of(expected.module))
+    assert without_time(broken.log_lines) == without_time(whole.log_lines)
+    for number in (3, 4):
+        (broken.checkpoint("train") / f"epoch-000{number}" / "states.pt").unlink()
+    with pytest.raises(InputError, match=r"'states.pt' is missing.*there is none before it"):
+        fit(again, TinyBatches(), out=broken, progress=False)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path, caplog):
+    out = run_dir(tmp_path / "run")
+    expected = Classification(tiny_net(), tiny_options())
+    fit(expected, TinyBatches(), out=out, progress=False)
+    sums.unseal(out.checkpoint("train") / "epoch-0004")
+    again = Classification(tiny_net(seed=5), tiny_options())
+    fit(again, TinyBatches(), out=out, progress=False)
+    assert_same_bits(state_of(again.module), state_of(expected.module))
+    assert "epoch-0004' has no SHA256SUMS" in caplog.text
+
+
 def test_code_in_a_checkpoint_is_never_run(tmp_path, monkeypatch):
     out = run_dir(tmp_path / "run")
     fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
     target = out.checkpoint("train") / "epoch-0004" / "states.pt"
     assert target.exists()
     torch.save({"state": Evil()}, target)
+    sums.seal(target.parent, ["progress.json", "states.pt"])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="damaged"):
         fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)

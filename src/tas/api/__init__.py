@@ -8,6 +8,7 @@ by the same names.
 from .evaluate import Tested, eval_run, evaluate
 from .export import Exported, export, export_model
 from .latency import Measured, latency, measure
+from .latency_table import Tabled, latency_table
 from .predict import Prediction, predict
 from .reporting import report
 from .run import run
@@ -23,6 +24,7 @@ __all__ = [
     "Measured",
     "Prediction",
     "Run",
+    "Tabled",
     "Tested",
     "Trained",
     "eval_run",
@@ -30,6 +32,7 @@ __all__ = [
     "export",
     "export_model",
     "latency",
+    "latency_table",
     "load_data",
     "measure",
     "predict",

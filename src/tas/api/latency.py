@@ -131,13 +131,13 @@ def chosen_runtime(options: _Runtime) -> Runtime:
     if options.measure is not None:
         if options.runtime is not None:
             raise InputError("--runtime and --measure are both what runs the net: give one")
-        return Command(options.measure, options.latency_batch, options.measure_limit)
+        return Command(options.measure, options.batch_size, options.measure_limit)
     return runtime_named(
         options.runtime or default_runtime(),
         threads=options.threads,
-        batch_size=options.latency_batch,
-        device=options.latency_device,
-        precision=options.latency_precision,
+        batch_size=options.batch_size,
+        device=options.device,
+        precision=options.precision,
     )
 
 

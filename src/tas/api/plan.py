@@ -1,6 +1,7 @@
 """What is to be searched, checked before anything is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,15 +12,20 @@ from ..data import Data, Split, read_split, search_split
 from ..errors import InputError
 from ..inherit import Source
 from ..methods import Found
+from ..model_options import _Runtime
+from ..options import _Timing
 from ..recipes import Recipe
 from ..runs import say
 from ..shape import Shape
 from ..space import Space
 from ..spaces import TracedSpace
+from ..timing.bench import Bench
+from .latency import chosen_runtime
 from .search import find
 from .session import Run, load_data
 from .settings import chosen_recipe
 from .spaces import search_space
+from .time_budget import TABLE, bench_of, is_time, time_budget
 
 __all__ = ["Plan"]
 
@@ -34,8 +40,9 @@ class Plan:
     full: Shape
     space: Space
     source: Source
-    budget: Budget
     split: Split | None
+    asked: Budget | None  # None: of a time that is still to be measured (``timed``)
+    bench: Bench | None = None
 
     @classmethod
     def of(cls, options: Any, inheriting: bool, model: nn.Module | None = None) -> "Plan":
@@ -73,6 +80,14 @@ class Plan:
             name=options.net,
             inheriting=inheriting,
         )
+        time, limits = is_time(options.budget, options.unit), _limits(options)
+        if time:
+            _check_timing(options)
+        elif options.latency_table or options.runtime or options.measure:
+            raise InputError(
+                "--latency-table, --runtime and --measure are for a budget in milliseconds: give "
+                "--budget 8ms, or --budget 0.5 --unit ms"
+            )
         plan = cls(
             options=options,
             data=data,
@@ -80,12 +95,33 @@ class Plan:
             full=space.unpruned,
             space=space,
             source=source,
-            budget=Budget.of(space, options.budget, options.unit),
+            asked=None if time else Budget.of(space, options.budget, options.unit, limits),
             split=read_split(options.split, data) if options.split else None,
         )
         if plan.uncounted:
             say(f"note: {plan.uncounted}")
         return plan
+
+    @property
+    def budget(self) -> Budget:
+        """The most that a net may cost."""
+        assert self.asked is not None
+        return self.asked
+
+    def timed(self, run: Run) -> "Plan":
+        """The plan with its budget; where it is of a time, that is measured first.
+
+        Raises:
+            InfeasibleBudgetError: every shape takes longer, or less.
+        """
+        if self.asked is not None:
+            return self
+        options, table = self.options, self.options.latency_table
+        runtime = None if table else chosen_runtime(_Runtime(**_timing(options)))
+        bench = bench_of(self.space, table or runtime, run.path / TABLE)
+        limits = _limits(options)
+        budget = time_budget(bench, options.budget, limits, whole=bool(table))
+        return replace(self, asked=budget, bench=bench)
 
     def search(self, run: Run) -> Found:
         """Search, write the shape into the run directory and say what was found."""
@@ -97,6 +133,7 @@ class Plan:
             options=self.recipe.search,
             fraction=self.recipe.fraction,
             split=self.split,
+            bench=self.bench,
             subset=self.options.subset,
             **run.common(self.options),
         )
@@ -105,7 +142,8 @@ class Plan:
         depths = " + ".join(str(depth) for depth in found.shape.depths.values())
         blocks = f"{depths} blocks and " if depths else ""
         used = f"{100 * cost / self.budget.limit:.1f} % of the budget"
-        say(f"found a net of {blocks}{cost:,} {self.budget.unit.name}, {used}")
+        if self.bench is None:  # else what was measured has been said
+            say(f"found a net of {blocks}{cost:,} {self.budget.unit.name}, {used}")
         return found
 
     def notes(self) -> list[str]:
@@ -132,8 +170,34 @@ class Plan:
             "data": self.data.name,
             "budget": {
                 "unit": self.budget.unit.name,
-                "value": self.budget.limit,
+                "value": self.budget.unit.value(self.budget.limit),
                 "ratio": round(self.budget.ratio(self.space), 4),
             },
             "full_shape": self.full.to_dict(),
         }
+
+
+def _limits(options: Any) -> dict[str, str | float]:
+    """The further limits, by the names of their units."""
+    given = {"macs": options.max_macs, "params": options.max_params}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _timing(options: Any) -> dict[str, Any]:
+    """What runs nets."""
+    return {f.name: getattr(options, f.name) for f in fields(_Timing)}
+
+
+def _check_timing(options: Any) -> None:
+    """Options of a budget of time that cannot be used."""
+    if options.latency_table is None:
+        chosen_runtime(_Runtime(**_timing(options)))
+    elif options.runtime or options.measure:
+        raise InputError(
+            "--latency-table says itself what runs nets: leave out --runtime and --measure"
+        )
+    elif not Path(options.latency_table).is_file():
+        raise InputError(
+            f"there is no latency table '{options.latency_table}': make it with `tas latency table "
+            f"--net {options.net} --out {options.latency_table}`"
+        )

@@ -20,8 +20,8 @@ from ..exports import Form
 from ..models import ModelFolder
 from ..records import read_result
 from ..report import html
-from ..runs import write_whole
 from ..shape import Shape
+from ..whole import write_whole
 from .export_pictures import ExportPictures
 from .opening import OpenedFolder
 from .predict import scorer

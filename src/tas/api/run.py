@@ -8,7 +8,7 @@ from torch import nn
 from .. import nets, training
 from ..errors import InputError
 from ..inherit import Source
-from ..methods import equal_widths
+from ..methods import equal_widths, even_widths
 from ..options import RunOptions, with_changes
 from ..shape import Shape
 from .evaluate import evaluate
@@ -109,6 +109,7 @@ class _Job:
 
     def do(self, run: Run) -> None:
         common = run.common(self.options)
+        self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
         teacher, rows = self.teacher(run, common)
         if self.from_teacher:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
@@ -131,7 +132,9 @@ class _Job:
             )
 
         if self.options.baseline:
-            equal = equal_widths(self.plan.space, self.plan.budget)
+            # Of the candidates that the search has, where it starts from the teacher.
+            widths = even_widths if self.from_teacher else equal_widths
+            equal = widths(self.plan.space, self.plan.budget)
             if equal is None:
                 notes.append(NO_EQUAL)
             else:

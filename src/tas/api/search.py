@@ -1,6 +1,6 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -11,13 +11,16 @@ from ..data import Augment, Data
 from ..errors import InputError
 from ..inherit import Source
 from ..methods import Found, MethodOptions, Problem
+from ..methods.timed import aimed, met
 from ..recipes import quick
-from ..runs import RunDir
+from ..runs import RunDir, say
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
+from ..timing.bench import Bench
 from ..training.pictures import given_data
 from .spaces import search_space
+from .time_budget import How, given_budget
 
 __all__ = ["find", "search"]
 
@@ -28,6 +31,8 @@ def search(
     budget: str | float,
     *,
     unit: str = "macs",
+    limits: Mapping[str, str | float] | None = None,
+    latency: How = None,
     what: str = "both",
     residual: str | None = None,
     ratios: tuple[float, ...] | None = None,
@@ -39,7 +44,7 @@ def search(
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int | None = None,
@@ -75,7 +80,12 @@ def search(
             ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
-        unit: what the budget counts, ``"macs"`` or ``"params"``.
+        unit: what the budget counts, ``"macs"``, ``"params"`` or ``"ms"`` (as ``"8ms"`` says).
+            What is returned then was measured (``docs/latency.md``).
+        limits: what a shape may cost besides, ``{"params": "3M"}``.
+        latency: of a budget of time, what runs nets: the file of a table (``tas latency table``), a
+            runtime's name, a runtime of ``tas.timing``, or a function ``module -> seconds``. Where
+            it is no file, 60 shapes are measured first.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         residual: ``"free"`` or ``"tied"``, see ``tas.spaces.resnet_space``; default: tied, and
             free in the paper's search.
@@ -92,7 +102,10 @@ def search(
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
         split: these two parts instead of fresh ones.
         subset: a proxy search, on that many training pictures of every class.
-        ignore, only, round_to: of a traced net, as in ``tas.spaces.trace``.
+        ignore, only: of a traced net, as in ``tas.spaces.trace``.
+        round_to: candidate widths are multiples of it; 1: any width. Default: of 16, and of 8, 4 or
+            2 where a layer is narrow (``tas.spaces.step``), which hardware is fast with; any width
+            where ratios are given, or one of our ResNets starts from fresh weights.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
         out: a run directory to log, to keep checkpoints in, and to continue from.
 
@@ -102,9 +115,7 @@ def search(
     """
     check_seed(seed)
     data = given_data(data, device, workers, progress)
-    if options is None:
-        fresh = not isinstance(net, (nn.Module, TracedSpace))
-        options = (quick() if fresh else quick().inheriting()).search
+    options = options or _default_options(net)
     space, source = search_space(
         net,
         data,
@@ -117,11 +128,13 @@ def search(
         only=only,
         round_to=round_to,
     )
+    within, bench = given_budget(space, budget, unit, limits or {}, latency, out)
     return find(
         space,
         source,
         data,
-        Budget.of(space, budget, unit),
+        within,
+        bench=bench,
         options=options,
         augment=augment,
         fraction=fraction,
@@ -135,6 +148,11 @@ def search(
     )
 
 
+def _default_options(net: str | nn.Module | Space) -> MethodOptions:
+    inherits = isinstance(net, (nn.Module, TracedSpace))
+    return (quick().inheriting() if inherits else quick()).search
+
+
 def find(
     space: Space,
     source: Source,
@@ -142,6 +160,7 @@ def find(
     budget: Budget,
     *,
     options: MethodOptions,
+    bench: Bench | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
     split: data_room.Split | None = None,
@@ -156,6 +175,7 @@ def find(
 
     Args:
         source: whose weights nets inherit; if they were learnt, its channels are put in order.
+        bench: of a budget of time, what measures the shape that is found.
     """
     if not space.widths and not space.depths:
         raise InputError(
@@ -168,7 +188,7 @@ def find(
     problem = Problem(
         space=space,
         source=source,
-        budget=budget,
+        budget=aimed(budget),
         data=data,
         learn=data.train.take(split.weights),
         judge=data.train.take(split.logits),
@@ -180,4 +200,9 @@ def find(
         out=out,
         progress=progress,
     )
-    return method.find(problem.ordered() if source.trained else problem)
+    found = method.find(problem.ordered() if source.trained else problem)
+    if bench is None:
+        return found
+    found, line = met(found, budget, bench)
+    say(f"measured: {1000 * line.ratio * bench.table.whole:.3f} ms, {line.ratio:.3f} of unpruned")
+    return found

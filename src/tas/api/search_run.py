@@ -54,6 +54,7 @@ def search_run(
     if run.finished:
         return run
     with guard(run):
+        plan = plan.timed(run)
         found = plan.search(run)
         notes = plan.notes()
         command = ["tas", "train", "--data", options.data, *_how(options)]

@@ -58,17 +58,19 @@ class Run:
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = processes.agreed(Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}"))
         config = {k: v for k, v in asdict(options).items() if k not in NOT_OF_THE_RUN}
-        recorded = processes.by_first(lambda: RunDir.recorded(path))
-        if options.seed == -1 and recorded and isinstance(recorded.get("seed"), int):
-            config["seed"] = recorded["seed"]
+        begun = processes.agreed((path / "config.yaml").exists())
+        if options.seed == -1 and begun:
+            recorded = processes.by_first(lambda: RunDir.recorded(path)) or {}
+            if isinstance(recorded.get("seed"), int):
+                config["seed"] = recorded["seed"]
         if "budget" in config:
             config["budget"] = _as_text(config["budget"])
         config = {"verb": verb, **config, "seed": processes.agreed(chosen_seed(config["seed"]))}
         directory = RunDir.open(path, config)
         finished = processes.agreed(directory.finished)
         if not finished:
-            directory.save_config(ModelConfig(data.transform.to_dict(), data.class_names))
-            say(f"{'continuing in' if recorded else 'writing to'} {path}")
+            directory.begin(ModelConfig(data.transform.to_dict(), data.class_names))
+            say(f"{'continuing in' if begun else 'writing to'} {path}")
         seed = config["seed"]
         return cls(verb, directory, seed, finished, command(verb, options, seed))
 

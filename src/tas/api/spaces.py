@@ -18,7 +18,7 @@ from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
 from ..training.pictures import check_fits, check_net
 
-__all__ = ["WIDTHS_PER", "search_space"]
+__all__ = ["WIDTHS_PER", "rounding", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
 
@@ -34,7 +34,7 @@ def search_space(
     widths_per: str | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = None,
     name: str = "",
     inheriting: bool = False,
 ) -> tuple[Space, Source]:
@@ -56,29 +56,25 @@ def search_space(
     """
     if isinstance(net, Space):
         return net, Source.of(net)
-    if not isinstance(net, (str, nn.Module)):
-        raise InputError(
-            f"the net is {net!r}: give a torch.nn.Module, a name such as 'resnet20', or a Space"
-        )
-    per = method.widths_per if widths_per is None else widths_per
-    if per not in WIDTHS_PER:
-        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
+    per = _checked(net, method.widths_per if widths_per is None else widths_per)
+    fresh = isinstance(net, str) and not nets.is_named(net) and not inheriting
+    chosen = method.ratios(not fresh) if ratios is None else ratios
     space: Space
     if isinstance(net, ResNet) or (isinstance(net, str) and not nets.is_named(net)):
-        if ignore or only or round_to != 1:
+        if ignore or only:
             raise InputError(
-                "--ignore, --only and --round-to are for traced nets, not for the built-in "
-                "ResNets: leave them out"
+                "--ignore and --only are for traced nets, not for the built-in ResNets: leave them "
+                "out"
             )
+        given = net if isinstance(net, ResNet) and method.takes_weights else None
+        whole = round_to is None and (fresh or not method.takes_weights)
         space = resnet_space(
             _unpruned(net, data),
             what=what,
             residual=residual or method.residual,
-            ratios=method.ratios(inheriting or isinstance(net, ResNet))
-            if ratios is None
-            else ratios,
+            ratios=chosen,
+            round_to=1 if whole else rounding(round_to, ratios),
         )
-        given = net if isinstance(net, ResNet) and method.takes_weights else None
         source = Source.of(space, given)
     else:
         if residual not in (None, "tied"):
@@ -90,8 +86,8 @@ def search_space(
             data,
             ignore=ignore,
             only=only,
-            round_to=round_to,
-            ratios=method.ratios(inheriting=True) if ratios is None else ratios,
+            round_to=rounding(round_to, ratios),
+            ratios=chosen,
             what=what,
             name=name or (net if isinstance(net, str) else ""),
         )
@@ -99,6 +95,25 @@ def search_space(
     if per == "layer":
         return space, source
     return space.grouped(kinds=per == "kind"), source
+
+
+def _checked(net: Any, per: str) -> str:
+    """What has a width of its own, where it and the net can be used."""
+    if not isinstance(net, (str, nn.Module)):
+        raise InputError(
+            f"the net is {net!r}: give a torch.nn.Module, a name such as 'resnet20', or a Space"
+        )
+    if per not in WIDTHS_PER:
+        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
+    return per
+
+
+def rounding(round_to: int | None, ratios: Sequence[float] | None) -> int | None:
+    """What candidate widths are rounded to; None: to what hardware is fast with.
+
+    Ratios that a user gives are taken as they are, unless they are to be rounded as well.
+    """
+    return 1 if round_to is None and ratios is not None else round_to
 
 
 def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> TracedSpace:

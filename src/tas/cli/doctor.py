@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
+from ..api.spaces import rounding
 from ..costs import Budget, readable
+from ..costs.latency import Latency, LatencyTable
 from ..forward import example_for
 from ..options import DoctorOptions, asked_input
 from ..sides import Rewrite
@@ -34,15 +36,16 @@ def main(options: DoctorOptions) -> None:
         example_for(model, shape.image),
         ignore=options.ignore or (),
         only=options.only or (),
-        round_to=options.round_to,
+        round_to=rounding(options.round_to, options.ratios),
         ratios=FINE_RATIOS if options.ratios is None else options.ratios,
         name=options.net,
     )
     seconds = time.perf_counter() - started
+    times = None if options.latency_table is None else _range_ms(space, options.latency_table)
     if options.json:
-        print(json.dumps(_facts(space, seconds)))
+        print(json.dumps({**_facts(space, seconds), "range_ms": times}))
         return
-    _print(space, seconds)
+    _print(space, seconds, times)
 
 
 def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
@@ -70,7 +73,13 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
     }
 
 
-def _print(space: TracedSpace, seconds: float) -> None:
+def _range_ms(space: TracedSpace, path: str) -> list[float]:
+    """The fastest and the slowest net, in milliseconds, by a latency table."""
+    unit = Latency(LatencyTable.read(path), space)
+    return [unit.value(cost) for cost in Budget(0, unit).range(space)]
+
+
+def _print(space: TracedSpace, seconds: float, times: list[float] | None) -> None:
     full = space.unpruned
     assert full.macs is not None
     size = "x".join(map(str, full.image))
@@ -106,6 +115,8 @@ def _print(space: TracedSpace, seconds: float) -> None:
         f"budgets from {lowest / highest:.3f} ({readable(lowest)}) to 1 ({readable(highest)} "
         f"MACs) are possible; traced and tested in {seconds:.1f} s"
     )
+    if times:
+        print(f"budgets from {times[0]:.3f} ms to {times[1]:.3f} ms are possible, by the table")
 
 
 def _print_rewrites(rewrites: Sequence[Rewrite]) -> None:

@@ -1,6 +1,7 @@
 """``tas latency``: how long a net takes."""
 
 import json
+import sys
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..api.latency import measure
+from ..api.latency_table import latency_table
+from ..costs.latency import Measurement
 from ..model_options import LatencyOptions
 from ..timing import Time
 from .text import put, shown
@@ -17,6 +20,9 @@ __all__ = ["main"]
 
 
 def main(options: LatencyOptions) -> None:
+    if options.what == "table":
+        _table(options)
+        return
     took = measure(options)
     verdict = took.verdict
     if options.json:
@@ -35,6 +41,31 @@ def main(options: LatencyOptions) -> None:
     put(f"{shown(took.facts['runtime'])}{', ' if how else ''}{how}")
     if verdict:
         put(verdict)
+
+
+def _table(options: LatencyOptions) -> None:
+    done = latency_table(options, told=_progress)
+    table = done.table
+    if options.json:
+        figures = {"median": done.median, "worst": done.worst, "tests": len(done.errors)}
+        print(json.dumps({"path": str(table.path), "shapes": len(table.lines), **figures}))
+        return
+    put(
+        f"wrote {shown(str(table.path))}: {len(table.lines)} shapes; the unpruned net takes "
+        f"{1000 * table.whole:.3f} ms"
+    )
+    if done.errors:
+        put(
+            f"on {len(done.errors)} shapes that it was not fitted to, it is off by "
+            f"{100 * done.median:.1f} % in the median, and by less than {100 * done.worst:.1f} % "
+            "for 95 % of them"
+        )
+    put(f"search by it: tas run --net {options.net} --budget 0.5 --unit ms --latency-table FILE")
+
+
+def _progress(number: int, line: Measurement) -> None:
+    if number % 5 == 0:
+        print(f"{number} shapes; the last took {line.ratio:.3f} of unpruned", file=sys.stderr)
 
 
 def _figures(time: Time) -> dict[str, Any]:

@@ -55,6 +55,7 @@ EXAMPLES = {
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
+        "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
     "search": [
@@ -86,7 +87,7 @@ EXAMPLES = {
     "latency": [
         "tas latency runs/mine                      # beside the unpruned net, on ONNX Runtime",
         "tas latency torchvision:mobilenet_v2 --runtime torch --threads 4",
-        "tas latency mine.onnx --latency-batch 8",
+        "tas latency mine.onnx --batch-size 8",
         "tas latency runs/mine --measure 'adb push {onnx} /data/n && adb shell bench /data/n'",
         "tas latency table --net torchvision:mobilenet_v2 --out mobilenet.jsonl",
     ],

@@ -5,10 +5,13 @@ is the most that a shape may cost in one. What finds shapes asks these alone, so
 a new object here and touches nothing else.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from ..errors import InfeasibleBudgetError, InputError, one_of
 from ..shape import Shape
@@ -46,6 +49,18 @@ class Unit(Protocol):
         """The expected cost under probabilities of the candidates, differentiable."""
         ...
 
+    def value(self, cost: float) -> float:
+        """A cost as files have it."""
+        ...
+
+    def said(self, cost: float) -> str:
+        """A cost in words."""
+        ...
+
+    def parse(self, text: str) -> int | None:
+        """The cost that an absolute budget such as ``22.4M`` asks for; None: it is none."""
+        ...
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -64,6 +79,24 @@ class Counted:
 
     def expected(self, space: Space, dtype: torch.dtype | None = None) -> ExpectedCost:
         return ExpectedCost(space, self.name, dtype)
+
+    def value(self, cost: float) -> float:
+        return int(cost)
+
+    def said(self, cost: float) -> str:
+        return f"{readable(cost)} {self.name}"
+
+    def parse(self, text: str) -> int | None:
+        text = text.strip()
+        size = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower())
+        try:
+            value = float(text[:-1] if size else text)
+        except ValueError:
+            return None
+        value *= size or 1
+        if not math.isfinite(value) or (size is None and value < 1000):
+            return None
+        return int(value)
 
 
 MACS, PARAMS = Counted("macs"), Counted("params")
@@ -94,26 +127,40 @@ class Budget:
     Attributes:
         limit: in the unit.
         unit: what it counts.
+        also: further limits, in other units, that have to hold and need not be used up.
     """
 
     limit: int
     unit: Unit = MACS
+    also: tuple["Budget", ...] = ()
 
     @classmethod
-    def of(cls, space: Space, given: str | float, unit: str = "macs") -> "Budget":
+    def of(
+        cls,
+        space: Space,
+        given: str | float,
+        unit: str | Unit = "macs",
+        also: Mapping[str, str | float] | None = None,
+    ) -> "Budget":
         """A budget that a shape of the space can meet.
 
         Args:
             given: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
-            unit: ``"macs"`` or ``"params"``.
+            unit: ``"macs"``, ``"params"``, or a unit of time, ``tas.costs.latency.Latency``.
+            also: further limits by the names of their units, ``{"params": "3M"}``.
 
         Raises:
             InputError: it is no budget.
             InfeasibleBudgetError: every shape of the space costs more, or less.
         """
-        which = unit_named(unit)
-        full = _full(space, which)
-        budget = cls(parse_budget(given, full, unit), which)
+        which = unit_named(unit) if isinstance(unit, str) else unit
+        further = []
+        for name, value in (also or {}).items():
+            other = unit_named(name)
+            further.append(cls(parse_budget(value, _full(space, other), other), other))
+            further[-1].check(space, value, at_most=True)
+        limit = parse_budget(given, _full(space, which), which)
+        budget = cls(limit, which, tuple(further))
         budget.check(space, given)
         return budget
 
@@ -125,6 +172,22 @@ class Budget:
         """Expected costs in double precision, in which whole numbers are exact."""
         return self.unit.expected(space, torch.float64)
 
+    def fits(self, space: Space, shape: Shape) -> bool:
+        """Whether a shape is within the budget and all further limits."""
+        return all(each.cost(space, shape) <= each.limit for each in (self, *self.also))
+
+    def within_others(self, space: Space) -> Callable[[Tensor], Tensor]:
+        """Whether states [B, choices] are within the further limits: a function of them."""
+        models = [(other.expected(space), other.limit) for other in self.also]
+
+        def fit(states: Tensor) -> Tensor:
+            found = torch.ones(len(states), dtype=torch.bool)
+            for model, limit in models:
+                found &= model.of_states(states) <= limit
+            return found
+
+        return fit
+
     def ratio(self, space: Space) -> float:
         """The part of the unpruned net's cost that it is."""
         return self.limit / _full(space, self.unit)
@@ -134,20 +197,21 @@ class Budget:
         zeros = [0] * len(space.widths), [0] * len(space.depths)
         return self.cost(space, space.shape(*zeros)), self.cost(space, space.widest)
 
-    def check(self, space: Space, given: str | float = "") -> None:
+    def check(self, space: Space, given: str | float = "", at_most: bool = False) -> None:
         """Raise ``InfeasibleBudgetError`` where every shape costs more, or less.
 
         Args:
             given: what the user gave, to be quoted.
+            at_most: a limit that need not be used up.
         """
         lowest, highest = self.range(space)
-        if lowest <= self.limit <= highest:
+        if lowest <= self.limit <= highest or (at_most and lowest <= self.limit):
             return
-        name, full = self.unit.name, _full(space, self.unit)
-        quoted = f"'{given}' ({readable(self.limit)} {name})" if given else f"{self.limit} {name}"
+        said, full = self.unit.said, _full(space, self.unit)
+        quoted = f"'{given}' ({said(self.limit)})" if given else said(self.limit)
         raise InfeasibleBudgetError(
             f"the budget {quoted} cannot be met with these choices: {space.unpruned.net} can "
-            f"have {readable(lowest)} to {readable(highest)} {name}, a ratio of "
+            f"have {said(lowest)} to {said(highest)}, a ratio of "
             f"{lowest / full:.3f} to {highest / full:.3f}",
             lowest,
             highest,
@@ -160,7 +224,7 @@ def _full(space: Space, unit: Unit) -> int:
     return unit.cost(space, space.unpruned) if counted is None else int(counted)
 
 
-def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:
+def parse_budget(given: str | float, full: int, unit: str | Unit = "macs") -> int:
     """A budget as a whole number: ``0.55`` times ``full``, or absolute, ``22.4M``, ``1.2G``.
 
     >>> import tas
@@ -172,25 +236,22 @@ def parse_budget(given: str | float, full: int, unit: str = "macs") -> int:
     Raises:
         InputError: it is neither.
     """
-    help_text = (
-        f"give a ratio of the unpruned net above 0 and up to 1, or {unit} like 22.4M or 1.2G"
-    )
+    which = unit_named(unit) if isinstance(unit, str) else unit
+    absolute = "8ms" if which.name == "ms" else f"{which.name} like 22.4M or 1.2G"
+    help_text = f"give a ratio of the unpruned net above 0 and up to 1, or {absolute}"
     text = str(given).strip()
-    sizes = {"k": 1e3, "m": 1e6, "g": 1e9}
-    size = sizes.get(text[-1:].lower())
+    cost = which.parse(text)
     try:
-        value = float(text[:-1] if size else text)
+        value = float(text) if cost is None else float(cost)
     except ValueError:
         raise InputError(f"'{given}' is not a budget: {help_text}") from None
     if not (0 < value < float("inf")):
         raise InputError(f"the budget '{given}' is not above 0: {help_text}")
-    if size:
-        return int(value * size)
-    if value <= 1:
-        return int(value * full)
-    if value < 1000:
+    if cost is not None:
+        return cost
+    if value > 1:
         raise InputError(f"the budget '{given}' is a ratio above 1: {help_text}")
-    return int(value)
+    return int(value * full)
 
 
 def readable(number: float, digits: int = 1) -> str:

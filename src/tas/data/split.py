@@ -18,6 +18,7 @@ from ..errors import DataError
 from ..reading import read_json
 from ..seeds import check_seed
 from ..typed import Between, record
+from ..whole import write_whole
 from .parts import NAMES, Data
 
 FORMAT = "tas-split/1"
@@ -121,7 +122,7 @@ def write_split(path: str | Path, split: Split) -> None:
         "logits": split.logits.tolist(),
     }
     try:
-        Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(content) + "\n")
     except OSError as error:
         raise DataError(f"cannot write the split '{path}': {error.strerror}") from error
 

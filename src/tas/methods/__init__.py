@@ -3,7 +3,7 @@
 ``trials`` is the default, ``probes`` searches from fresh weights, ``paper`` is the paper's.
 """
 
-from .baseline import equal_widths
+from .baseline import equal_widths, even_widths
 from .found import Found
 from .method import Method, MethodOptions, Problem
 from .paper import PaperOptions
@@ -20,6 +20,7 @@ __all__ = [
     "Problem",
     "TrialOptions",
     "equal_widths",
+    "even_widths",
 ]
 
 OPTIONS = (TrialOptions, ProbeOptions, PaperOptions)  # the settings of every method

@@ -9,7 +9,7 @@ from ..shape import Shape
 from ..space import Space
 from .choose import choose, padded
 
-__all__ = ["Probabilities", "chosen", "equal_widths", "near_equal", "nearest"]
+__all__ = ["Probabilities", "chosen", "equal_widths", "even_widths", "near_equal", "nearest"]
 
 # Of a search that starts from trained weights. What is cut much needs long to recover: no width is
 # less than this part of an equal one, and every stage keeps so much of its blocks, unless the
@@ -41,6 +41,27 @@ def equal_widths(space: Space, budget: Budget) -> Shape | None:
     return None if ratio is None else space.equal(ratio)
 
 
+def even_widths(space: Space, budget: Budget) -> Shape | None:
+    """Equal widths made of the space's candidates: the shape at the budget that is nearest to them.
+
+    >>> import tas
+    >>> from tas.methods import even_widths
+    >>> space = tas.spaces.resnet_space(
+    ...     "resnet20", residual="tied", ratios=tas.spaces.FINE_RATIOS, round_to=None
+    ... )
+    >>> shape = even_widths(space, tas.costs.Budget.of(space, 0.5))
+    >>> shape.widths["stem"], shape.widths["stages.2.0.conv1"], shape.macs / 20_406_592 > 0.99
+    (12, 40, True)
+
+    Returns:
+        None where ``equal_widths`` finds none.
+    """
+    equal = equal_widths(space, budget)
+    if equal is None:
+        return None
+    return nearest(space, equal, budget, f"{equal.origin}, as near as the candidates allow")
+
+
 def _equal_ratio(space: Space, budget: Budget) -> float | None:
     """The largest ratio of all widths whose cost is within the budget."""
     # Widths change where ratio * width is half a channel above a whole number: between two such
@@ -50,7 +71,7 @@ def _equal_ratio(space: Space, budget: Budget) -> float | None:
     ratios = [(a + b) / 2 for a, b in zip([0.0, *edges], [*edges, 1.0], strict=True)]
 
     def fits(ratio: float) -> bool:
-        return budget.cost(space, space.equal(ratio)) <= budget.limit
+        return budget.fits(space, space.equal(ratio))
 
     if not fits(ratios[0]):
         return None
@@ -80,8 +101,8 @@ def near_equal(space: Space, budget: Budget) -> Space:
         )
         for at in (0, -1)
     ]
-    lowest, highest = (budget.cost(near, end) for end in ends)
-    return near if lowest <= budget.limit <= highest else space
+    fits = budget.fits(near, ends[0]) and budget.limit <= budget.cost(near, ends[1])
+    return near if fits else space
 
 
 def nearest(space: Space, to: Shape, budget: Budget, origin: str) -> Shape:

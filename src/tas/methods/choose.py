@@ -18,7 +18,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ..costs import Budget
+from ..costs import Budget, ExpectedCost
+from ..errors import InfeasibleBudgetError
 from ..shape import Shape
 from ..space import Space
 
@@ -61,7 +62,12 @@ def choose(
     best = states[knapsack.best(states)]
     found, n_widths = best.tolist(), len(space.widths)
     shape = space.shape(found[:n_widths], found[n_widths:], origin)
-    assert budget.cost(space, shape) <= budget.limit
+    if not budget.fits(space, shape):
+        raise InfeasibleBudgetError(
+            f"no shape meets all limits together, {budget.unit.said(budget.limit)} and "
+            f"{' and '.join(each.unit.said(each.limit) for each in budget.also)}",
+            *budget.range(space),
+        )
     return shape
 
 
@@ -80,7 +86,8 @@ class _Knapsack:
     def __init__(self, space: Space, widths: Tensor, depths: Tensor, budget: Budget) -> None:
         self.budget = budget.limit
         self.floor = budget.limit * (1 - WINDOW)
-        self.model = budget.expected(space)
+        self.model, self.others = budget.expected(space), budget.within_others(space)
+        self.limits = [(each.expected(space), each.limit) for each in budget.also]
         self.n_widths, self.columns = self.model.choices, self.model.columns
         self.sizes = [len(c.candidates) for c in space.widths] + [
             len(c.candidates) for c in space.depths
@@ -101,7 +108,10 @@ class _Knapsack:
         """Lower the window's floor to where it has to be: just below the most expensive state that
         fits, and so far that ``enough`` of the states lie in the window, or all that fit."""
         costs = self.costs(states)
-        fitting = costs[costs <= self.budget].sort(descending=True).values
+        fitting = costs[(costs <= self.budget) & self.others(states)]
+        fitting = fitting.sort(descending=True).values
+        if not len(fitting):
+            return
         if float(fitting[0]) < self.floor:
             self.floor = float(fitting[0]) * (1 - WINDOW)
         if enough:
@@ -119,14 +129,20 @@ class _Knapsack:
         """
         costs, floor = self.costs(states), self.floor
         rank = costs.clamp_max(floor) if towards else (costs >= floor).double()
-        rank = torch.where(costs <= self.budget, rank, -torch.inf)
+        rank = torch.where((costs <= self.budget) & self.others(states), rank, -torch.inf)
         return int(torch.where(rank == rank.max(), self.scores(states), -torch.inf).argmax())
 
-    def changes(self, state: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Cost of a state, and what each single change adds to cost and score [choices, K]."""
+    def changes(
+        self, state: Tensor, model: ExpectedCost | None = None
+    ) -> tuple[float, Tensor, Tensor]:
+        """Cost of a state, and what each single change adds to cost and score [choices, K].
+
+        Args:
+            model: of another cost than the budget's.
+        """
         hot = [part[0].requires_grad_() for part in self.model.one_hot(state[None])]
         with torch.enable_grad():
-            cost = self.model(*hot)
+            cost = (model or self.model)(*hot)
             slopes = torch.autograd.grad(cost, hot, allow_unused=True, materialize_grads=True)
         price = torch.zeros_like(self.score)
         price[: self.n_widths, : self.columns[0]] = slopes[0]
@@ -155,7 +171,7 @@ class _Knapsack:
     def starts(self) -> list[Tensor]:
         """Feasible states to improve."""
         likely = self.score.argmax(1)
-        if float(self.costs(likely[None])) <= self.budget:
+        if float(self.costs(likely[None])) <= self.budget and bool(self.others(likely[None])[0]):
             return [likely]
         # The lowest price per unit of cost at which the best states are cheap enough.
         low, high = 0.0, 1.0 / self.budget
@@ -187,12 +203,18 @@ class _Knapsack:
 
     def repaired(self, state: Tensor) -> Tensor:
         """The state made cheaper, at the least loss of score per unit of cost, until it fits."""
+        for model, limit in [(self.model, self.budget), *self.limits]:
+            state = self.cheapened(state, model, limit)
+        return state
+
+    def cheapened(self, state: Tensor, model: ExpectedCost, limit: int) -> Tensor:
+        """The state made cheaper in one cost until it is within its limit."""
         state = state.clone()
         while True:
-            now, cost, score = self.changes(state)
-            if now <= self.budget:
+            now, cost, score = self.changes(state, model)
+            if now <= limit:
                 return state
-            saved = (-cost).clamp(0, now - self.budget)  # more than what is needed is worth nothing
+            saved = (-cost).clamp(0, now - limit)  # more than what is needed is worth nothing
             loss = torch.where((saved > 0) & score.isfinite(), -score / saved, torch.inf)
             if not loss.isfinite().any():  # no single change saves anything
                 return torch.zeros_like(state)

@@ -36,7 +36,7 @@ def states_near(
     size = torch.full((len(candidates), max(map(len, candidates))), -torch.inf)  # of the largest
     for row, values in zip(size, candidates, strict=True):
         row[: len(values)] = torch.tensor(values) / values[-1]
-    model = budget.expected(space)
+    model, others = budget.expected(space), budget.within_others(space)
 
     near, fitting, found = torch.empty(0, len(candidates), dtype=torch.long), [], 0
     for _ in range(ROUNDS):
@@ -46,6 +46,7 @@ def states_near(
         gumbel = -torch.empty(DRAWS, *size.shape).exponential_(generator=generator).log()
         scores = torch.where(size.isfinite(), tilt * size + gumbel, -torch.inf)
         states = scores.argmax(-1)
+        states = states[others(states)]
         costs = model.of_states(states)
         inside = (costs >= low * budget.limit) & (costs <= high * budget.limit)
         near = torch.unique(torch.cat([near, states[inside]]), dim=0)
@@ -57,7 +58,7 @@ def states_near(
         near = torch.unique(torch.cat(fitting), dim=0)
     if len(near) == 0:
         lowest, highest = budget.range(space)
-        text = f"no shape fits {budget.limit} {budget.unit.name}"
+        text = f"no shape fits {budget.unit.said(budget.limit)} and what else it may cost"
         raise InfeasibleBudgetError(text, lowest, highest)
     order = torch.randperm(len(near), generator=generator)
     return near[order[:count]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from .. import nets
+from .. import nets, sums
 from ..data import Transform
 from ..errors import DataError, InputError
 from ..runs import ModelConfig, RunDir, say
@@ -57,6 +57,10 @@ class ModelFolder:
                 f"'{path}' {what}: give the folder of a run or of tas.save, or user/name of a "
                 "model on the Hugging Face Hub"
             )
+        if sums.listed(path) is None:
+            say(f"note: '{path}' {sums.UNLISTED}")
+        names = ("config.json", "model.safetensors")
+        sums.check(*(path / name for name in names if not (path / name).is_file()))
         config = ModelConfig.beside(path)
         earlier = path / "shape.json"
         if not (path / "model.safetensors").is_file():

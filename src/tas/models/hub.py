@@ -1,6 +1,7 @@
 """The Hugging Face Hub: a model folder goes up, and comes down as JSON and safetensors alone."""
 
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from .. import sums
 from ..checks import known
 from ..data import Transform
 from ..errors import InputError, first_line
@@ -19,7 +21,8 @@ __all__ = ["downloaded", "is_hub_name", "push_to_hub"]
 
 PACKAGE = {"huggingface_hub": "huggingface_hub"}
 DATA = ["config.json", "model.safetensors"]  # what comes down: no file that could be run
-SENT = [*DATA, "shape.json", "README.md"]
+FETCHED = [*DATA, sums.NAME]
+SENT = [*FETCHED, "shape.json", "README.md"]
 NAME = re.compile(r"[\w-][\w.-]*/[\w.-]*[\w-](@[\w./-]+)?")
 FILES = (".json", ".onnx", ".pt2", ".safetensors", ".pt", ".pth")
 
@@ -41,7 +44,8 @@ def is_hub_name(name: str | Path) -> bool:
 def downloaded(name: str) -> Path:
     """The folder of a model on the hub, in the cache of ``huggingface_hub``.
 
-    Only ``config.json`` and ``model.safetensors`` are fetched, once for each revision.
+    Only ``config.json``, ``model.safetensors`` and ``SHA256SUMS`` are fetched, once for each
+    revision.
 
     Raises:
         InputError: the package is missing, the hub cannot be reached or has no such model.
@@ -60,7 +64,7 @@ def downloaded(name: str) -> Path:
             snapshot_download(
                 repo,
                 revision=revision or None,
-                allow_patterns=DATA,
+                allow_patterns=FETCHED,
                 library_name="torch-tas",
                 library_version=__version__,
             )
@@ -125,7 +129,13 @@ def push_to_hub(
                     f"'{path}' was written by an earlier version and has no config.json: load the "
                     "net, and push it with its transform and classes"
                 )
-        return _send(path, name, private, token)
+        chosen = Path(home) / "chosen"
+        chosen.mkdir()
+        for file in SENT:
+            if (path / file).is_file():
+                shutil.copyfile(path / file, chosen / file)
+        sums.seal(chosen, SENT)
+        return _send(chosen, name, private, token)
 
 
 def _send(path: Path, name: str, private: bool, token: str | None) -> str:
@@ -137,7 +147,6 @@ def _send(path: Path, name: str, private: bool, token: str | None) -> str:
         hub.upload_folder(
             repo_id=name,
             folder_path=path,
-            allow_patterns=SENT,
             commit_message=f"A model of torch-tas {__version__}",
         )
     return str(address)

@@ -8,18 +8,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import sums
 from ..costs import count
 from ..data import Transform
 from ..errors import InputError
 from ..forward import answer, evaluating
 from ..nets import ResNet
-from ..runs import ModelConfig, write_whole
+from ..runs import ModelConfig
 from ..shape import Shape
 from ..version import __version__
 from ..weights import save_weights
+from ..whole import sweep, write_whole
 from .cards import card
 
 __all__ = ["save"]
+
+SEALED = ("config.json", "model.safetensors", "shape.json")  # a card may be edited
 
 
 def save(
@@ -39,7 +43,7 @@ def save(
     >>> told = {"transform": data.transform, "classes": data.class_names}
     >>> folder = tas.save(net, "mine", **told, provenance={"data": "digits", "accuracy": 99.4})
     >>> sorted(path.name for path in folder.iterdir())
-    ['README.md', 'config.json', 'model.safetensors', 'shape.json']
+    ['README.md', 'SHA256SUMS', 'config.json', 'model.safetensors', 'shape.json']
     >>> again = tas.load("mine")
 
     A model that is there already is replaced, a run never. ``shape.json`` lies beside, for the
@@ -80,10 +84,13 @@ def save(
         raise InputError(f"the provenance is not ready for JSON: {error}") from None
     config = ModelConfig(transform.to_dict(), names, shape, facts)
     _claim(path)
+    sweep(path)
     shape.save(path / "shape.json")
     save_weights(net, path / "model.safetensors")
     write_whole(path / "README.md", card(config))
-    write_whole(path / "config.json", config.text())  # last: it says that the rest is there
+    write_whole(path / "config.json", config.text())  # it says that the rest is there
+    # Last: until then the list of an earlier model tells a mixture of both.
+    sums.seal(path, SEALED)
     return path
 
 
@@ -126,7 +133,9 @@ def _claim(path: Path) -> None:
         raise InputError(f"'{path}' is a file: choose a folder") from None
     except OSError as error:
         raise InputError(f"'{path}' cannot be written: {error.strerror}") from None
-    if others and ModelConfig.beside(path) is None:
+    if not others:
+        sums.seal(path, ())  # a save that was killed is recognised by it, and may be repeated
+    elif sums.listed(path) is None and ModelConfig.beside(path) is None:
         raise InputError(
             f"'{path}' holds other files ('{others[0]}') and no model: choose a new folder"
         )

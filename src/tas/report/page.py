@@ -13,15 +13,19 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from .. import sums
 from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .svg import inline
 from .tables import cells, duration, quantity
 from .tradeoff import tradeoff_figure
+
+READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def html(run_dir: str | Path) -> Path:
         InputError: the folder holds no run, one of its files is damaged, or it is not writable.
     """
     run_dir = Path(run_dir)
+    sums.check(*(run_dir / name for name in READ))
     file = run_dir / "result.json"
     result = read_result(file) if file.is_file() else None
     log, damaged = read_log(run_dir / "log.jsonl")
@@ -69,7 +74,7 @@ def html(run_dir: str | Path) -> Path:
             config=read_text(config) if config.is_file() else None,
         )
         path = run_dir / "report.html"
-        path.write_text(page, encoding="utf-8")
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"cannot write the report in '{run_dir}': {error.strerror}") from None
     return path
@@ -129,7 +134,8 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
     pictures = []
 
     def add(name: str, title: str, says: str, draw: Callable[..., None]) -> None:
-        draw(folder / f"{name}.png")
+        with replacing(folder / f"{name}.png") as path:
+            draw(path)
         pictures.append(drawn(name, title, says, draw))
 
     if shape and full and full["widths"]:

@@ -1,8 +1,10 @@
 """The directory of one run: its configuration, log, shape, weights, checkpoints and result.
 
 ``config.yaml`` says whose directory it is: the same command continues there, any other is refused,
-and so is the same one while it runs. Files appear whole or not at all, by a rename. Of several
-processes the first alone writes.
+and so is the same one while it runs. Files appear whole or not at all, by a rename, and are known
+again by ``SHA256SUMS``: of a run that goes on what it was begun with, of a finished one everything.
+``result.json`` comes last, and says that a run is finished. Of several processes the first alone
+writes.
 """
 
 import json
@@ -16,17 +18,24 @@ import yaml
 from filelock import FileLock, Timeout
 from torch import nn
 
-from .. import processes
+from .. import processes, sums
 from ..errors import InputError, first_line
 from ..reading import read_yaml
-from ..records import read_log, read_result
+from ..records import log_line, read_log, read_result
 from ..shape import Shape
 from ..weights import save_weights
+from ..whole import sweep, write_whole
 from .model import NAME, ModelConfig
-from .whole import write_whole
+from .progress import say
 
 __all__ = ["RunDir"]
 
+CONFIG = "config.yaml"
+LOG = "log.jsonl"
+RESULT = "result.json"
+# What is known again by its sum once the run is finished. A card may be edited, and the report is
+# drawn again.
+SEALED = (CONFIG, LOG, NAME, "model.safetensors", "shape.json", "teacher.safetensors")
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
@@ -69,21 +78,15 @@ class RunDir:
         return directory
 
     def _claim(self) -> None:
-        path, wanted = self.path, self.config
+        path = self.path
+        text = yaml.safe_dump(self.config, sort_keys=False)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            recorded = self.recorded(path)
-            if recorded is not None:
-                _check_same(path, recorded, wanted)
-            elif others := sorted(p.name for p in path.iterdir() if not p.name.startswith(".")):
-                raise InputError(
-                    f"--out {path} holds other files ('{others[0]}') and no run: "
-                    "choose an empty or a new directory"
-                )
+            self._check_own(text)
             if processes.is_first():
                 with suppress(NotImplementedError):  # a file system without locks
                     self._lock.acquire()
-            _write(path / "config.yaml", yaml.safe_dump(wanted, sort_keys=False))
+                self._begin(text)
         except Timeout:
             raise InputError(
                 f"--out {path} is in use by another process: wait for its end, or choose another"
@@ -95,6 +98,50 @@ class RunDir:
                 f"--out {path} cannot be written ({error.strerror}): choose another --out"
             ) from None
 
+    def _check_own(self, text: str) -> None:
+        """Refuse a directory that holds another run, or anything else."""
+        # What has the sum of the recorded one is the same, even where that is damaged.
+        if (sums.listed(self.path) or {}).get(CONFIG) == sums.digest_of(text):
+            return
+        recorded = self.recorded(self.path)
+        names = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+        if recorded is None and names:
+            raise InputError(
+                f"--out {self.path} holds other files ('{names[0]}') and no run: "
+                "choose an empty or a new directory"
+            )
+        # A command that failed before it had done anything does not keep the directory.
+        if recorded is not None and (self.finished or self.log_lines or self._checkpoints()):
+            _check_same(self.path, recorded, self.config)
+
+    def _begin(self, text: str) -> None:
+        """Clean up after a run that was killed, mend one that was damaged since, and claim it."""
+        for folder in (self.path, self.path / "figures", *self.path.glob("checkpoint/*")):
+            sweep(folder)
+        if self.finished and sums.listed(self.path) is None:
+            say(f"note: '{self.path}' {sums.UNLISTED}")
+        if self.finished and (faults := sums.faults(self.path)):
+            self._mend(faults)
+        if not self.finished and not sums.holds(self.path / CONFIG, text):
+            sums.unseal(self.path)
+            write_whole(self.path / CONFIG, text)
+
+    def _mend(self, faults: Mapping[str, str]) -> None:
+        """Take a finished run for one that is not, so that its files are made again."""
+        what = ", ".join(f"'{name}' {why}" for name, why in faults.items())
+        if not self._checkpoints():
+            raise InputError(
+                f"the run in '{self.path}' is no longer whole: {what}; there is no checkpoint to "
+                f"make it again from: choose another --out, or, if you changed it, remove "
+                f"'{self.path / sums.NAME}'"
+            )
+        say(f"warning: in '{self.path}', {what}: made again from the checkpoints")
+        (self.path / RESULT).unlink(missing_ok=True)
+        sums.unseal(self.path)
+
+    def _checkpoints(self) -> bool:
+        return any(self.path.glob("checkpoint/*/epoch-*"))
+
     @staticmethod
     def recorded(path: str | Path) -> dict[str, Any] | None:
         """The configuration of the run in a directory, None if there is none.
@@ -102,7 +149,7 @@ class RunDir:
         Raises:
             InputError: its ``config.yaml`` cannot be read.
         """
-        file = Path(path) / "config.yaml"
+        file = Path(path) / CONFIG
         if not os.path.lexists(file):
             return None
         config = read_yaml(file, "configuration of a run")
@@ -125,7 +172,7 @@ class RunDir:
     @property
     def finished(self) -> bool:
         """Whether the result is there; such a run is read, never trained again."""
-        return (self.path / "result.json").exists()
+        return (self.path / RESULT).exists()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -135,7 +182,7 @@ class RunDir:
             InputError: ``result.json`` is damaged.
         """
         try:
-            return read_result(self.path / "result.json")
+            return read_result(self.path / RESULT)
         except InputError as error:
             raise self.damaged(error) from None
 
@@ -154,29 +201,53 @@ class RunDir:
         """
         if processes.is_first() and self.finished:
             raise InputError(f"--out {self.path} holds a finished run: choose another --out")
-        _write(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+        text = json.dumps(result, indent=2) + "\n"
+        if processes.is_first():
+            sums.seal(self.path, SEALED, {RESULT: text})
+        _write(self.path / RESULT, text)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``log.jsonl``."""
         if not processes.is_first():
             return
-        with (self.path / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        with (self.path / LOG).open("a") as file:
+            file.write(log_line(line))
 
     @property
     def log_lines(self) -> list[dict[str, Any]]:
         """The lines of ``log.jsonl``; one that was cut off or is damaged is left out."""
-        return read_log(self.path / "log.jsonl")[0]
+        return read_log(self.path / LOG)[0]
 
     def keep_log(self, phase: str, lines: list[dict[str, Any]]) -> None:
         """Make these the lines of a phase, behind those of all others."""
         others = [line for line in self.log_lines if line.get("phase") != phase]
-        text = "".join(json.dumps(line) + "\n" for line in [*others, *lines])
-        _write(self.path / "log.jsonl", text)
+        _write(self.path / LOG, "".join(log_line(line) for line in [*others, *lines]))
+
+    def begin(self, config: ModelConfig) -> None:
+        """Write ``config.json`` of a run that is not finished, which goes on from it.
+
+        Raises:
+            InputError: it was damaged, and pictures are prepared otherwise than they were.
+        """
+        processes.by_first(lambda: self._begin_with(config))
+
+    def _begin_with(self, config: ModelConfig) -> None:
+        if not processes.is_first():
+            return
+        why = sums.fault(self.path / NAME)
+        if why and (sums.listed(self.path) or {})[NAME] != sums.digest_of(config.text()):
+            raise InputError(
+                f"'{self.path / NAME}' {why}, and pictures are prepared otherwise than when this "
+                "run was begun: restore it, or choose another --out"
+            )
+        self.save_config(config)
+        sums.seal(self.path, (CONFIG, NAME))
 
     def save_config(self, config: ModelConfig) -> None:
         """Write ``config.json``: what the weights of this directory need beside them."""
-        _write(self.path / NAME, config.text())
+        if processes.is_first() and not sums.holds(self.path / NAME, config.text()):
+            sums.unseal(self.path)
+            write_whole(self.path / NAME, config.text())
 
     def save_card(self, text: str) -> None:
         """Write ``README.md``: what a reader must know of the model in this directory."""

@@ -7,6 +7,7 @@ from .resnet import (
     WIDE_RATIOS,
     depth_candidates,
     resnet_space,
+    step,
     width_candidates,
 )
 from .trace import TracedSpace, trace
@@ -19,6 +20,7 @@ __all__ = [
     "TracedSpace",
     "depth_candidates",
     "resnet_space",
+    "step",
     "trace",
     "width_candidates",
 ]

@@ -7,6 +7,7 @@ outputs are added to one another share one width, and no projection is ever adde
 
 import math
 from collections.abc import Mapping, Sequence
+from math import lcm
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape, Side
-from ..space import DepthChoice, Space, Term, WidthChoice
+from ..space import DepthChoice, Layer, Space, Term, WidthChoice
 
 __all__ = [
     "FINE_RATIOS",
@@ -24,6 +25,7 @@ __all__ = [
     "WIDE_RATIOS",
     "depth_candidates",
     "resnet_space",
+    "step",
     "width_candidates",
 ]
 
@@ -31,16 +33,45 @@ RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # the paper's
 WIDE_RATIOS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5)
 FINE_RATIOS = tuple(i / 16 for i in range(4, 17))  # near equal widths, little is to be decided
 WHAT = ("width", "depth", "both")
+LARGEST_STEP, FEWEST_STEPS = 16, 6
 
 
-def width_candidates(width: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
-    """Candidate channel counts int(ratio * width), at least 1, ascending.
+def width_candidates(
+    width: int, ratios: Sequence[float] = RATIOS, round_to: int | None = 1, unit: int = 1
+) -> tuple[int, ...]:
+    """Candidate channel counts ratio * width, rounded down to whole steps, ascending.
 
     >>> import tas
     >>> tas.spaces.width_candidates(16, ratios=(0.25, 0.5, 1.0))
     (4, 8, 16)
+    >>> tas.spaces.width_candidates(100, ratios=(0.25, 0.5, 0.75), round_to=None)
+    (16, 48, 64)
+
+    Args:
+        round_to: the step, where the width has one; None: what hardware is fast with (``step``).
+        unit: channels that are only cut together; steps are whole numbers of them.
     """
-    return tuple(sorted({max(1, int(ratio * width)) for ratio in ratios}))
+    by = step(width, unit) if round_to is None else lcm(unit, round_to)
+    if by > width:
+        by = unit
+    return tuple(sorted({max(by, int(ratio * width) // by * by) for ratio in ratios}))
+
+
+def step(width: int, unit: int = 1) -> int:
+    """The step of candidate widths that hardware is fast with.
+
+    The largest power of two up to 16 of which the width has at least six: kernels compute channels
+    in blocks of 4, 8 or 16, and leave their fast layouts where a width is no multiple of them
+    (``docs/latency.md``); and a narrow layer is to keep a choice.
+
+    >>> import tas
+    >>> [tas.spaces.step(width) for width in (16, 24, 32, 64, 96, 512)]
+    [2, 4, 4, 8, 16, 16]
+    """
+    best = 1
+    while best < LARGEST_STEP and width >= FEWEST_STEPS * lcm(unit, 2 * best):
+        best *= 2
+    return lcm(unit, best)
 
 
 def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
@@ -65,6 +96,7 @@ def resnet_space(
     residual: str = "free",
     what: str = "both",
     ratios: Sequence[float] = RATIOS,
+    round_to: int | None = 1,
 ) -> Space:
     """The space of one of our ResNets.
 
@@ -78,6 +110,7 @@ def resnet_space(
         residual: ``"free"`` or ``"tied"``.
         what: which choices are searched: ``"width"``, ``"depth"`` or ``"both"``.
         ratios: candidate widths, as ratios of the unpruned ones; above 1 the supernet is wider.
+        round_to: candidate widths are multiples of it; None: of what hardware is fast with.
 
     Raises:
         InputError: an option is unknown, or ``net`` is not an unpruned ResNet.
@@ -86,6 +119,8 @@ def resnet_space(
         raise InputError(one_of("--what", what, WHAT))
     if residual not in ("free", "tied"):
         raise InputError(one_of("--residual", residual, ("free", "tied")))
+    if round_to is not None and round_to < 1:
+        raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
     if not ratios or not all(0 < ratio < math.inf for ratio in ratios):  # a NaN is refused too
         raise InputError(f"the width ratios {list(ratios)} are not all finite and above 0")
     if isinstance(net, ResNet):
@@ -105,7 +140,7 @@ def resnet_space(
     widths, widest = [], dict(unpruned.widths)
     for group in groups:
         full = unpruned.widths[group[0]]
-        candidates = width_candidates(full, ratios) if what != "depth" else (full,)
+        candidates = width_candidates(full, ratios, round_to) if what != "depth" else (full,)
         for key in group:
             side[key] = group[0] if len(candidates) > 1 else candidates[0]
             widest[key] = candidates[-1]
@@ -119,13 +154,25 @@ def resnet_space(
             if len(candidates) > 1:
                 depths.append(_depth_choice(a, s, candidates, side))
     largest = unpruned.replace(residual=residual, widths=widest, macs=None, params=None)
+    terms = _terms(a, largest, sources, {d.name: d.candidates for d in depths})
     return Space(
         unpruned=unpruned,
         widest=largest,
         widths=tuple(widths),
         depths=tuple(depths),
-        terms=tuple(_terms(a, largest, sources, {d.name: d.candidates for d in depths})),
+        terms=tuple(terms),
+        layers=tuple(_layers(terms)),
+        areas={t.target: t.macs // t.params for t in terms if isinstance(t.target, str)},
     )
+
+
+def _layers(terms: Sequence[Term]) -> list[Layer]:
+    """What runs: a layer for every term with multiply-adds, named after its two widths."""
+    return [
+        Layer(f"{t.source} > {t.target}", (t.source, t.target), t.macs, t.when, t.unequal)
+        for t in terms
+        if t.macs
+    ]
 
 
 def _groups(a: Architecture, residual: str) -> tuple[list[list[str]], set[str]]:

@@ -8,11 +8,11 @@ shares one width (the space is *tied*), widths are at most the net's own, and a 
 user's own class, cut (``graph/cut.py``).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import lcm, prod
+from math import prod
 from typing import Any
 
 import torch
@@ -24,8 +24,8 @@ from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
-from ..space import DepthChoice, Space, Term, WidthChoice
-from .resnet import RATIOS, WHAT
+from ..space import DepthChoice, Layer, Space, Term, WidthChoice
+from .resnet import RATIOS, WHAT, width_candidates
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -126,7 +126,7 @@ def trace(
     forward: Forward | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
-    round_to: int = 1,
+    round_to: int | None = 1,
     ratios: Sequence[float] = RATIOS,
     what: str = "both",
     name: str = "",
@@ -150,7 +150,8 @@ def trace(
             floats in it stay. Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
-        round_to: candidate widths are multiples of it, where a layer has at least so many channels.
+        round_to: candidate widths are multiples of it, where a layer has at least so many channels;
+            None: of what hardware is fast with.
         ratios: candidate widths, as ratios of the unpruned ones, at most 1.
         what: ``"width"``, ``"depth"`` or ``"both"``.
         name: what shapes call the net; default: the name of its class. A name that
@@ -198,7 +199,7 @@ def _check(
     example: Example,
     ignore: Sequence[str],
     only: Sequence[str],
-    round_to: int,
+    round_to: int | None,
     ratios: Sequence[float],
     what: str,
 ) -> None:
@@ -209,7 +210,7 @@ def _check(
             f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
             "must be"
         )
-    if round_to < 1:
+    if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
     if not list(leaves(example.batch)):
         raise InputError(
@@ -231,13 +232,10 @@ def _under(path: str, parents: Iterable[str]) -> bool:
     return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
-def _candidates(width: Width, ratios: Sequence[float], round_to: int) -> tuple[int, ...]:
+def _candidates(width: Width, ratios: Sequence[float], round_to: int | None) -> tuple[int, ...]:
     """Multiples of what a layer can be cut by; the net's own width is always one of them."""
-    step = lcm(width.unit, round_to)
-    if step > width.channels:
-        step = width.unit
-    cut = {max(step, int(ratio * width.channels) // step * step) for ratio in ratios}
-    return tuple(sorted({min(c, width.channels) for c in cut} | {width.channels}))
+    full = width.channels
+    return tuple(sorted({*width_candidates(full, ratios, round_to, width.unit), full}))
 
 
 def _depth_candidates(run: Run) -> tuple[int, ...]:
@@ -283,6 +281,8 @@ def _space(
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
+        layers=tuple(_layers(structure, {width.name for width in widths}, depths)),
+        areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
         locked=locked,
@@ -328,6 +328,21 @@ def _terms(
         source, target = [*own, 1, 1][:2]
         terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
     return tuple(terms)
+
+
+def _layers(
+    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
+) -> Iterator[Layer]:
+    """What runs, with the sizes that are not searched as constants."""
+    full = {width.name: width.channels for width in structure.widths}
+    names: Counter[str] = Counter()
+    for layer in structure.layers:
+        names[layer.path] += 1
+        path = f"{layer.path}#{names[layer.path]}" if names[layer.path] > 1 else layer.path
+        sides = [_fixed(side, searched, full) for side in layer.sides]
+        varying = tuple(side for side in sides if not isinstance(side, int))
+        macs = layer.macs * prod(side for side in sides if isinstance(side, int))
+        yield Layer(path, varying, macs, _when(layer.path, depths))
 
 
 def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:

@@ -164,9 +164,15 @@ class _Record:
 
     def read_back(self) -> int:
         """Take up the training where it stopped; the number of epochs that are done."""
-        newest = checkpoint.latest(self._folder) if self._folder else None
-        if self._accelerator.num_processes > 1:  # a shared disk may show it to one before another
-            newest = processes.agreed(newest)
+        newest = None
+        if folder := self._folder:
+            # A shared disk may show it to one process before another.
+            apart = self._accelerator.num_processes == 1
+            newest = (
+                checkpoint.latest(folder)
+                if apart
+                else processes.by_first(lambda: checkpoint.latest(folder))
+            )
         if newest:
             self.lines = checkpoint.load(newest, self._plan, self._task.parts())
             self._accelerator.wait_for_everyone()  # before the first process writes the next one

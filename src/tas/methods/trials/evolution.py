@@ -58,11 +58,13 @@ def evolve(
         InfeasibleBudgetError: no shape fits.
     """
     limit, model = budget.limit, budget.expected(space)
+    others = budget.within_others(space)
     states = states_near(space, budget, 1 - WINDOW, 1.0, min(FIRST, trials), generator)
     losses = torch.tensor([*losses_of(states)], dtype=torch.float64)
     while len(states) < trials:
         parents = states[losses.argsort(stable=True)[:PARENTS]]
         drawn = _fresh(_children(space, parents, generator), states)
+        drawn = drawn[others(drawn)]
         costs = model.of_states(drawn)
         drawn, costs = drawn[costs <= limit], costs[costs <= limit]
         if len(drawn) == 0:

@@ -1,0 +1,120 @@
+"""Budgets in milliseconds: what measures, what is known before a search, and what is found."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..costs import Budget
+from ..costs.latency import Latency, LatencyTable, Measurement
+from ..errors import InputError
+from ..inherit import Source
+from ..methods.timed import fill
+from ..runs import RunDir, say
+from ..space import Space
+from ..timing import RUNTIMES, Command, OwnDevice, Runtime, runtime_named
+from ..timing.bench import Bench
+from .latency import default_runtime
+from .provenance import hardware
+
+__all__ = ["TABLE", "How", "bench_of", "given_budget", "is_time", "time_budget"]
+
+TABLE = "latency.jsonl"  # in a run directory
+NETS, MINUTES = 60, 10.0  # of a table that a search measures for itself
+
+How = str | Path | Runtime | Callable[[nn.Module], float] | None
+
+
+def is_time(budget: Any, unit: str) -> bool:
+    """Whether a budget is one of milliseconds."""
+    return unit == "ms" or str(budget).strip().lower().endswith("ms")
+
+
+def is_table(how: How) -> bool:
+    """Whether the file of a table says what runs nets."""
+    return isinstance(how, Path) or (isinstance(how, str) and how not in RUNTIMES)
+
+
+def bench_of(space: Space, how: How, path: str | Path | None = None) -> Bench:
+    """What measures shapes of a space.
+
+    Args:
+        how: the file of a table, which says what runs nets; or the name of a runtime, a runtime, or
+            a function ``module -> seconds``.
+        path: of a table that is measured now; None: it is kept in memory.
+    """
+    source = Source.of(space, trained=False)
+    example = torch.zeros(1, *space.unpruned.image)
+    if is_table(how):
+        assert isinstance(how, str | Path)
+        if not Path(how).is_file():
+            raise InputError(
+                f"there is no latency table '{how}': make it with `tas latency table --net NET "
+                f"--out {how}`, or give one of {', '.join(RUNTIMES)}"
+            )
+        table = LatencyTable.read(how)
+        table.check(space)
+        return Bench(space, source, example, _runtime_of(table), table)
+    if how is None or isinstance(how, str):
+        runtime: Runtime = runtime_named(str(how or default_runtime()))
+    else:
+        assert not isinstance(how, Path)
+        runtime = OwnDevice(how) if callable(how) else how
+    facts = {**runtime.facts(), "hardware": hardware()}
+    return Bench(space, source, example, runtime, LatencyTable.of(space, facts, path))
+
+
+def _runtime_of(table: LatencyTable) -> Runtime:
+    """What measured a table."""
+    facts = dict(table.facts)
+    name = str(facts.get("runtime"))
+    if name in RUNTIMES:
+        names = ("threads", "batch_size", "device", "precision")
+        return runtime_named(name, **{key: facts[key] for key in names if key in facts})
+    if "{onnx}" in name:
+        return Command(name, int(facts.get("batch_size", 1)))
+    raise InputError(
+        f"the latency table '{table.path}' was measured by {name}, which cannot be asked again "
+        "from a file: give the function itself"
+    )
+
+
+def given_budget(
+    space: Space,
+    given: str | float,
+    unit: str,
+    also: Mapping[str, str | float],
+    how: How,
+    out: RunDir | None,
+) -> tuple[Budget, Bench | None]:
+    """The budget that was given; of a time with what measures the shape that is found."""
+    if not is_time(given, unit):
+        return Budget.of(space, given, unit, also), None
+    bench = bench_of(space, how, out.path / TABLE if out else None)
+    return time_budget(bench, given, also, whole=is_table(how)), bench
+
+
+def progress(number: int, line: Measurement) -> None:
+    """Say how far a table is."""
+    if number % 10 == 0:
+        say(f"measured {number} shapes; the last took {line.ratio:.3f} of the unpruned net's time")
+
+
+def time_budget(
+    bench: Bench, given: str | float, also: Mapping[str, str | float], *, whole: bool
+) -> Budget:
+    """A budget of milliseconds, after what it needs was measured.
+
+    Args:
+        whole: the table needs no more shapes.
+
+    Raises:
+        InfeasibleBudgetError: every shape takes longer, or less.
+    """
+    if not whole:
+        say(f"measuring what {NETS} shapes of the net take, or as many as in {MINUTES:g} minutes")
+        fill(bench, NETS, MINUTES, progress)
+    unit = Latency(bench.table, bench.space, ("fit", "test"))
+    return Budget.of(bench.space, given, unit, also)

@@ -1,0 +1,62 @@
+"""Shapes of a net, each measured beside the unpruned net, and kept in a table."""
+
+from torch import Tensor, nn
+
+from .. import processes
+from ..costs.latency import LatencyTable, Measurement
+from ..inherit import Source
+from ..shape import Shape
+from ..space import Space
+from .rounds import Time, Timer, timed
+from .runtimes import Runtime
+
+__all__ = ["Bench"]
+
+SECONDS = 1.5  # of a measurement, at most
+
+
+class Bench:
+    """Measures shapes of a space; one process does, and all know.
+
+    Args:
+        source: whose nets are measured; what they have learnt does not matter.
+        example: a batch [1, C, H, W] such as the net takes.
+        table: where times are kept.
+    """
+
+    def __init__(
+        self, space: Space, source: Source, example: Tensor, runtime: Runtime, table: LatencyTable
+    ) -> None:
+        self.space, self.source, self.example = space, source, example
+        self.runtime, self.table = runtime, table
+        self._whole: Timer | None = None
+
+    def measure(self, shape: Shape, use: str = "found") -> Measurement:
+        """The time of a shape, which is kept; one that was measured for this use is read."""
+        for line in self.table.lines:
+            if (line.use, line.widths, line.depths) == (use, shape.widths, shape.depths):
+                return line
+        line = processes.by_first(lambda: self._measured(shape, use))
+        self.table.add(line, writes=processes.is_first())
+        return line
+
+    def _measured(self, shape: Shape, use: str) -> Measurement:
+        whole, own = self.times(self.source.derive(shape))
+        return Measurement(
+            dict(shape.widths),
+            dict(shape.depths),
+            own.seconds,
+            whole.seconds,
+            own.ratio,
+            own.uncertain,
+            use,
+        )
+
+    def times(self, net: nn.Module) -> list[Time]:
+        """The times of the unpruned net and of another."""
+        if self._whole is None:
+            whole = self.source.derive(self.space.unpruned)
+            self._whole = self.runtime.timer(whole, self.example)
+        timers = [self._whole, self.runtime.timer(net, self.example)]
+        with self.runtime.running():
+            return timed(timers, SECONDS, self.runtime.fewest, self.runtime.most)

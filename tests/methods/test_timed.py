@@ -1,0 +1,134 @@
+"""What a search finds at a budget of time is measured, and meets it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import fake_runtime
+import tas
+from tas.api.time_budget import bench_of
+from tas.costs import Budget
+from tas.costs.latency import Latency
+from tas.errors import InputError
+from tas.methods import Found, PaperOptions, ProbeOptions, TrialOptions, even_widths
+from tas.methods.timed import aimed, fill, met
+from tas.runs import RunDir
+from tas.spaces import FINE_RATIOS, resnet_space
+from tas.timing import OwnDevice
+from tas.training import History
+
+DIGITS = tas.data.load("digits")
+SPACE = resnet_space(
+    tas.nets.full_shape("resnet20", 10, (1, 8, 8)),
+    residual="tied",
+    ratios=FINE_RATIOS,
+    round_to=None,
+)
+FAKE = fake_runtime.runtime(8)
+
+
+def test_a_shape_is_corrected_until_its_time_meets_the_budget() -> None:
+    """The device has become slower where nets are narrow: what the table says is off by a fifth."""
+    bench = bench_of(SPACE, FAKE)
+    fill(bench, nets=24, minutes=1)
+
+    def now(net: nn.Module) -> float:
+        took, whole = (
+            fake_runtime.seconds(net, 8),
+            fake_runtime.seconds(tas.nets.build(SPACE.unpruned), 8),
+        )
+        return took if took == whole else 1.2 * took
+
+    bench = bench_of(SPACE, OwnDevice(now, "a fake"))
+    bench.table.lines += LINES
+    unit = Latency(bench.table, SPACE, ("fit", "test"))
+    budget = Budget.of(SPACE, 0.6, unit)
+    first = even_widths(SPACE, aimed(budget))
+    assert first is not None
+    found = Found(first, budget, History("search", ()), SPACE, bench.source)
+    assert bench.measure(first, "test").ratio > 0.65
+    better, line = met(found, budget, bench)
+    assert 0.95 * 0.6 <= line.ratio <= 0.6
+    assert now(better.derive(inherit=False)) / now(tas.nets.build(SPACE.unpruned)) == pytest.approx(
+        line.ratio
+    )
+    assert better.budget == budget
+
+
+LINES = []
+_bench = bench_of(SPACE, FAKE)
+fill(_bench, nets=24, minutes=1)
+LINES += _bench.table.lines
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TrialOptions(trials=4, batch_size=256),
+        ProbeOptions(probes=2, epochs=1, warmup_epochs=0, batch_size=512),
+        PaperOptions(epochs=1, warmup_epochs=0, batch_size=512),
+    ],
+    ids=["trials", "probes", "paper"],
+)
+def test_every_method_meets_it(options: object) -> None:
+    trials = isinstance(options, TrialOptions)
+    net = tas.nets.build("resnet20", classes=10, input=(1, 8, 8)) if trials else "resnet20"
+    found = tas.search(
+        net, DIGITS, 0.7, unit="ms", latency=FAKE, options=options, subset=10, progress=False
+    )
+    whole = fake_runtime.seconds(tas.nets.build(found.space.unpruned), 8)
+    took = fake_runtime.seconds(tas.nets.build(found.shape), 8) / whole
+    assert 0.95 * 0.7 <= took <= 0.7
+
+
+def test_all_limits_hold() -> None:
+    net = tas.nets.build("resnet20", classes=10, input=(1, 8, 8))
+    found = tas.search(
+        net,
+        DIGITS,
+        0.8,
+        limits={"params": 0.4, "macs": "1.5M"},
+        options=TrialOptions(trials=4, batch_size=256),
+        subset=10,
+        progress=False,
+    )
+    assert found.shape.params <= 0.4 * found.space.unpruned.params
+    assert found.shape.macs <= 1_500_000
+    with pytest.raises(InputError, match="params"):
+        tas.search(net, DIGITS, 0.8, limits={"params": 0.001}, progress=False)
+
+
+def test_the_table_of_a_run_is_read_and_not_measured_again(tmp_path: Path) -> None:
+    asked = []
+
+    def counting(net: nn.Module) -> float:
+        asked.append(net)
+        return fake_runtime.seconds(net, 8)
+
+    net = tas.nets.build("resnet20", classes=10, input=(1, 8, 8))
+    how = {
+        "latency": OwnDevice(counting, "a fake"),
+        "options": TrialOptions(trials=4, batch_size=256),
+        "subset": 10,
+        "progress": False,
+    }
+    out = RunDir.open(tmp_path / "run", {"net": "resnet20"})
+    first = tas.search(net, DIGITS, "0.5", unit="ms", out=out, **how)  # type: ignore[arg-type]
+    before = len(asked)
+    again = tas.search(net, DIGITS, "0.5", unit="ms", out=out, **how)  # type: ignore[arg-type]
+    assert len(asked) == before
+    assert again.shape == first.shape
+
+
+def test_where_there_is_no_table() -> None:
+    with pytest.raises(InputError, match=r"no latency table 'none\.jsonl'"):
+        tas.search("resnet20", DIGITS, "5ms", latency="none.jsonl", progress=False)
+
+
+def test_a_budget_no_shape_meets_says_the_range() -> None:
+    net = tas.nets.build("resnet20", classes=10, input=(1, 8, 8))
+    with pytest.raises(tas.InfeasibleBudgetError, match=r"can have .* ms to .* ms"):
+        tas.search(net, DIGITS, "0.0001ms", latency=FAKE, progress=False)
+    assert torch.get_num_threads() >= 1
