@@ -7,7 +7,7 @@ whether it fits a net is checked by whoever builds the net (``tas.nets.build``).
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ FORMAT = "tas-shape/1"
 MOST = 2**20  # channels, classes, blocks, or pixels of a side: more of them is a slip
 MOST_VALUES = 2**30  # of one image, which fill 4 GiB
 Count = Annotated[int, Between(1, MOST)]
+Dimension = Annotated[int, Between(0, 64)]
 Cost = Annotated[int, Between(1, 2**63)]
 
 
@@ -55,6 +56,7 @@ class Shape:
         params: number of parameters, when they have been counted.
         origin: where the shape comes from, in words.
         rewrites: numbers in the net's own code that follow its widths.
+        splits: where its code splits channels, the dimension that shrinks (heads), by the split.
     """
 
     net: str
@@ -67,10 +69,12 @@ class Shape:
     params: Cost | None = None
     origin: str = ""
     rewrites: tuple[Rewrite, ...] = ()
+    splits: Mapping[str, Dimension] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", MappingProxyType(dict(self.widths)))
         object.__setattr__(self, "depths", MappingProxyType(dict(self.depths)))
+        object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
 
     def __hash__(self) -> int:
         return hash((self.net, self.classes, self.input, *self.widths.items()))
@@ -110,10 +114,11 @@ class Shape:
             "widths": dict(self.widths),
             "depths": dict(self.depths),
         }
-        if self.rewrites:
-            fields["rewrites"] = [rewrite.to_dict() for rewrite in self.rewrites]
-        else:  # as most nets have it
-            del fields["rewrites"]
+        fields["rewrites"] = [rewrite.to_dict() for rewrite in self.rewrites]
+        fields["splits"] = dict(self.splits)
+        for name in ("rewrites", "splits"):  # which most nets have not
+            if not fields[name]:
+                del fields[name]
         return {"format": FORMAT, **fields}
 
     @classmethod

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from .splits import Splits
+
 __all__ = ["Cost", "Place", "Plane", "Tracer"]
 
 Place = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
@@ -104,6 +106,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Args:
         net: its parameters and buffers are the sources of labels.
         rule: is called with every operator, its arguments and its result (``rules.apply_rule``).
+        splits: which part of a split may shrink.
 
     Attributes:
         notes: what was found.
@@ -113,13 +116,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         seen: by the path of a module, the labels along the dimensions of what ran in it.
     """
 
-    def __init__(self, net: nn.Module, rule: Callable[..., None]) -> None:
+    def __init__(
+        self, net: nn.Module, rule: Callable[..., None], splits: Splits | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._rule = rule
+        self.splits = splits or Splits({})
         self.notes = Notes()
         self.places: dict[Place, Tensor] = {}
         self.path = [""]
-        self.watchers: list[Callable[..., None]] = []
+        self.watchers: list[Callable[..., None]] = [self.splits.note]
         named = [*net.named_parameters(), *net.named_buffers()]
         self.seen: dict[str, dict[int, Tensor]] = {}
         self._names = {id(t): name for name, t in named}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from .bench import Bench, Failure
-from .guesses import guesses
+from .guesses import Guess, guesses, kind
 
 __all__ = ["Mender"]
 
@@ -60,6 +60,7 @@ class Mender:
                 bench.rewrites = start + guess
                 further = self._tried(names)
                 if further is None:
+                    self._spare(names, before)
                     return True
                 if further.reached > best.reached:
                     best, step = further, bench.rewrites
@@ -68,6 +69,18 @@ class Mender:
             bench.rewrites, failure = step, best
         bench.rewrites = before
         return False
+
+    def _spare(self, names: Sequence[str], before: Guess) -> None:
+        """Leave out what does as well without: it may only happen to be equal."""
+        bench = self._bench
+        kinds = {(kind(r.module), r.steps): None for r in bench.rewrites if r not in before}
+        for own in kinds if len(kinds) > 1 else ():
+            every = bench.rewrites
+            bench.rewrites = tuple(
+                r for r in every if r in before or (kind(r.module), r.steps) != own
+            )
+            if self._tried(names) is not None:
+                bench.rewrites = every
 
     def _tried(self, names: Sequence[str]) -> Failure | None:
         bench = self._bench

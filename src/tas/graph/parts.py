@@ -1,6 +1,6 @@
 """What a trace comes to, as data: widths, layers that must stay, costs, and all of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -90,6 +90,9 @@ class Structure:
         classes: scores that the net gives; None where it gives something else.
         seen: by the path of a module, the sizes that it has seen and what they follow.
         rewrites: numbers in the net's own code that follow its widths.
+        splits: by its name, the dimension of a split that may shrink instead of the last.
+        wanted: splits of which another dimension had better, as heads of attention.
+        heads: by the name of a split that is in ``splits``, the widths of that dimension.
     """
 
     widths: tuple[Width, ...]
@@ -103,7 +106,14 @@ class Structure:
     classes: int | None
     seen: Mapping[str, tuple[tuple[int, Sum], ...]] = field(default_factory=dict)
     rewrites: tuple[Rewrite, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    heads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def atoms(self) -> int:
         return sum(width.atoms for width in self.widths)
+
+    def splits_of(self, names: Collection[str]) -> dict[str, int]:
+        """Those of ``splits`` whose dimension has one of these widths."""
+        return {split: dim for split, dim in self.splits.items() if self.heads[split] & set(names)}

@@ -5,7 +5,7 @@ Atomic channels that are alike, one from every layer that they pass, make a ``Wi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import gcd, prod
 from typing import Any
@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from ..errors import InputError, TasError, first_line
+from ..errors import InputError, ShapeError, TasError, first_line
 from ..forward import Example, Forward, described, evaluating, leaves, naming, training
 from ..shape import Side, Sum
 from .labels import Notes, Place, Plane, Tracer
@@ -25,6 +25,7 @@ from .refused import refuse
 from .rules import apply_rule
 from .runs import Visit, find_runs, visiting
 from .scales import LocksOwnScales
+from .splits import Splits
 from .weighted import Calls
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
@@ -36,7 +37,11 @@ COMPUTED = "its weight is computed from parameters in the net's own code"
 
 
 def analyse(
-    net: nn.Module, example: Any, ignore: Sequence[str] = (), forward: Forward | None = None
+    net: nn.Module,
+    example: Any,
+    ignore: Sequence[str] = (),
+    forward: Forward | None = None,
+    splits: Mapping[str, int] | None = None,
 ) -> Structure:
     """Run the net once on the first of some examples and see what may shrink.
 
@@ -58,13 +63,15 @@ def analyse(
     Args:
         example, forward: as in ``tas.spaces.trace``.
         ignore: paths of modules of which nothing may shrink.
+        splits: by its name, the dimension of a split that may shrink (``Structure.wanted``).
 
     Raises:
-        InputError: the net does not run on the example, or returns no tensor of floats.
+        InputError: the net does not run on the example, or returns no tensor of floats, or
+            (``ShapeError``) it has no such split.
     """
     refuse(net)
     given = Example.of(example, forward)
-    tracer = Tracer(net, apply_rule)
+    tracer = Tracer(net, apply_rule, Splits(splits or {}))
     with evaluating(net), visiting(net, tracer) as visits:
         out = _followed(net, given.first(), tracer)
     found = _lock_output(out, tracer)
@@ -76,6 +83,8 @@ def analyse(
     unseen = _unseen(net, tracer)
     if unseen:
         _follow_training(net, given, tracer)
+    if strange := sorted(tracer.splits.along.keys() - tracer.splits.labels.keys()):
+        raise ShapeError(f"the shape goes by a split '{strange[0]}', but the net has no such split")
     for (name, _), labels in tracer.places.items():
         if any(name.startswith(f"{path}.") or not path for path in ignore):
             tracer.notes.locks.append((labels, "ignored, as asked for"))
@@ -152,7 +161,7 @@ class _Build:
         self.net = net
         self.notes: Notes = tracer.notes
         self.places = tracer.places
-        self.noticed = tracer.seen
+        self.noticed, self.told = tracer.seen, tracer.splits
         self.component = _components(self.notes.ties, tracer.count)
         self.reasons: dict[int, str] = {}
         for labels, reason in self.notes.locks:
@@ -193,6 +202,9 @@ class _Build:
             multiplied={p: s for p, s in inner.items() if bool((s < total).any())},
             classes=classes,
             seen=self._seen(),
+            splits=dict(self.told.along),
+            wanted=dict(self.told.wanted),
+            heads={name: self._named(labels) for name, labels in self.told.labels.items()},
         )
 
     # Widths ------------------------------------------------------------------------------------
@@ -327,6 +339,12 @@ class _Build:
         if len(parts) == 1 and parts[0][1] == parts[0][2] and fixed == 0:
             return parts[0][0]
         return Sum(tuple(parts), fixed)
+
+    def _named(self, labels: Tensor) -> frozenset[str]:
+        """The widths that some labels are of."""
+        side = self._sum(labels)
+        parts = side.parts if isinstance(side, Sum) else [(side,)]
+        return frozenset(str(part[0]) for part in parts if not isinstance(part[0], int))
 
     def _seen(self) -> dict[str, tuple[tuple[int, Sum], ...]]:
         """The sizes that modules have seen, and what they follow."""

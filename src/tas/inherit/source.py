@@ -6,7 +6,7 @@ keeps of a width are then its first channels, and the layers that read them make
 (``bank.py``).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -77,7 +77,8 @@ class Source:
             InputError: the teacher is another net, or a pruned one.
         """
         if is_named(shape.net):
-            return cls(teacher, _structure(teacher, input), cut=True, trained=True)
+            structure = replace(_structure(teacher, input, shape.splits), rewrites=shape.rewrites)
+            return cls(teacher, structure, cut=True, trained=True)
         full = full_shape(shape.net, shape.classes, input)
         own = teacher.shape if isinstance(teacher, ResNet) else None
         if own is None or (own.net, own.widths, own.depths) != (full.net, full.widths, full.depths):
@@ -168,6 +169,9 @@ class Source:
         return counts, depths
 
 
-def _structure(net: nn.Module, input: tuple[int, int, int]) -> Structure:
+def _structure(
+    net: nn.Module, input: tuple[int, int, int], splits: Mapping[str, int] | None = None
+) -> Structure:
     first = next(net.parameters())
-    return analyse(net, torch.zeros(1, *input, device=first.device, dtype=first.dtype))
+    example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
+    return analyse(net, example, splits=splits)

@@ -85,7 +85,8 @@ def build(
         unpruned = named.build_named(shape.net, shape.scores, shape.image)
     if not shape.widths and not shape.depths:
         return unpruned
-    return cut_to(unpruned, analyse(unpruned, example_for(unpruned, shape.image)), shape)
+    example = example_for(unpruned, shape.image)
+    return cut_to(unpruned, analyse(unpruned, example, splits=shape.splits), shape)
 
 
 def load(

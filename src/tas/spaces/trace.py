@@ -163,15 +163,55 @@ def trace(
     """
     given = Example.of(example, forward)
     _check(model, given, ignore, only, round_to, ratios, what)
+    asked = _Asked(ignore, only, round_to, ratios, what)
     structure = analyse(model, given, ignore)
+    if structure.wanted and what != "depth":
+        structure = analyse(model, given, ignore, splits=structure.wanted)
+    found = _searched(model, given, structure, asked)
+    kept = found.structure.splits_of({width.name for width in found.widths})
+    if kept != structure.splits:  # where heads cannot go, what they have may shrink
+        structure = analyse(model, given, ignore, splits=kept)
+        found = _searched(model, given, structure, asked)
+    if not found.widths and not found.runs:
+        # Which tells least: last.
+        locked = sorted(found.locked, key=lambda entry: "net's output" in entry.reason)
+        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
+        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
+    return _space(model, given, found, name)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asks to be searched; as in ``trace``."""
+
+    ignore: Sequence[str]
+    only: Sequence[str]
+    round_to: int | None
+    ratios: Sequence[float]
+    what: str
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What can be searched of a structure, and what is locked."""
+
+    structure: Structure
+    widths: Sequence[Width]
+    runs: Sequence[Run]
+    candidates: Mapping[str, tuple[int, ...]]
+    locked: Sequence[Locked]
+
+
+def _searched(model: nn.Module, given: Example, structure: Structure, asked: _Asked) -> _Searched:
+    """Try out what may shrink, as far as it is asked for."""
     locked = list(structure.locked)
-    widths = [] if what == "depth" else list(structure.widths)
-    runs = [] if what == "width" else list(structure.runs)
-    runs = [run for run in runs if not any(_under(block, ignore) for block in run.blocks)]
-    if only:
-        widths = [w for w in widths if any(_under(layer, only) for layer in w.layers)]
-        runs = [run for run in runs if _under(run.blocks[0], only)]
-    candidates = {w.name: _candidates(w, ratios, round_to) for w in widths}
+    widths = [] if asked.what == "depth" else list(structure.widths)
+    runs = [] if asked.what == "width" else list(structure.runs)
+    runs = [run for run in runs if not any(_under(block, asked.ignore) for block in run.blocks)]
+    if asked.only:
+        widths = [w for w in widths if any(_under(layer, asked.only) for layer in w.layers)]
+        runs = [run for run in runs if _under(run.blocks[0], asked.only)]
+    candidates = {w.name: _candidates(w, asked.ratios, asked.round_to) for w in widths}
     for width in widths:
         if len(candidates[width.name]) < 2:
             reason = f"{width.channels} channels are too few for a second candidate"
@@ -187,11 +227,7 @@ def trace(
     locked += [Locked(r.name, 0, failed[r.name]) for r in runs if r.name in failed]
     widths = [w for w in widths if w.name not in failed]
     runs = [r for r in runs if r.name not in failed]
-    if not widths and not runs:
-        locked.sort(key=lambda entry: "net's output" in entry.reason)  # which tells least: last
-        why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
-        raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
-    return _space(model, given, structure, widths, runs, candidates, tuple(locked), name)
+    return _Searched(structure, widths, runs, candidates, locked)
 
 
 def _check(
@@ -244,23 +280,15 @@ def _depth_candidates(run: Run) -> tuple[int, ...]:
     return tuple(range(run.least, n + 1)) if n <= 3 else (*range(run.least, n, 2), n)
 
 
-def _space(
-    model: nn.Module,
-    example: Example,
-    structure: Structure,
-    widths: Sequence[Width],
-    runs: Sequence[Run],
-    candidates: Mapping[str, tuple[int, ...]],
-    locked: tuple[Locked, ...],
-    name: str,
-) -> TracedSpace:
+def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> TracedSpace:
+    structure, widths, candidates = found.structure, found.widths, found.candidates
     choices = tuple(
         WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, f"{w.area} values", _kind(w))
         for w in widths
     )
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
-        for run in runs
+        for run in found.runs
     )
     kind = type(model)
     unpruned = Shape(
@@ -269,9 +297,10 @@ def _space(
         input=example.picture,
         residual="tied",
         widths={width.name: width.channels for width in widths},
-        depths={run.name: len(run.blocks) for run in runs},
+        depths={run.name: len(run.blocks) for run in found.runs},
         origin="unpruned",
         rewrites=structure.rewrites,
+        splits=structure.splits,
     )
     terms = _terms(structure, {width.name for width in widths}, depths)
     space = TracedSpace(
@@ -285,7 +314,7 @@ def _space(
         areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
-        locked=locked,
+        locked=tuple(found.locked),
         forward=example.forward,
     )
     counted = count(model, example)

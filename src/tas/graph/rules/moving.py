@@ -113,7 +113,7 @@ def _moved(trace: Tracer, call: Call, source: Tensor, plane: Plane) -> list[Plan
     lookup = torch.cat([torch.zeros(1, dtype=torch.long), plane.labels])
     found: list[Plane | None] = []
     for positions in _again(call, source, image):
-        line = _line(positions, lookup, _free(call))
+        line = _line(trace, call, positions, lookup)
         if line is None:
             one = lookup[positions.flatten()[:1]]
             if call.name in APART:
@@ -149,13 +149,15 @@ def _free(call: Call) -> int | None:
     return sizes.index(-1) if -1 in sizes else None
 
 
-def _line(positions: Tensor, lookup: Tensor, free: int | None = None) -> tuple[int, Tensor] | None:
+def _line(
+    trace: Tracer, call: Call, positions: Tensor, lookup: Tensor
+) -> tuple[int, Tensor] | None:
     """The dimension along which positions vary, and they [n, its size]; None where none does.
 
     Where a view splits the channels into a x b, they vary along two: the rows are then the a parts,
     and what stands at the same place of each is to be tied. The net's code takes a for a constant,
     so it is b that may shrink; but where a channel has b places of its own (a flattened map), or
-    the code leaves a open (-1), a.
+    the code leaves a open (-1), or a are heads (``..splits``), a.
     """
     still = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in positions.stride())
     small = positions[still]
@@ -164,12 +166,22 @@ def _line(positions: Tensor, lookup: Tensor, free: int | None = None) -> tuple[i
         return None
     if len(varying) > 1:
         varying = _varying(lookup[small]) or varying
+    free = _free(call)
     last = free if free in varying else varying[-1]
+    split = ""
+    if len(varying) > 1:
+        split = trace.splits.named(trace.path[-1], [d for d in varying if d != last])
+        last = trace.splits.along.get(split, last)
+    if last not in varying:
+        raise ValueError(f"{split} is no split along {last}")
     small = small.movedim(last, -1)
     varying = [d - (d > last) for d in varying if d != last] + [small.dim() - 1]
     for d in sorted(set(range(small.dim())) - set(varying), reverse=True):
         small = small.select(d, 0)
-    return last, small.flatten(0, -2) if len(varying) > 1 else small[None]
+    rows = small.flatten(0, -2) if len(varying) > 1 else small[None]
+    if split in trace.splits.along:
+        trace.splits.labels[split] = lookup[rows[0]]
+    return last, rows
 
 
 def _varying(values: Tensor) -> list[int]:
