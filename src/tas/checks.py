@@ -1,13 +1,14 @@
 """Checks of single values that a user gives, which name the option, and of what is installed."""
 
 import importlib.util
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 from .errors import InputError, quoted
 
-__all__ = ["MOST", "above_zero", "at_least", "between", "known", "whole"]
+__all__ = ["MOST", "above_zero", "at_least", "between", "known", "some_ratios", "whole", "word"]
 
 MOST = 10**9  # of epochs, pictures, pieces: more of them is a slip
 
@@ -33,6 +34,20 @@ def above_zero(name: str, value: float) -> None:
 def between(name: str, value: float, lowest: int, highest: int) -> None:
     if not lowest <= value <= highest:
         raise InputError(f"{_flag(name)} {quoted(value)}: must lie between {lowest} and {highest}")
+
+
+def some_ratios(ratios: Sequence[float]) -> None:
+    """Those of widths: above the unpruned one a net may grow, within reason."""
+    if not ratios or not all(0 < ratio <= 16 for ratio in ratios):  # a NaN is refused too
+        raise InputError(
+            f"the width ratios {quoted(list(ratios))} are not all above 0 and up to 16"
+        )
+
+
+def word(name: str, value: str) -> None:
+    """A name that may be that of a folder as well."""
+    if not re.fullmatch(r"\w[\w.-]{0,99}", value):
+        raise InputError(f"{_flag(name)} {quoted(value)}: give letters, digits, '-', '_' and '.'")
 
 
 def known(need: Mapping[str, str], extra: str) -> None:

@@ -3,7 +3,6 @@
 Lists become tuples where the hint says so, and NumPy's numbers Python's; nothing else is converted.
 """
 
-import inspect
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -279,8 +278,7 @@ def _fields(kind: Any) -> Check:
 def _protocol(kind: type) -> Check:
     """An object that has what a protocol asks for, by name."""
     above = [each for each in kind.__mro__ if getattr(each, "_is_protocol", False)]
-    members = {name for each in above for name in (*vars(each), *inspect.get_annotations(each))}
-    names = [name for name in members if not name.startswith("_")]
+    names = {name for each in above for name in vars(each) if not name.startswith("_")}
 
     def holds(value: Any) -> bool:
         return not isinstance(value, type) and all(hasattr(value, name) for name in names)

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .options import DATA, _Compute, _Files, _Timing, _Tracing, option, positional
+from .typed import checked
 
 __all__ = ["ExportOptions", "LatencyOptions", "PredictOptions"]
 
 
+@checked
 @dataclass(frozen=True)
 class PredictOptions(_Compute):
     """Tell the classes of pictures: a line each, with name, class and probability.
@@ -36,6 +38,7 @@ class PredictOptions(_Compute):
     json: bool = option(False, "print a JSON object for each picture")
 
 
+@checked
 @dataclass(frozen=True)
 class ExportOptions(_Files):
     """Write a model for other programs: one file, checked against PyTorch before it is there.
@@ -86,6 +89,7 @@ class _Runtime(_Timing):
     precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch")
 
 
+@checked
 @dataclass(frozen=True)
 class LatencyOptions(_Tracing, _Runtime):
     """Measure how long a net takes, beside the unpruned net where it is a smaller one.

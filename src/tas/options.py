@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 from .errors import InputError, one_of
+from .typed import checked
 
 __all__ = [
     "DoctorOptions",
@@ -275,6 +276,7 @@ class _Tracing:
     )
 
 
+@checked
 @dataclass(frozen=True)
 class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
@@ -302,6 +304,7 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     baseline: bool = option(True, "also train a net of equal widths, for comparison")
 
 
+@checked
 @dataclass(frozen=True)
 class SearchRunOptions(_Searching, _Tracing, _Timing, _Training, _Data):
     """Search the widths and depths of a net within a budget; writes shape.json."""
@@ -313,6 +316,7 @@ class SearchRunOptions(_Searching, _Tracing, _Timing, _Training, _Data):
     )
 
 
+@checked
 @dataclass(frozen=True)
 class TrainRunOptions(_Distilling, _Training, _Data):
     """Train a net or a shape, on labels or with a teacher; writes model.safetensors."""
@@ -335,6 +339,7 @@ class TrainRunOptions(_Distilling, _Training, _Data):
     weights: str | None = option(None, "start from these weights, which must fit the net or shape")
 
 
+@checked
 @dataclass(frozen=True)
 class EvalOptions(_Compute, _Files):
     """Test a trained net: a run directory, or a net or shape with its weights."""
@@ -356,6 +361,7 @@ class EvalOptions(_Compute, _Files):
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class MacsOptions:
     """Count the multiply-adds of one image, and the parameters."""
@@ -374,6 +380,7 @@ class MacsOptions:
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class DoctorOptions(_Tracing):
     """Show what can be searched in a net, what cannot and why, and which budgets are possible."""
@@ -396,6 +403,7 @@ class DoctorOptions(_Tracing):
     json: bool = option(False, "print a JSON object")
 
 
+@checked
 @dataclass(frozen=True)
 class ShapesOptions:
     """List the published shapes, or print one as JSON."""
@@ -403,6 +411,7 @@ class ShapesOptions:
     name: str | None = positional("the shape to print", optional=True)
 
 
+@checked
 @dataclass(frozen=True)
 class SplitOptions(_Data):
     """Write the split of a data set for a search: stratified by class, seeded."""
@@ -413,6 +422,7 @@ class SplitOptions(_Data):
     out: str | None = option(None, "the file to write (default: split-DATA.json)")
 
 
+@checked
 @dataclass(frozen=True)
 class ReportOptions:
     """Draw the figures and the report of a run again, or one page that compares several runs."""

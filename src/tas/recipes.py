@@ -7,6 +7,7 @@ from .data import Augment, Vary
 from .errors import InputError, one_of
 from .methods import PaperOptions, ProbeOptions, TrialOptions
 from .training import TrainOptions
+from .typed import checked
 
 __all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
 
@@ -16,6 +17,7 @@ INHERITED = {"travel": 100.0, "kd_alpha": 0.5}
 CLIPPED = 1.0  # the norm to which gradients are shortened: all of ``quick``, those of trials
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """How the three trainings of a run are done.
@@ -153,6 +155,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
+@checked
 def recipe(name: str) -> Recipe:
     """The recipe of a name; ``InputError`` names the nearest where there is none.
 

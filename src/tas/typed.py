@@ -61,6 +61,7 @@ def checked(target: T) -> T:
                 raise InputError(text) from None
         return function(*bound.args, **bound.kwargs)
 
+    call.checked_by_hints = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 

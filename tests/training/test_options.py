@@ -11,8 +11,8 @@ from tas.training import TrainOptions
     ("options", "given", "message"),
     [
         (TrainOptions, {"epochs": 0}, "--epochs 0: must be at least 1"),
-        (TrainOptions, {"epochs": 1.5}, "--epochs 1.5: must be a whole number"),
-        (TrainOptions, {"batch_size": "8"}, "--batch-size '8': must be a whole number"),
+        (TrainOptions, {"epochs": 1.5}, "epochs=1.5: give a whole number"),
+        (TrainOptions, {"batch_size": "8"}, "batch_size='8': give a whole number"),
         (TrainOptions, {"batch_size": -1}, "--batch-size -1: must be at least 1"),
         (TrainOptions, {"lr": 0.0}, "--lr 0.0: must be above 0"),
         (TrainOptions, {"lr": float("nan")}, "--lr nan: must be above 0"),

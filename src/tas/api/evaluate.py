@@ -11,20 +11,22 @@ from ..costs import count
 from ..data import Data
 from ..errors import InputError
 from ..options import EvalOptions, with_changes
-from ..training import TrainOptions
+from ..training import Device, TrainOptions
 from ..training.pictures import check_net, given_data, unvaried_batches
-from .opening import OpenedFolder, own_data
+from ..typed import checked
+from .opening import OpenedFolder, given_net, own_data
 from .session import below_unpruned, load_data, read_own, row
 
 __all__ = ["Tested", "eval_run", "evaluate"]
 
 
+@checked
 def evaluate(
-    net: nn.Module,
+    net: nn.Module | str | Path,
     data: str | Path | Data,
     *,
     batch_size: int = 256,
-    device: str = "auto",
+    device: Device = "auto",
     precision: str = "auto",
     workers: int | None = None,
     progress: bool = True,
@@ -37,10 +39,19 @@ def evaluate(
     >>> tested = tas.evaluate(net, data, progress=False)
     >>> 0 <= tested["accuracy"] <= 100 and tested["loss"] > 0
     True
+
+    Args:
+        net: a module, or a run or model folder.
+        data: a data set, its name, or the path of a folder of images.
+        device: as in ``tas.training.accelerator``.
+
+    Raises:
+        InputError: an argument cannot be used.
     """
+    net = given_net(net)
     data = given_data(data, device, workers, progress)
-    check_net(net, data, "net")
     options = TrainOptions(batch_size=batch_size, precision=precision)
+    check_net(net, data, "net", precision)
     batches = unvaried_batches(data, data.test, options, device, workers)
     return training.evaluate(net, batches, device=device, precision=precision)
 
@@ -62,6 +73,7 @@ class Tested:
     note: str = ""
 
 
+@checked
 def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     """What ``tas eval`` does: tests the net of a run, or a net or shape with its weights.
 

@@ -26,6 +26,8 @@ from ..exports import (
 from ..model_options import ExportOptions
 from ..models import ModelFolder
 from ..options import with_changes
+from ..typed import checked
+from ..weights import check_weights
 from .export_pictures import ExportPictures
 from .int8 import Int8, in_int8
 from .opening import OpenedFolder, described, unpruned
@@ -58,6 +60,7 @@ class Exported:
     int8: Int8 | None = None
 
 
+@checked
 def export(
     model: nn.Module | str | Path,
     out: str | Path | None = None,
@@ -118,6 +121,7 @@ def export(
     return _Export(model, folder, form, to, path, pictures, int8, calibrate).write()
 
 
+@checked
 def export_model(options: ExportOptions | None = None, **changes: Any) -> Exported:
     """What ``tas export`` does: ``tas.export`` of a model folder.
 
@@ -205,6 +209,7 @@ class _Export:
         """Write it under another name, check it, and rename it."""
         pixels, checked_on = self.pictures.to_check()
         calibration = self.pictures.to_calibrate(self.calibrate) if self.int8 else None
+        check_weights(self.net, "net")
         whole = copy.deepcopy(self.net).cpu()
         small = folded(whole, self.form.transform.input)
         int8 = None

@@ -18,6 +18,7 @@ from ..model_options import LatencyOptions, _Runtime
 from ..options import asked_input, with_changes
 from ..shape import Shape
 from ..timing import Command, OnnxRuntime, OwnDevice, Runtime, Time, runtime_named, timed
+from ..typed import checked
 from .opening import OpenedFolder
 from .session import read_own
 
@@ -62,6 +63,7 @@ def default_runtime() -> str:
     return "onnxruntime" if find_spec("onnxruntime") and find_spec("onnx") else "torch"
 
 
+@checked
 def latency(
     net: nn.Module,
     example: Tensor,
@@ -141,6 +143,7 @@ def chosen_runtime(options: _Runtime) -> Runtime:
     )
 
 
+@checked
 def measure(options: LatencyOptions | None = None, **changes: Any) -> Measured:
     """What ``tas latency`` does: measures a net, beside the unpruned one where it is smaller.
 

@@ -20,6 +20,7 @@ from ..options import asked_input, with_changes
 from ..space import Space
 from ..spaces import FINE_RATIOS, resnet_space, trace
 from ..timing.bench import Bench
+from ..typed import checked
 from .latency import chosen_runtime
 from .provenance import hardware
 
@@ -69,6 +70,7 @@ def space_of(options: Any) -> Space:
     )
 
 
+@checked
 def latency_table(
     options: LatencyOptions | None = None,
     *,

@@ -1,19 +1,28 @@
 """A model folder that a user names, and ``--net`` beside it: the function that made the net."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from .. import nets
-from ..data import Transform
+from ..data import Data, Transform
 from ..errors import InputError
 from ..models import ModelFolder
 from ..runs import RunDir
+from ..shape import Shape
 
-__all__ = ["OpenedFolder", "described", "own_data", "unpruned"]
+__all__ = [
+    "OpenedFolder",
+    "described",
+    "given_net",
+    "given_out",
+    "net_name",
+    "own_data",
+    "unpruned",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,41 @@ class OpenedFolder:
             return nets.build(net, read.shape.classes, read.shape.input)
 
         return cls(read, read.net(make=make))
+
+
+def given_net(net: nn.Module | str | Path) -> nn.Module:
+    """A net, or that of a run or model folder."""
+    return net if isinstance(net, nn.Module) else OpenedFolder.of(net).net
+
+
+def given_out(
+    out: RunDir | str | Path | None,
+    verb: str,
+    net: Any,
+    data: Data,
+    seed: int,
+    asked: Mapping[str, Any],
+) -> RunDir | None:
+    """A run directory, or the one of a path: the call with the same arguments goes on in it.
+
+    Args:
+        asked: the other arguments that say which call it is.
+    """
+    if out is None or isinstance(out, RunDir):
+        return out
+    told = {n: asdict(v) if is_dataclass(v) else v for n, v in asked.items()}  # type: ignore[arg-type]
+    whose = {"verb": verb, "net": net_name(net), "data": data.name, "seed": seed}
+    return RunDir.open(out, {**whose, **told})
+
+
+def net_name(net: Any) -> str:
+    """What a net is called: its own name, that of its shape, or of its class."""
+    if isinstance(net, str | Path):
+        return str(net)
+    shape = getattr(net, "unpruned", None) or (net if isinstance(net, Shape) else None)
+    if shape is not None:
+        return str(shape.net)
+    return f"{type(net).__module__}.{type(net).__qualname__}"
 
 
 def described(

@@ -14,8 +14,10 @@ from ..data import Transform, chosen_pictures, read_chosen
 from ..errors import InputError
 from ..exports import OnnxNet
 from ..forward import answer, evaluating
-from ..training import computing, where
+from ..training import Device, computing, where
 from ..training.placing import Placing, settled_with
+from ..typed import checked
+from ..weights import check_weights
 from .opening import OpenedFolder, described
 
 __all__ = ["Prediction", "Scorer", "predict", "predictions", "scorer"]
@@ -50,6 +52,7 @@ class Prediction:
         return self.probabilities[0] if self.probabilities else float("nan")
 
 
+@checked
 def predict(
     model: nn.Module | str | Path,
     pictures: Pictures,
@@ -58,7 +61,7 @@ def predict(
     transform: Transform | None = None,
     classes: Sequence[str] | None = None,
     batch_size: int = 256,
-    device: str = "auto",
+    device: Device = "auto",
     precision: str = "auto",
     workers: int | None = None,
 ) -> list[Prediction]:
@@ -113,7 +116,7 @@ def scorer(
     classes: Sequence[str] | None = None,
     *,
     net: str | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     precision: str = "auto",
 ) -> Scorer:
     """A model ready to score pictures.
@@ -133,6 +136,7 @@ def scorer(
     if not isinstance(model, nn.Module):
         opened = OpenedFolder.of(model, net)
         folder, model = opened.folder, opened.net
+    check_weights(model, "net", precision)
     transform, classes = described(model, folder, transform, classes)
     return _Net(model, transform, classes, device, precision)
 
@@ -180,7 +184,7 @@ class _Net:
     net: nn.Module
     transform: Transform
     classes: tuple[str, ...]
-    device: str
+    device: Device
     precision: str
     placing: Placing | None = None  # found out by the first pictures, as in a test
 

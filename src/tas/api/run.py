@@ -11,6 +11,7 @@ from ..inherit import Source
 from ..methods import equal_widths, even_widths
 from ..options import RunOptions, with_changes
 from ..shape import Shape
+from ..typed import checked
 from .evaluate import evaluate
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
@@ -26,6 +27,7 @@ NOTE = (
 NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
+@checked
 def run(
     options: RunOptions | None = None,
     *,

@@ -18,13 +18,18 @@ from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
 from ..timing.bench import Bench
+from ..training import Device
 from ..training.pictures import given_data
+from ..typed import checked
+from ..weights import check_weights
+from .opening import given_out
 from .spaces import search_space
 from .time_budget import How, given_budget
 
 __all__ = ["find", "search"]
 
 
+@checked
 def search(
     net: str | nn.Module | Space,
     data: str | Path | Data,
@@ -40,15 +45,15 @@ def search(
     options: MethodOptions | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     ignore: Sequence[str] = (),
     only: Sequence[str] = (),
     round_to: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
+    out: RunDir | str | Path | None = None,
     progress: bool = True,
 ) -> Found:
     """Search widths and depths of a net within a budget.
@@ -100,22 +105,22 @@ def search(
         augment: how pictures are varied; default: padded, cropped, mirrored where that is allowed.
         fraction: of the training pictures, to train weights; the search chooses by the rest.
             Default: 0.8, and 0.5 in the paper's search; unused by one that is not ``bilevel``.
-        split: these two parts instead of fresh ones.
+        split: these two parts instead of fresh ones; or the file of ``tas split``.
         subset: a proxy search, on that many training pictures of every class.
         ignore, only: of a traced net, as in ``tas.spaces.trace``.
         round_to: candidate widths are multiples of it; 1: any width. Default: of 16, and of 8, 4 or
             2 where a layer is narrow (``tas.spaces.step``), which hardware is fast with; any width
             where ratios are given, or one of our ResNets starts from fresh weights.
         seed: of weights, draws and split; a whole number from 0 to 2**32 - 1.
-        out: a run directory to log, to keep checkpoints in, and to continue from.
+        out: a run directory to log, to keep checkpoints in, and to continue from; a path is that of
+            one in which the call with the same arguments goes on.
 
     Raises:
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
     check_seed(seed)
-    data = given_data(data, device, workers, progress)
-    options = options or _default_options(net)
+    data, options = given_data(data, device, workers, progress), options or _default_options(net)
     space, source = search_space(
         net,
         data,
@@ -128,6 +133,8 @@ def search(
         only=only,
         round_to=round_to,
     )
+    asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
+    out = given_out(out, "tas.search", space, data, seed, asked)
     within, bench = given_budget(space, budget, unit, limits or {}, latency, out)
     return find(
         space,
@@ -163,10 +170,10 @@ def find(
     bench: Bench | None = None,
     augment: Augment | None = None,
     fraction: float | None = None,
-    split: data_room.Split | None = None,
+    split: data_room.Split | str | Path | None = None,
     subset: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
     out: RunDir | None = None,
     progress: bool = True,
@@ -182,6 +189,10 @@ def find(
             "there is nothing to search, every width and depth has one candidate: give more "
             "--ratios, or --what both"
         )
+    if source.net is not None:
+        check_weights(source.net, "net", options.precision)
+    if isinstance(split, str | Path):
+        split = data_room.read_split(split, data)
     method = options.method()
     fraction = method.fraction if fraction is None else fraction
     split = split or data_room.search_split(data, fraction, seed, subset)

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..options import SearchRunOptions, with_changes
 from ..runs import say
 from ..training.pictures import measuring_batches
+from ..typed import checked
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
 
@@ -18,6 +19,7 @@ __all__ = ["search_run"]
 NOTE = "The weights are inherited from the unpruned net and not fine-tuned: fine-tune them next."
 
 
+@checked
 def search_run(
     options: SearchRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
 ) -> Run:

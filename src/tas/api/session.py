@@ -17,6 +17,7 @@ from ..models import card
 from ..recipes import recipe
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
+from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
 from .train import Trained
@@ -141,6 +142,7 @@ def unguarded(run: Run) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+@checked
 def load_data(options: Any, *, to_train: bool = True) -> Data:
     """The data set of the options; what its reader must know is said.
 

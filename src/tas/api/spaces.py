@@ -17,12 +17,15 @@ from ..shape import Shape
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
 from ..training.pictures import check_fits, check_net
+from ..typed import checked
+from ..weights import check_weights
 
 __all__ = ["WIDTHS_PER", "rounding", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
 
 
+@checked
 def search_space(
     net: str | nn.Module | Space,
     data: Data,
@@ -99,10 +102,8 @@ def search_space(
 
 def _checked(net: Any, per: str) -> str:
     """What has a width of its own, where it and the net can be used."""
-    if not isinstance(net, (str, nn.Module)):
-        raise InputError(
-            f"the net is {net!r}: give a torch.nn.Module, a name such as 'resnet20', or a Space"
-        )
+    if isinstance(net, nn.Module):
+        check_weights(net, "net")
     if per not in WIDTHS_PER:
         raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     return per

@@ -12,10 +12,13 @@ from ..errors import InputError
 from ..inherit import Source
 from ..recipes import quick
 from ..runs import RunDir
+from ..seeds import check_seed
 from ..shape import Shape
-from ..training import History, TrainOptions
+from ..training import Device, History, TrainOptions
 from ..training.distillation import learning
 from ..training.pictures import check_net, few, given_data, training_batches, unvaried_batches
+from ..typed import checked
+from .opening import given_net, given_out, net_name
 
 __all__ = ["Trained", "train"]
 
@@ -40,18 +43,19 @@ class Trained:
     note: str = ""
 
 
+@checked
 def train(
     net: str | Shape | nn.Module,
     data: str | Path | Data,
     *,
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | str | Path | None = None,
     inherit: bool = False,
     options: TrainOptions | None = None,
     augment: Augment | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
+    out: RunDir | str | Path | None = None,
     phase: str | None = None,
     progress: bool = True,
 ) -> Trained:
@@ -69,7 +73,7 @@ def train(
     Args:
         net: a module, trained in place; or a name or a shape, built with fresh weights.
         data: a data set, its name, or the path of a folder of images.
-        teacher: a trained net of the same classes; None: labels alone.
+        teacher: a trained net of the same classes, or the folder of one; None: labels alone.
         inherit: start from what was learnt before, and keep it: a shape gets the weights of the
             teacher, its unpruned net, for the channels that matter most; a module has its own, as
             one of ``found.derive()`` does.
@@ -82,8 +86,11 @@ def train(
         InputError: an argument cannot be used.
         DivergedError: the loss became NaN or infinite.
     """
+    check_seed(seed)
+    name = net_name(net)
     data = given_data(data, device, workers, progress)
     options = options or (quick().inheriting() if inherit else quick()).student
+    teacher = None if teacher is None else given_net(teacher)
     batches = training_batches(
         data, data.train, options, augment or Augment(), device, workers, seed
     )
@@ -97,13 +104,13 @@ def train(
                 )
             else:
                 net = _inherited(nets.read_shape(net), teacher, data, batches, device)
-    check_net(net, data, "net")
-    if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise InputError(
-            "the net has no parameter to train, all are frozen or there are none: unfreeze some"
-        )
+    check_net(net, data, "net", options.precision)
+    _check_trains(net)
     if teacher is not None:
-        check_net(teacher, data, "teacher")
+        check_net(teacher, data, "teacher", options.precision)
+    whose = None if teacher is None else net_name(teacher)
+    asked = {"options": options, "augment": augment, "inherit": inherit, "phase": phase}
+    out = given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose})
     history = training.fit(
         learning(net, teacher, options),
         batches,
@@ -119,8 +126,15 @@ def train(
     return Trained(net, counted.macs, counted.params, accuracy, history, counted.note)
 
 
+def _check_trains(net: nn.Module) -> None:
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError(
+            "the net has no parameter to train, all are frozen or there are none: unfreeze some"
+        )
+
+
 def _inherited(
-    shape: Shape, teacher: nn.Module, data: Data, batches: Batches, device: str
+    shape: Shape, teacher: nn.Module, data: Data, batches: Batches, device: Device
 ) -> nn.Module:
     """The net of a shape, with the weights of the unpruned one that tell most."""
     shape = shape.replace(classes=data.classes, input=data.input, macs=None, params=None)

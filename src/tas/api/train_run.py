@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..options import TrainRunOptions, with_changes
 from ..shape import Shape
 from ..training.pictures import check_net
+from ..typed import checked
 from .session import Guard, Run, below_unpruned, load_data, read_own, row, unguarded
 from .settings import chosen_recipe
 from .train import train
@@ -17,6 +18,7 @@ from .train import train
 __all__ = ["train_run"]
 
 
+@checked
 def train_run(
     options: TrainRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
 ) -> Run:

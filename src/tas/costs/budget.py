@@ -13,9 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import InfeasibleBudgetError, InputError, one_of
+from ..errors import InfeasibleBudgetError, InputError, one_of, quoted
 from ..shape import Shape
 from ..space import Space
+from ..typed import checked
 from .expected import ExpectedCost
 
 __all__ = [
@@ -103,6 +104,7 @@ MACS, PARAMS = Counted("macs"), Counted("params")
 UNITS: dict[str, Unit] = {unit.name: unit for unit in (MACS, PARAMS)}
 
 
+@checked
 def unit_named(name: str) -> Unit:
     """The unit of a name, or an ``InputError`` that lists them.
 
@@ -224,6 +226,7 @@ def _full(space: Space, unit: Unit) -> int:
     return unit.cost(space, space.unpruned) if counted is None else int(counted)
 
 
+@checked
 def parse_budget(given: str | float, full: int, unit: str | Unit = "macs") -> int:
     """A budget as a whole number: ``0.55`` times ``full``, or absolute, ``22.4M``, ``1.2G``.
 
@@ -244,13 +247,13 @@ def parse_budget(given: str | float, full: int, unit: str | Unit = "macs") -> in
     try:
         value = float(text) if cost is None else float(cost)
     except ValueError:
-        raise InputError(f"'{given}' is not a budget: {help_text}") from None
-    if not (0 < value < float("inf")):
-        raise InputError(f"the budget '{given}' is not above 0: {help_text}")
+        raise InputError(f"{quoted(given)} is not a budget: {help_text}") from None
+    if not (0 < value < 2**63):
+        raise InputError(f"the budget {quoted(given)} is not above 0 and finite: {help_text}")
     if cost is not None:
         return cost
     if value > 1:
-        raise InputError(f"the budget '{given}' is a ratio above 1: {help_text}")
+        raise InputError(f"the budget {quoted(given)} is a ratio above 1: {help_text}")
     return int(value * full)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..forward import Example, Forward, evaluating, example_for, naming
+from ..typed import checked
 from .operators import is_free, operator_macs, operator_name
 
 __all__ = ["Count", "count"]
@@ -78,6 +79,7 @@ def _where(operator: str, places: Sequence[tuple[str, int]]) -> str:
     return f"'{operator}' in {place}" + (f" ({times} times)" if times > 1 else "")
 
 
+@checked
 def count(
     net: nn.Module, input: tuple[int, int, int] | Any, forward: Forward | None = None
 ) -> Count:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
 from ..errors import InputError, first_line, nearest
+from ..typed import checked
 
 __all__ = ["counter", "free", "is_free", "known_operator", "operator_macs", "operator_name"]
 
@@ -100,6 +101,7 @@ def operator_name(func: Any) -> str:
 # Operators of your own ---------------------------------------------------------------------------
 
 
+@checked
 def counter(operator: str) -> Callable[[AnyFormula], AnyFormula]:
     """A decorator: the function counts the multiply-adds of an operator.
 
@@ -134,6 +136,7 @@ def counter(operator: str) -> Callable[[AnyFormula], AnyFormula]:
     return given
 
 
+@checked
 def free(*operators: str) -> None:
     """Say that operators have no multiply-adds.
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from ..typed import checked
 from .memory import ImageBatches
 from .parts import Data, Images, Part
 from .pictures import check_workers, cpus
@@ -9,6 +10,7 @@ from .schedule import Augment, Batches, Schedule
 from .worker import WorkerBatches
 
 
+@checked
 def batches(
     data: Data,
     part: Part,

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..typed import checked
 from .parts import Files, Images, Part
 from .pictures import SUFFIXES, check_workers, cpus, reason
 from .transform import Transform
@@ -22,6 +23,7 @@ Picture: TypeAlias = str | Image.Image
 Chosen: TypeAlias = tuple[str, Tensor | str]  # name; uint8 [C, H, W], or why it cannot be read
 
 
+@checked
 def chosen_pictures(given: Sequence[str | Path | Image.Image]) -> list[Picture]:
     """The pictures that are meant, in the order in which they were given.
 
@@ -67,6 +69,7 @@ def _below(path: str, above: frozenset[str] = frozenset()) -> list[str]:
     return found or [path]
 
 
+@checked
 def read_chosen(
     pictures: Sequence[Picture],
     transform: Transform,
@@ -105,6 +108,7 @@ def read_chosen(
         pool.shutdown(cancel_futures=True)
 
 
+@checked
 def some_pictures(part: Part, transform: Transform, most: int) -> Images:
     """At most so many pictures of a part, from all over it, as a test shows them; none is broken.
 

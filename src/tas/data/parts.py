@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..typed import checked
 from .transform import Transform
 
 NAMES = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
@@ -112,6 +113,7 @@ class Files:
 Part = Images | Pictures | Files
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set, ready to be cut into batches.

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from ..errors import DataError, InputError
+from ..errors import DataError, InputError, quoted
 from ..processes import on_this_machine
 
 Image.init()
@@ -24,6 +24,7 @@ _FORMATS = tuple(name for name in Image.ID if name not in _REFUSED)
 SUFFIXES = frozenset(
     suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS
 )
+MOST_WORKERS = 1_000
 _GREY = ("1", "L", "I", "F")  # and I;16, in several byte orders
 
 
@@ -38,9 +39,10 @@ def cpus() -> int:
 
 def check_workers(workers: int | None) -> None:
     """Raise ``InputError`` where there are to be less than no workers."""
-    if workers is not None and workers < 0:
+    if workers is not None and not 0 <= workers <= MOST_WORKERS:
         raise InputError(
-            f"--workers {workers}: give 0 or more, or leave it out for one per CPU core"
+            f"--workers {quoted(workers)}: give 0 or more, at most {MOST_WORKERS:,}, or leave it "
+            "out for one per CPU core"
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..seeds import check_seed
+from ..typed import checked
 from .parts import Data
 
 REPLACEMENTS = 100  # how many pictures in a row are tried while training
@@ -22,6 +23,7 @@ REPLACEMENTS = 100  # how many pictures in a row are tried while training
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
 
 
+@checked
 @dataclass(frozen=True)
 class Augment:
     """How training pictures are varied; no ``Augment`` at all is for evaluation.

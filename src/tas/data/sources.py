@@ -9,17 +9,19 @@ from .. import processes
 from ..data import cifar, digits, fashion, folder
 from ..errors import DataError, InputError, one_of
 from ..reading import place
+from ..typed import checked
 from .classes import by_name
 from .named import transformed
 from .official import default_folder, find, not_found
 from .parts import NAMES, Data
 from .pictures import check_workers, cpus
-from .transform import Transform, Vary
+from .transform import MOST_PIXELS, Transform, Vary
 
 _IMAGENET_LAYOUTS = ("", "imagenet", "ILSVRC2012")
 _IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+@checked
 def load(
     name: str | Path,
     *,
@@ -105,8 +107,10 @@ def _named(name: str, root: Path | None, download: bool, seed: int) -> Data:
 
 
 def _check(image_size: int | None, vary: str | None, transform: Transform | None) -> None:
-    if image_size is not None and image_size < 1:
-        raise DataError(f"image size {image_size}: give 1 pixel or more, e.g. 32 or 224")
+    if image_size is not None and not 1 <= image_size <= MOST_PIXELS:
+        raise DataError(
+            f"--image-size {image_size}: give 1 to {MOST_PIXELS:,} pixels, e.g. 32 or 224"
+        )
     if vary not in (None, "shift", "zoom"):
         raise InputError(one_of("way to vary pictures", str(vary), ("shift", "zoom")))
     if transform is None or image_size is None:

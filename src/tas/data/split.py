@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..reading import read_json
 from ..seeds import check_seed
-from ..typed import Between, record
+from ..typed import Between, checked, record
 from ..whole import write_whole
 from .parts import NAMES, Data
 
@@ -42,6 +42,7 @@ class Split:
     logits: Tensor  # int64, sorted
 
 
+@checked
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Cut ``labels`` (int64 [N]) in two with the classes in equal proportion.
 
@@ -74,6 +75,7 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     return torch.from_numpy(np.sort(first)), torch.from_numpy(np.sort(second))
 
 
+@checked
 def search_split(
     data: Data, fraction: float = 0.5, seed: int = 0, subset: int | None = None
 ) -> Split:
@@ -106,6 +108,7 @@ def _of_each(labels: Tensor, count: int, seed: int) -> Tensor:
     return by_class[place < count].sort().values
 
 
+@checked
 def write_split(path: str | Path, split: Split) -> None:
     """Write ``split`` as JSON. Raises ``DataError`` where the file cannot be written.
 
@@ -127,6 +130,7 @@ def write_split(path: str | Path, split: Split) -> None:
         raise DataError(f"cannot write the split '{path}': {error.strerror}") from error
 
 
+@checked
 def read_split(path: str | Path, data: Data) -> Split:
     """Read a split written for ``data``.
 

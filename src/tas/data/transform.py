@@ -22,8 +22,9 @@ Colour = Literal["grey", "rgb"]
 Vary = Literal["shift", "zoom"]
 
 SMALL = 64  # pixels on the short side: up to here pictures are shifted, above they are zoomed
-Sides = Annotated[  # no picture is larger
-    tuple[Annotated[int, Between(1, 16_384)], Annotated[int, Between(1, 16_384)]],
+MOST_PIXELS = 16_384  # of a side: no picture is larger
+Sides = Annotated[
+    tuple[Annotated[int, Between(1, MOST_PIXELS)], Annotated[int, Between(1, MOST_PIXELS)]],
     "height and width, each from 1 to 16,384 pixels",
 ]
 Level = Annotated[float, Between(0, 1)]

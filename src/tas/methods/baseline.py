@@ -7,6 +7,7 @@ from torch import Tensor
 from ..costs import Budget
 from ..shape import Shape
 from ..space import Space
+from ..typed import checked
 from .choose import choose, padded
 
 __all__ = ["Probabilities", "chosen", "equal_widths", "even_widths", "near_equal", "nearest"]
@@ -20,6 +21,7 @@ SHALLOWEST = 1.0
 Probabilities = tuple[Tensor, Tensor]  # of the candidate widths [L, K] and depths [D, K_d]
 
 
+@checked
 def equal_widths(space: Space, budget: Budget) -> Shape | None:
     """The baseline to beat: every layer of the unpruned net thinned by one and the same ratio.
 
@@ -41,6 +43,7 @@ def equal_widths(space: Space, budget: Budget) -> Shape | None:
     return None if ratio is None else space.equal(ratio)
 
 
+@checked
 def even_widths(space: Space, budget: Budget) -> Shape | None:
     """Equal widths made of the space's candidates: the shape at the budget that is nearest to them.
 

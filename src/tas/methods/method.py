@@ -22,7 +22,7 @@ from ..runs import RunDir
 from ..seeds import SEEDS
 from ..shape import Shape
 from ..space import Space
-from ..training import History, TrainOptions
+from ..training import Device, History, TrainOptions
 from ..training.pictures import few, training_batches, unvaried_batches
 from .baseline import Probabilities
 from .found import Found
@@ -117,7 +117,7 @@ class Problem:
     options: MethodOptions
     augment: Augment
     seed: int = 0
-    device: str = "auto"
+    device: Device = "auto"
     workers: int | None = None
     out: RunDir | None = None
     progress: bool = True

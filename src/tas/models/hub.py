@@ -15,6 +15,7 @@ from ..checks import known
 from ..data import Transform
 from ..errors import InputError, first_line
 from ..shape import Shape
+from ..typed import checked
 from ..version import __version__
 
 __all__ = ["downloaded", "is_hub_name", "push_to_hub"]
@@ -77,6 +78,7 @@ def downloaded(name: str) -> Path:
     return path
 
 
+@checked
 def push_to_hub(
     model: nn.Module | str | Path,
     name: str,

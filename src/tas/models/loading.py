@@ -8,10 +8,12 @@ from torch import nn
 from .. import nets
 from ..errors import InputError
 from ..shape import Shape
+from ..typed import checked
 
 __all__ = ["load"]
 
 
+@checked
 def load(
     net: str | Path | Shape,
     weights: str | Path | None = None,

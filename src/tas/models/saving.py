@@ -16,8 +16,9 @@ from ..forward import answer, evaluating
 from ..nets import ResNet
 from ..runs import ModelConfig
 from ..shape import Shape
+from ..typed import checked
 from ..version import __version__
-from ..weights import save_weights
+from ..weights import check_weights, save_weights
 from ..whole import sweep, write_whole
 from .cards import card
 
@@ -26,6 +27,7 @@ __all__ = ["save"]
 SEALED = ("config.json", "model.safetensors", "shape.json")  # a card may be edited
 
 
+@checked
 def save(
     net: nn.Module,
     folder: str | Path,
@@ -65,6 +67,7 @@ def save(
         InputError: something is missing or does not fit the net, or the folder holds other files.
     """
     path = Path(folder)
+    check_weights(net, "net")
     transform, names = _given(net, transform, classes)
     _check_scores(net, transform, names)
     if shape is None and isinstance(net, ResNet):

@@ -14,6 +14,7 @@ from ..forward import example_for
 from ..graph import analyse, cut_to
 from ..nets import named, reference, resnet_cifar, resnet_imagenet
 from ..shape import Shape
+from ..typed import checked
 from ..weights import load_weights
 from .named import is_named
 from .resnet import Architecture, Block, ConvNorm, ResNet
@@ -37,6 +38,7 @@ __all__ = [
 ARCHITECTURES = {**resnet_cifar.ARCHITECTURES, **resnet_imagenet.ARCHITECTURES}
 
 
+@checked
 def build(
     net: str | Shape,
     classes: int | None = None,
@@ -89,6 +91,7 @@ def build(
     return cut_to(unpruned, analyse(unpruned, example, splits=shape.splits), shape)
 
 
+@checked
 def load(
     net: str | Path | Shape,
     weights: str | Path,
@@ -117,6 +120,7 @@ def load(
     return built
 
 
+@checked
 def architecture(name: str) -> Architecture:
     """The architecture of a net's name, or an ``InputError`` that names the nearest.
 
@@ -129,6 +133,7 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
+@checked
 def full_shape(
     name: str, classes: int | None = None, input: tuple[int, int, int] | None = None
 ) -> Shape:
@@ -146,6 +151,7 @@ def full_shape(
     return architecture(name).full(classes, input)
 
 
+@checked
 def measured(shape: Shape) -> Shape:
     """The shape with its multiply-adds and parameters, counted on its net (without memory).
 
@@ -182,6 +188,7 @@ def published() -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".json") for p in _published_folder().iterdir()))
 
 
+@checked
 def read_shape(name: str | Path | Shape, *, trust: str | None = None) -> Shape:
     """A shape from a published shape's name, a net's name, a shape file or a ``.config`` file.
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError, first_line, one_of
+from ..typed import checked
 
 __all__ = ["SIDE", "build_named", "default_input", "is_named", "made", "trust"]
 
@@ -24,6 +25,7 @@ def trust(name: str) -> None:
     _trusted.add(name)
 
 
+@checked
 def is_named(name: str) -> bool:
     """Whether a name is one of another library's net or of a user's function.
 

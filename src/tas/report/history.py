@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..typed import checked
 from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY, VERMILLION, canvas
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
 _SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "final check of the search")}
 
 
+@checked
 def history_figure(
     lines: Iterable[Line],
     path: str | Path,

@@ -18,6 +18,7 @@ from ..errors import InputError, shown
 from ..reading import read_text
 from ..records import read_log, read_result
 from ..shape import Shape
+from ..typed import checked
 from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
@@ -36,6 +37,7 @@ class Picture:
     drawn: Sequence[Markup]  # for wide windows and paper, and for phones
 
 
+@checked
 def html(run_dir: str | Path) -> Path:
     """Draw the figures of a run into ``figures/`` and write ``report.html``, which holds them all.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeError
+from ..typed import checked
 from .canvas import BLUE, GREY, PALE, SKY, canvas
 from .tables import quantity
 
@@ -25,6 +26,7 @@ class _Bar:
     ends_block: bool
 
 
+@checked
 def shape_figure(
     shape: Mapping[str, Any], full: Mapping[str, Any], path: str | Path, *, narrow: bool = False
 ) -> None:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import shown
+from ..typed import checked
 
 MISSING = "-"
 
@@ -81,6 +82,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
 
 
+@checked
 def table(rows: Sequence[Row]) -> Table:
     """The result for a terminal: ``rich.print(table(rows))``. The first row is the unpruned net.
 
@@ -94,6 +96,7 @@ def table(rows: Sequence[Row]) -> Table:
     return grid(*cells(rows))
 
 
+@checked
 def grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
     """A table of texts for a terminal: names on the left, figures on the right.
 
@@ -114,6 +117,7 @@ def grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
     return result
 
 
+@checked
 def markdown(rows: Sequence[Row]) -> str:
     """The result as a Markdown table. The first row is the unpruned net.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..typed import checked
 from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, VERMILLION, canvas
 from .tables import Row, quantity
 
@@ -13,6 +14,7 @@ from .tables import Row, quantity
 _LOOKS = ((GREY, "s"), (GREEN, "^"), (BLUE, "o"), (ORANGE, "D"), (VERMILLION, "v"), (PINK, "P"))
 
 
+@checked
 def tradeoff_figure(
     rows: Sequence[Row],
     path: str | Path,

@@ -5,18 +5,19 @@ widths differ gets a projection, whose cost is part of the space. *tied*: convol
 outputs are added to one another share one width, and no projection is ever added.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from math import lcm
 
 import torch
 from torch import nn
 
+from ..checks import some_ratios
 from ..errors import InputError, one_of
 from ..nets import Architecture, ConvNorm, ResNet, architecture, measured
 from ..nets import build as build_net
 from ..shape import Shape, Side
 from ..space import DepthChoice, Layer, Space, Term, WidthChoice
+from ..typed import checked
 
 __all__ = [
     "FINE_RATIOS",
@@ -36,6 +37,7 @@ WHAT = ("width", "depth", "both")
 LARGEST_STEP, FEWEST_STEPS = 16, 6
 
 
+@checked
 def width_candidates(
     width: int, ratios: Sequence[float] = RATIOS, round_to: int | None = 1, unit: int = 1
 ) -> tuple[int, ...]:
@@ -57,6 +59,7 @@ def width_candidates(
     return tuple(sorted({max(by, int(ratio * width) // by * by) for ratio in ratios}))
 
 
+@checked
 def step(width: int, unit: int = 1) -> int:
     """The step of candidate widths that hardware is fast with.
 
@@ -74,6 +77,7 @@ def step(width: int, unit: int = 1) -> int:
     return lcm(unit, best)
 
 
+@checked
 def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
     """Candidate numbers of blocks of every stage.
 
@@ -90,6 +94,7 @@ def depth_candidates(a: Architecture) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(range(1, n + 1)) if n <= 3 else (*range(1, n, 2), n) for n in a.blocks)
 
 
+@checked
 def resnet_space(
     net: str | Shape | ResNet,
     *,
@@ -119,10 +124,9 @@ def resnet_space(
         raise InputError(one_of("--what", what, WHAT))
     if residual not in ("free", "tied"):
         raise InputError(one_of("--residual", residual, ("free", "tied")))
+    some_ratios(ratios)
     if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
-    if not ratios or not all(0 < ratio < math.inf for ratio in ratios):  # a NaN is refused too
-        raise InputError(f"the width ratios {list(ratios)} are not all finite and above 0")
     if isinstance(net, ResNet):
         net = net.shape
     unpruned = measured(net if isinstance(net, Shape) else architecture(net).full())

@@ -25,6 +25,7 @@ from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
 from ..shape import Shape, Side, Sum
 from ..space import DepthChoice, Layer, Space, Term, WidthChoice
+from ..typed import checked
 from .resnet import RATIOS, WHAT, width_candidates
 
 __all__ = ["TracedSpace", "trace"]
@@ -118,6 +119,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@checked
 @_one_thread()
 def trace(
     model: nn.Module,

@@ -4,7 +4,7 @@ from .accelerate_state import alone
 from .classification import Classification
 from .distillation import Distillation, distill_loss, learning
 from .evaluation import evaluate, recompute_norm_statistics
-from .hardware import Where, accelerator, computing, pick_precision, where
+from .hardware import Device, Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
 from .memory_format import place, place_module
 from .options import StepOptions, TrainOptions
@@ -15,6 +15,7 @@ from .tasks import Epochs, Task
 
 __all__ = [
     "Classification",
+    "Device",
     "Distillation",
     "Epochs",
     "History",

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..forward import example_for, modes_kept
+from ..typed import checked
 from .classification import Classification
 from .options import TrainOptions
 
 __all__ = ["Distillation", "distill_loss", "learning"]
 
 
+@checked
 def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
     """A net's training: on labels, and with a teacher's answers where there are any that count.
 

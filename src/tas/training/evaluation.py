@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..forward import evaluating
-from .hardware import computing
+from ..typed import checked
+from .hardware import Device, computing
 from .modes import in_training, moving_buffers
 from .placing import Placing, settled_with
 from .preparing import average
@@ -20,8 +21,9 @@ __all__ = ["Labelled", "evaluate", "measure", "recompute_norm_statistics"]
 Labelled: TypeAlias = Iterable[tuple[Tensor, Tensor]]  # images [N, C, H, W], labels [N]
 
 
+@checked
 def evaluate(
-    model: nn.Module, batches: Labelled, *, device: str = "auto", precision: str = "auto"
+    model: nn.Module, batches: Labelled, *, device: Device = "auto", precision: str = "auto"
 ) -> dict[str, float]:
     """Top-1 accuracy and cross-entropy of a net, in eval and inference mode.
 
@@ -72,8 +74,9 @@ def measure(
     return {"accuracy": 100 * correct / pictures, "loss": loss / pictures}
 
 
+@checked
 def recompute_norm_statistics(
-    model: nn.Module, batches: Labelled, *, device: str = "auto", precision: str = "auto"
+    model: nn.Module, batches: Labelled, *, device: Device = "auto", precision: str = "auto"
 ) -> None:
     """Estimate the running mean and variance of every BatchNorm anew, as a plain average.
 

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from accelerate import Accelerator
@@ -21,13 +22,16 @@ from accelerate.utils import DistributedDataParallelKwargs, parse_flag_from_env
 
 from .. import processes
 from ..errors import InputError, one_of
+from ..typed import checked
 from .accelerate_state import forget, set_aside
 from .options import PRECISIONS
 from .settings import repeatable
 
-__all__ = ["Where", "accelerator", "computing", "pick_precision", "where"]
+__all__ = ["Device", "Where", "accelerator", "computing", "pick_precision", "where"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+# A number is that of a CUDA device, as it is for PyTorch.
+Device = Annotated[str | int | torch.device, "'auto', 'cpu', 'cuda', 'cuda:1' or a torch.device"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Where:
     num_processes: int
 
 
-def where(device: str = "auto", precision: str = "auto") -> Where:
+@checked
+def where(device: Device = "auto", precision: str = "auto") -> Where:
     """Where ``computing`` would compute; nothing in the process is changed.
 
     >>> from tas.training import where
@@ -59,8 +64,9 @@ def where(device: str = "auto", precision: str = "auto") -> Where:
         return Where(found.device, found.process_index, found.num_processes)
 
 
+@checked
 @contextmanager
-def computing(device: str = "auto", precision: str = "auto") -> Iterator[Accelerator]:
+def computing(device: Device = "auto", precision: str = "auto") -> Iterator[Accelerator]:
     """An ``Accelerator`` to compute with, and settings of PyTorch under which results repeat.
 
     >>> import torch
@@ -82,7 +88,8 @@ def computing(device: str = "auto", precision: str = "auto") -> Iterator[Acceler
             yield found
 
 
-def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
+@checked
+def accelerator(device: Device = "auto", precision: str = "auto") -> Accelerator:
     """A fresh ``Accelerator`` on a device, in the place of any other one of this process.
 
     >>> from tas.training import accelerator
@@ -90,13 +97,15 @@ def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
     'bf16'
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. Where several processes were
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, a ``torch.device``, or the
+            number of a CUDA device. Where several processes were
             launched, Accelerate gives each its own device.
         precision: ``auto``, ``fp32`` or ``bf16``.
 
     Raises:
         InputError: there is no such device here, or no such precision.
     """
+    device = f"cuda:{device}" if isinstance(device, int) else str(device)
     _check_device(device)
     forget()
     cpu = device == "cpu" or (device == "auto" and _only_cpu())
@@ -119,6 +128,7 @@ def accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
         raise InputError(f"--precision {precision} on {state.device}: {error}") from None
 
 
+@checked
 def pick_precision(precision: str, device: torch.device) -> str:
     """``"bf16"`` or ``"fp32"``; ``auto`` is bf16 where the hardware has instructions for it.
 

@@ -18,12 +18,14 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from .. import processes
+from ..checks import word
 from ..errors import DivergedError, InputError
 from ..runs.progress import PhaseProgress
 from ..runs.rundir import RunDir
+from ..typed import checked
 from . import checkpoint
 from .evaluation import Labelled
-from .hardware import computing
+from .hardware import Device, computing
 from .modes import in_training
 from .preparing import compiling
 from .settings import own_random_numbers
@@ -65,6 +67,7 @@ class History:
         return float(sum(line["seconds"] for line in self.epochs))
 
 
+@checked
 def fit(
     task: Task,
     batches: Epochs[T],
@@ -73,7 +76,7 @@ def fit(
     out: RunDir | None = None,
     evaluate_on: Labelled | None = None,
     evaluate_every: int = 1,
-    device: str = "auto",
+    device: Device = "auto",
     seed: int = 0,
     progress: bool = True,
 ) -> History:
@@ -115,6 +118,8 @@ def fit(
         DivergedError: the loss or a weight became NaN or infinite; the last good checkpoint stays.
         InputError: there is no batch, no such device, or ``out`` holds another training.
     """
+    if phase is not None:
+        word("phase", phase)
     epochs, steps = task.options.epochs, len(batches)
     if steps == 0:
         raise InputError("there are fewer pictures to train on than in a batch: lower --batch-size")

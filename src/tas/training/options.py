@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from ..checks import above_zero, at_least, between, whole
 from ..errors import InputError, one_of
+from ..typed import checked
 
 __all__ = ["PRECISIONS", "StepOptions", "TrainOptions"]
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
+@checked
 @dataclass(frozen=True)
 class StepOptions:
     """Settings of every training by SGD, including that of a supernet's weights.
@@ -72,6 +74,7 @@ class StepOptions:
             raise InputError(one_of("precision", self.precision, PRECISIONS))
 
 
+@checked
 @dataclass(frozen=True)
 class TrainOptions(StepOptions):
     """How a plain net is trained, with or without a teacher.

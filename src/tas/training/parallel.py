@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .. import processes
+from ..typed import checked
 from .accelerate_state import alone
 
 __all__ = ["dealt_out", "side_by_side"]
@@ -11,6 +12,7 @@ __all__ = ["dealt_out", "side_by_side"]
 T = TypeVar("T")
 
 
+@checked
 def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> list[T]:
     """What each job returns, in their order, on every process.
 
@@ -34,6 +36,7 @@ def side_by_side(jobs: Sequence[Callable[[], T]], costs: Sequence[float]) -> lis
     return [results[number] for number in range(len(jobs))]
 
 
+@checked
 def dealt_out(costs: Sequence[float], hands: int) -> list[list[int]]:
     """Which jobs each of so many processes does: the most expensive first, to the least loaded.
 

@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..forward import answer, evaluating, example_for
 from ..nets import ResNet
 from ..shape import Shape
-from .hardware import Where, where
+from ..weights import check_weights
+from .hardware import Device, Where, where
 from .placing import settled
 
 __all__ = [
@@ -40,7 +41,9 @@ class BatchOptions(Protocol):
     def precision(self) -> str: ...
 
 
-def given_data(data: str | Path | Data, device: str, workers: int | None, progress: bool) -> Data:
+def given_data(
+    data: str | Path | Data, device: Device, workers: int | None, progress: bool
+) -> Data:
     """A data set, loaded if it is a name or a folder."""
     where(device)  # connects the processes, which are to load the same
     if isinstance(data, Data):
@@ -62,9 +65,10 @@ def check_fits(shape: Shape, data: Data, name: str) -> None:
         )
 
 
-def check_net(net: nn.Module, data: Data, name: str) -> None:
+def check_net(net: nn.Module, data: Data, name: str, precision: str = "auto") -> None:
     """Raise ``InputError`` where a net does not take the pictures or gives no scores of their
     classes; one of ours is asked for its shape, any other is run on one picture."""
+    check_weights(net, name, precision)
     if isinstance(net, ResNet):
         check_fits(net.shape, data, name)
         return
@@ -83,7 +87,7 @@ def training_batches(
     part: data_room.Part,
     options: BatchOptions,
     augment: Augment,
-    device: str,
+    device: Device,
     workers: int | None,
     seed: int,
     batch_size: int | None = None,
@@ -101,7 +105,7 @@ def unvaried_batches(
     data: Data,
     part: data_room.Part,
     options: BatchOptions,
-    device: str,
+    device: Device,
     workers: int | None,
 ) -> data_room.Batches:
     """Batches to measure on."""
@@ -128,7 +132,7 @@ def few(
 
 
 def measuring_batches(
-    data: Data, part: data_room.Part, options: BatchOptions, device: str, workers: int | None
+    data: Data, part: data_room.Part, options: BatchOptions, device: Device, workers: int | None
 ) -> data_room.Batches:
     """Batches by which norms measure: shuffled, for one of a single class has the statistics of
     none, and not varied."""

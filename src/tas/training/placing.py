@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from ..errors import InputError, first_line
 from ..forward import answer, evaluating, example_for
 from ..runs import say
+from ..typed import checked
 from .memory_format import place, place_module
 
 __all__ = ["Placing", "refuse_halves", "settled", "settled_with"]
@@ -57,6 +58,7 @@ class Placing:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
+@checked
 def settled(
     nets: Sequence[nn.Module],
     images: Tensor,

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ..typed import checked
+
 __all__ = ["own_random_numbers", "repeatable", "seeded"]
 
 
@@ -51,6 +53,7 @@ def own_random_numbers(device: torch.device) -> Iterator[Callable[[int], None]]:
             module.set_rng_state(of_device)
 
 
+@checked
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Fresh weights that are drawn inside follow from the seed.

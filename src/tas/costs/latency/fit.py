@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...shape import Shape
 from ...space import Space, Term
+from ...typed import checked
 from .features import Feature, features, timed_shape, timed_space
 
 __all__ = ["FEMTO", "Fitted", "fitted"]
@@ -43,6 +44,7 @@ class Fitted:
         return timed_space(space, self.terms)
 
 
+@checked
 def fitted(space: Space, shapes: Sequence[Shape], ratios: Sequence[float], whole: float) -> Fitted:
     """The prices of a space's features, from the times of some of its shapes.
 

@@ -8,6 +8,7 @@ import torch
 
 from ...shape import Shape
 from ...space import Space
+from ...typed import checked
 from ..expected import ExpectedCost
 from .features import timed_shape
 from .fit import FEMTO, Fitted, fitted
@@ -87,6 +88,7 @@ def _fitted(table: LatencyTable, space: Space, uses: Sequence[str]) -> Fitted:
     return fitted(space, shapes, [line.ratio for line in lines], table.whole)
 
 
+@checked
 def errors(table: LatencyTable, space: Space) -> list[float]:
     """How far the shapes that test a table are from what it tells, fitted to all others.
 

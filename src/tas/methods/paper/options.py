@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ...checks import above_zero, at_least, between
 from ...errors import InputError, one_of
 from ...training.options import StepOptions
+from ...typed import checked
 
 if TYPE_CHECKING:
     from .method import Paper
@@ -15,6 +16,7 @@ __all__ = ["MIXINGS", "PaperOptions"]
 MIXINGS = ("auto", "interpolate", "mask")
 
 
+@checked
 @dataclass(frozen=True)
 class PaperOptions(StepOptions):
     """How the weights and the logits of a supernet are trained, in the paper's form.

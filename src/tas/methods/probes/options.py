@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ...checks import at_least, between, whole
 from ...training import TrainOptions
+from ...typed import checked
 
 if TYPE_CHECKING:
     from .method import Probes
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ProbeOptions"]
 
 
+@checked
 @dataclass(frozen=True)
 class ProbeOptions(TrainOptions):
     """Settings of a search by probes: short trainings of a few shapes.

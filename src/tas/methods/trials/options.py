@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ...checks import whole
 from ...training import TrainOptions
+from ...typed import checked
 
 if TYPE_CHECKING:
     from .method import Trials
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["TrialOptions"]
 
 
+@checked
 @dataclass(frozen=True)
 class TrialOptions(TrainOptions):
     """Settings of a search by trials: nets are cut from a trained net and tested untrained.
