@@ -8,7 +8,17 @@ from .comparison import compare
 from .history import history_figure
 from .page import html
 from .shape import shape_figure
-from .tables import Row, duration, grid, markdown, quantity, table
+from .tables import (
+    Row,
+    duration,
+    grid,
+    markdown,
+    quantity,
+    table,
+    time_cells,
+    time_notes,
+    timed_rows,
+)
 from .tradeoff import tradeoff_figure
 
 __all__ = [
@@ -22,5 +32,8 @@ __all__ = [
     "quantity",
     "shape_figure",
     "table",
+    "time_cells",
+    "time_notes",
+    "timed_rows",
     "tradeoff_figure",
 ]

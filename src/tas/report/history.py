@@ -18,6 +18,8 @@ Line = Mapping[str, Any]
 _PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
 _SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "final check of the search")}
 
+MS = 1e-12  # of a femtosecond, which costs of time are counted in
+
 
 @checked
 def history_figure(
@@ -98,14 +100,19 @@ def _cost(
 ) -> None:
     from matplotlib.ticker import EngFormatter
 
-    unit = "in the budget's unit"
+    unit, scale = "in the budget's unit", 1.0
     if budget is not None:
         unit = {"macs": "MACs", "params": "parameters"}.get(budget["unit"], budget["unit"])
+        scale = MS if unit == "ms" else 1.0
         lowest, highest = budget["value"] * (1 - tolerance), budget["value"]
         label = f"budget, and {100 * tolerance:g} % below"
         axes.axhspan(lowest, highest, color=GREEN, alpha=0.25, lw=0, label=label)
-    _plot(axes, *_points(search, "likely_cost"), color=GREY, lw=1.0, label="most likely shape")
-    _plot(axes, *_points(search, "expected_cost"), color=ORANGE, label="expected")
+    for key, look in (
+        ("likely_cost", {"color": GREY, "lw": 1.0, "label": "most likely shape"}),
+        ("expected_cost", {"color": ORANGE, "label": "expected"}),
+    ):
+        epochs, costs = _points(search, key)
+        _plot(axes, epochs, [scale * cost for cost in costs], **look)
     axes.yaxis.set_major_formatter(EngFormatter())
     axes.set_title(f"cost during the search ({unit})")
 

@@ -23,7 +23,7 @@ from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .svg import inline
-from .tables import cells, duration, quantity
+from .tables import cells, duration, quantity, time_notes, timed_rows
 from .tradeoff import tradeoff_figure
 
 READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
@@ -68,10 +68,14 @@ def html(run_dir: str | Path) -> Path:
         page = template().render(
             title=_title(result) or run_dir.name,
             finished=bool(result),
-            table=cells(result["rows"]) if result.get("rows") else None,
+            table=cells(timed_rows(result)) if result.get("rows") else None,
             facts=_facts(result),
             pictures=_pictures(run_dir, result, log),
-            notes=[*result.get("notes", []), *([_damaged(damaged)] if damaged else [])],
+            notes=[
+                *result.get("notes", []),
+                *time_notes(result),
+                *([_damaged(damaged)] if damaged else []),
+            ],
             details=_details(run_dir / "details.json"),
             config=read_text(config) if config.is_file() else None,
         )
@@ -150,7 +154,7 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
         )
     if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
         says = "Points: accuracy against MACs of every net."
-        draw = partial(tradeoff_figure, result["rows"], budget=budget)
+        draw = partial(tradeoff_figure, timed_rows(result), budget=budget)
         add("tradeoff", "Accuracy and cost", says, draw)
     if log:
         says = "Lines: accuracy, loss and cost over the epochs."
@@ -177,7 +181,7 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if budget := result.get("budget"):
         counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
-        amount = quantity(budget["value"]) if counted else f"{budget['value']:g}"
+        amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
         text = f"{amount} {counted or budget['unit']}"
         if budget.get("ratio"):
             text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"
