@@ -11,7 +11,7 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
-from ..forward import evaluating
+from ..forward import Forward, call_batch, evaluating
 from ..graph import Structure, Width
 
 __all__ = ["Reader", "Reading", "Readings", "readers", "readings", "slices", "sorted_by"]
@@ -60,7 +60,10 @@ Readings = Mapping[Reader, Reading]
 
 
 def readings(
-    net: nn.Module, structure: Structure, batches: Iterable[Tensor]
+    net: nn.Module,
+    structure: Structure,
+    batches: Iterable[Any],
+    forward: Forward = call_batch,
 ) -> dict[Reader, Reading]:
     """What the layers of a net are given of its widths; one reading for those that are always given
     the same tensor.
@@ -69,7 +72,8 @@ def readings(
 
     Args:
         structure: what ``tas.graph.analyse`` found in the net.
-        batches: images on the net's device, a few batches.
+        batches: on the net's device, a few of them.
+        forward: how the net is called on a batch.
     """
     sums: dict[Reader, _Sum] = {}
     latest: dict[Alike, _Given] = {}
@@ -95,8 +99,8 @@ def readings(
         for path, module, width, columns in found:
             handle = module.register_forward_pre_hook(adding(path, width, columns))
             hooks.callback(handle.remove)
-        for images in batches:
-            net(images)
+        for batch in batches:
+            forward(net, batch)
     told: dict[tuple[int, ...], Reading] = {}
     for total in sums.values():
         if total.numbers not in told:

@@ -20,7 +20,7 @@ from .shape import shape_figure
 from .tables import cells, duration, quantity, time_notes, timed_rows
 from .tradeoff import tradeoff_figure
 
-READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
+_READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def html(run_dir: str | Path) -> Path:
         InputError: the folder holds no run, one of its files is damaged, or it is not writable.
     """
     run_dir = Path(run_dir)
-    sums.check(*(run_dir / name for name in READ))
+    sums.check(*(run_dir / name for name in _READ))
     file = run_dir / "result.json"
     result = read_result(file) if file.is_file() else None
     log, damaged = read_log(run_dir / "log.jsonl")

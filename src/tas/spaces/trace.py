@@ -1,7 +1,6 @@
 """The ``Space`` of any net: traced, tried out, and put into choices.
 
     space = tas.spaces.trace(model, torch.randn(1, 3, 224, 224))
-    space = tas.spaces.trace(model, {"input_ids": ids, "attention_mask": mask})
 
 How the channels are followed is told in ``graph/labels.py``. Everything that is added together
 shares one width (the space is *tied*), widths are at most the net's own, and a derived net is the
@@ -144,12 +143,11 @@ def trace(
 
     Args:
         model: any net; it is left as it was.
-        example: a batch that it takes: a tensor, whose first dimension is that of the batch; a
-            tuple of positional arguments; or a mapping of named ones. Of tensors and lists that are
-            equally long the first example is run, else all of the batch.
-        forward: calls the net on a batch and returns what of its answer counts, such as
-            ``lambda net, batch: net(batch["image"])["logits"]``: the channels of all tensors of
-            floats in it stay. Default: the net is called on the batch as it is, and all counts.
+        example: a batch that it takes: a tensor; a tuple of positional arguments; or a mapping of
+            named ones. The first example is run, or all where tensors are not equally long.
+        forward: calls the net on a batch and returns what of its answer counts (its tensors of
+            floats keep their channels), as ``lambda net, batch: net(batch["image"])["logits"]``.
+            Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
         round_to: candidate widths are multiples of it, where a layer has at least so many channels;
