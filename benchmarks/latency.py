@@ -42,9 +42,7 @@ NETS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--nets", nargs="+", default=list(NETS))
-    parser.add_argument(
-        "--runtime", default="onnxruntime", help="torch, openvino, ..."
-    )
+    parser.add_argument("--runtime", default="onnxruntime", help="torch, openvino, ...")
     parser.add_argument("--budget", type=float, default=0.5, help="of the time, and of the MACs")
     parser.add_argument("--shapes", type=int, default=150, help="of a table; every third tests it")
     parser.add_argument("--minutes", type=float, default=15.0, help="of a table, at most")
