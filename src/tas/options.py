@@ -425,9 +425,10 @@ class SplitOptions(_Data):
 @checked
 @dataclass(frozen=True)
 class ReportOptions:
-    """Draw the figures and the report of a run directory again."""
+    """Draw the figures and the report of a run again, or one page that compares several runs."""
 
-    run: str = positional("the run directory")
+    run: list[str] = positional("the run directory, or several", many=True)
+    out: str | None = option(None, "of several runs: the page to write (default: comparison.html)")
 
 
 OptionsT = TypeVar("OptionsT")

@@ -1,54 +1,62 @@
-"""A run that is killed at any of its file operations ends, byte for byte, as an undisturbed one."""
+"""Laws of what is killed: it goes on to the same bytes, and what differs is found."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from tas.nets import build
-from tas.runs import ModelConfig, RunDir
+import kill
+from tas.runs import RunDir
 from tas.training import Classification, fit
 from tiny_training import TinyBatches, tiny_net, tiny_options
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import kill
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
 
 
 def job(out: Path) -> None:
-    """The steps of a run, with a tiny net."""
-    directory = RunDir.open(out, {"lr": 0.1})
+    """What every run does with its directory, with a net of a few weights."""
+    directory = RunDir.open(out, {"net": "tiny"})
     if directory.finished:
         return
-    directory.begin(ModelConfig({}, ("a", "b")))
-    directory.keep_log("search", [{"phase": "search", "epoch": 1, "losses": [0.5]}])
-    for phase, seed in (("teacher", 0), ("student", 1)):
-        task = Classification(tiny_net(seed=seed), tiny_options(epochs=3))
-        fit(task, TinyBatches(batches=1), phase=phase, out=directory, device="cpu", progress=False)
-    directory.save_weights(task.module, "teacher.safetensors")
-    directory.save_shape(build("resnet20").shape)
+    task = Classification(tiny_net(), tiny_options(epochs=3))
+    fit(task, TinyBatches(batches=1), out=directory, progress=False, device="cpu")
     directory.save_model(task.module)
-    directory.save_config(ModelConfig({"colour": "rgb"}, ("a", "b")))
-    directory.save_card("a card")
-    directory.finish({"rows": [], "seconds_total": 0.0})
+    directory.finish({"rows": [{"name": "tiny"}]})
 
 
-def test_a_run_that_is_killed_anywhere_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    # A prime, so that all kinds of operations are met; benchmarks/kill.py takes every one.
-    kills, wrong = kill.killed_everywhere(job, tmp_path.resolve(), every=23)
+def test_a_run_killed_at_an_operation_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """At every fifth: ``benchmarks/kill.py`` is for all of them, and for whole runs."""
+    kills, wrong = kill.at_operations(job, tmp_path, every=5)
+    assert kills >= 20
     assert wrong == []
-    assert kills == 7
 
 
-def test_the_shim_kills_and_a_difference_is_seen(tmp_path: Path) -> None:
+def test_a_difference_is_found(tmp_path: Path) -> None:
     def careless(out: Path) -> None:
-        out.mkdir(exist_ok=True)
-        with (out / "log").open("a") as file:
-            file.write("a line")
-        (out / "end").write_text("the end")
+        os.mkdir(out) if not out.exists() else None
+        if not (out / "result").exists():
+            with open(out / "log", "a") as file:
+                file.write("half and half")
+            (out / "result").write_text("done")
 
-    kills, wrong = kill.killed_everywhere(careless, tmp_path.resolve())
-    assert kills == 4
-    assert wrong  # the line is there twice
+    _, wrong = kill.at_operations(careless, tmp_path)
+    assert any("run/log" in line for line in wrong)
+
+
+def test_what_is_killed_is_what_was_not_flushed(tmp_path: Path) -> None:
+    def write(out: Path) -> None:
+        out.mkdir(exist_ok=True)
+        with open(out / "a", "w") as file:
+            file.write("12345678")
+            file.flush()
+            os.fsync(file.fileno())
+
+    found = []
+    with kill.fresh(tmp_path) as out:
+        _, points = kill.done(write, out)
+    for at in range(1, points + 1):
+        with kill.fresh(tmp_path) as out:
+            kill.done(write, out, at)
+            found.append((out / "a").read_text() if (out / "a").exists() else None)
+    # Before the folder is made, before and after the file is; half of it; not flushed.
+    assert found == [None, None, "", "1234", "12345678", "1234"]

@@ -16,7 +16,6 @@ from ..data import Data, Transform
 from ..errors import InputError
 from ..models import card
 from ..recipes import recipe
-from ..report import html
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
 from ..typed import checked
@@ -131,7 +130,9 @@ class Run:
 
     def report(self) -> Path:
         """Draw the figures and the page of the run again; where the page lies."""
-        return html(self.path)
+        from .reporting import report  # which computes what the net answers
+
+        return report(self.path)
 
 
 # What is put around the work of a run: the command says there how to go on after an interruption.

@@ -45,7 +45,7 @@ VERBS = {
     ),
     "shapes": (verb_options.ShapesOptions, "list the published shapes, or print one"),
     "split": (verb_options.SplitOptions, "write the split of a data set for a search"),
-    "report": (verb_options.ReportOptions, "draw the report of a run again"),
+    "report": (verb_options.ReportOptions, "draw the report of a run again, or compare runs"),
 }
 EXAMPLES = {
     "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
@@ -99,7 +99,7 @@ EXAMPLES = {
     ],
     "shapes": ["tas shapes", "tas shapes C010-ResNet20 > shape.json"],
     "split": ["tas split --data cifar10", "tas split --data PATH --seed 3 --out split.json"],
-    "report": ["tas report runs/mine"],
+    "report": ["tas report runs/mine", "tas report runs/half runs/third --out both.html"],
 }
 
 

@@ -4,6 +4,7 @@ Pure functions from plain data (the JSON files of a run directory) to tables, PN
 self-contained HTML page. Nothing here knows a network or a tensor.
 """
 
+from .comparison import compare
 from .history import history_figure
 from .page import html
 from .shape import shape_figure
@@ -22,6 +23,7 @@ from .tradeoff import tradeoff_figure
 
 __all__ = [
     "Row",
+    "compare",
     "duration",
     "grid",
     "history_figure",

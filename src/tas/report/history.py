@@ -28,6 +28,7 @@ def history_figure(
     *,
     budget: Mapping[str, Any] | None = None,
     tolerance: float = 0.05,
+    narrow: bool = False,
 ) -> None:
     """Draw accuracy and loss of every phase and, of a search, its cost and how sure it became.
 
@@ -40,9 +41,10 @@ def history_figure(
             ``loss``, ``accuracy``, ``test_accuracy``; of a search also ``expected_cost`` and
             ``likely_cost`` in the budget's unit, ``tau`` and ``entropy`` (mean of the choices, in
             nats). Of an epoch that is there twice, the later line counts.
-        path: the PNG file to write.
+        path: the file to write, ``.png`` or ``.svg``.
         budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as the band that the search accepts.
         tolerance: the height of that band, as a part of the budget.
+        narrow: for a phone.
 
     Raises:
         InputError: there is no line to draw.
@@ -60,12 +62,14 @@ def history_figure(
         panels.append(partial(_cost, search=search, budget=budget, tolerance=tolerance))
     if _points(search, "tau")[0]:
         panels.append(partial(_doubt, search=search))
-    rows = (len(panels) + 1) // 2
-    with canvas(path, 2.7 * rows) as figure:
-        grid = figure.add_gridspec(rows, 2)
+    columns = 1 if narrow else 2
+    rows = -(-len(panels) // columns)
+    with canvas(path, 2.7 * rows, narrow=narrow) as figure:
+        grid = figure.add_gridspec(rows, columns)
         for number, draw in enumerate(panels):
-            alone = number == len(panels) - 1 and number % 2 == 0
-            place = grid[number // 2, :] if alone else grid[number // 2, number % 2]
+            alone = number == len(panels) - 1 and number % columns == 0
+            row, column = divmod(number, columns)
+            place = grid[row, :] if alone else grid[row, column]
             axes = figure.add_subplot(place)
             draw(axes)
             axes.set_xlabel("epoch")

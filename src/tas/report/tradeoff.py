@@ -16,7 +16,11 @@ _LOOKS = ((GREY, "s"), (GREEN, "^"), (BLUE, "o"), (ORANGE, "D"), (VERMILLION, "v
 
 @checked
 def tradeoff_figure(
-    rows: Sequence[Row], path: str | Path, *, budget: Mapping[str, Any] | None = None
+    rows: Sequence[Row],
+    path: str | Path,
+    *,
+    budget: Mapping[str, Any] | None = None,
+    narrow: bool = False,
 ) -> None:
     """Draw accuracy against multiply-adds, and time where it is known of every net.
 
@@ -31,8 +35,9 @@ def tradeoff_figure(
 
     Args:
         rows: the nets, the unpruned one first. ``spread`` becomes an error bar.
-        path: the PNG file to write.
+        path: the file to write, ``.png`` or ``.svg``.
         budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as a line if its unit is MACs.
+        narrow: for a phone.
 
     Raises:
         InputError: no row has an accuracy.
@@ -41,9 +46,12 @@ def tradeoff_figure(
         raise InputError("no net has an accuracy yet: there is nothing to draw")
     from matplotlib.ticker import EngFormatter
 
-    with canvas(path, 3.8) as figure:
-        runtime = _timed(rows)
-        axes = figure.add_subplot(1, 2 if runtime else 1, 1)
+    runtime = _timed(rows)
+    panels = 2 if runtime else 1
+    grid = (panels, 1) if narrow else (1, panels)
+    height = 2.6 * panels + 0.2 * len(rows) if narrow else 3.8
+    with canvas(path, height, narrow=narrow) as figure:
+        axes = figure.add_subplot(*grid, 1)
         if budget is not None and budget["unit"] == "macs":
             label = f"budget: {quantity(budget['value'])}"
             axes.axvline(budget["value"], color=INK, lw=0.8, ls=(0, (4, 3)), label=label, zorder=0)
@@ -53,10 +61,13 @@ def tradeoff_figure(
         axes.set_ylabel("accuracy (%)")
         last = axes
         if runtime:
-            last = figure.add_subplot(1, 2, 2, sharey=axes)
+            last = figure.add_subplot(*grid, 2, sharey=axes)
             _points(last, rows, [row.get("ms", {}).get(runtime) for row in rows])
             last.set_xlabel(f"ms of one image, {RUNTIMES.get(runtime, runtime)}")
-        last.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
+        if narrow:
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left")
+        else:
+            last.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
 
 
 def _timed(rows: Sequence[Row]) -> str | None:

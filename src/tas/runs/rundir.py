@@ -143,6 +143,12 @@ class RunDir:
 
     def _begin(self, text: str) -> None:
         """Clean up after a run that was killed, mend one that was damaged since, and claim it."""
+        for name in (*SEALED, RESULT, sums.NAME):
+            if (self.path / name).is_dir():
+                raise InputError(
+                    f"'{self.path / name}' is a folder, and a file of the run has this name: "
+                    "remove it, or choose another --out"
+                )
         for folder in (self.path, self.path / "figures", *self.path.glob("checkpoint/*")):
             sweep(folder)
         if self.finished and sums.listed(self.path) is None:
