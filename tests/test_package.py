@@ -47,7 +47,7 @@ def test_there_is_something_to_look_at() -> None:
     assert {"tas", "tas.nets", "tas.report"} <= set(PACKAGES)
     report = importlib.import_module("tas.report")
     assert own(report) == set(report.__all__)
-    assert own(importlib.import_module("tas.report.page")) == {"html"}
+    assert own(importlib.import_module("tas.models.loading")) == {"load"}
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "Trained",
     "costs",
     "data",
+    "distil",
     "evaluate",
     "export",
     "graph",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from .runs import RunDir
     from .shape import Shape
     from .space import Space
+    from .training import distil
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -93,6 +95,7 @@ __getattr__, __dir__ = lazy(
         "RunDir": "runs",
         "Shape": "shape",
         "Space": "space",
+        "distil": "training",
         **dict.fromkeys(("load", "push_to_hub", "save"), "models"),
     },
 )

@@ -425,12 +425,30 @@ class SplitOptions(_Data):
 @checked
 @dataclass(frozen=True)
 class ReportOptions:
-    """Draw the figures and the report of a run directory again."""
+    """Draw the figures and the report of a run again, or one page that compares several runs."""
 
-    run: str = positional("the run directory")
+    run: list[str] = positional("the run directory, or several", many=True)
+    out: str | None = option(None, "of several runs: the page to write (default: comparison.html)")
 
 
 OptionsT = TypeVar("OptionsT")
+
+
+EMPTY = " is empty: leave it out, or give a value"
+
+
+def empty(values: dict[str, Any]) -> str | None:
+    """The first of some options that was given as nothing, as ``--teacher "$UNSET"`` is."""
+    for name, value in values.items():
+        texts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(text, str) and not text.strip() for text in texts):
+            return name
+    return None
+
+
+def flag(name: str) -> str:
+    """An option as the command has it."""
+    return f"--{name.replace('_', '-')}"
 
 
 def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:
@@ -443,6 +461,8 @@ def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:
     for name in changes:
         if name not in known:
             raise InputError(one_of("option", name, known))
+    if nothing := empty(changes):
+        raise InputError(f"{flag(nothing)}{EMPTY}")
     return replace(options, **changes)  # type: ignore[type-var]
 
 

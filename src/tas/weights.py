@@ -13,7 +13,7 @@ from . import sums
 from .errors import InputError, first_line
 from .whole import replacing
 
-__all__ = ["check_weights", "load_weights", "save_weights"]
+__all__ = ["check_weights", "load_weights", "read_weights", "save_weights"]
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which others keep the weights
 
@@ -67,6 +67,13 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     _check(path, found, wanted)
     _check_numbers(path, found, wanted)
     module.load_state_dict(found, strict=False)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a file, by their names; as ``load_weights`` reads them."""
+    path = Path(path)
+    sums.check(path)
+    return _read(path)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -3,4 +3,5 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "rivals"))
+for folder in ("benchmarks", "benchmarks/rivals"):
+    sys.path.insert(0, str(Path(__file__).parents[2] / folder))

@@ -203,7 +203,8 @@ def test_out_directories(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert "is a file" in mistake(capsys, "run", "--out", str(tmp_path / "file"))
     assert "holds other files ('file')" in mistake(capsys, "run", "--out", str(tmp_path))
     (tmp_path / "file").unlink()
-    RunDir.open(tmp_path, {"verb": "run"} | asdict(RunOptions(budget="0.5")))
+    begun = RunDir.open(tmp_path, {"verb": "run"} | asdict(RunOptions(budget="0.5")))
+    begun.log({"phase": "teacher", "epoch": 1})
     error = mistake(capsys, "run", "--out", str(tmp_path))
     assert "holds a run with --budget 0.5, not 0.55" in error
     error = mistake(capsys, "run", "--budget", "0.50", "--lr", "0.1", "--out", str(tmp_path))

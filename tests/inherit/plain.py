@@ -41,7 +41,9 @@ def folded(
         if reader not in given or counts.get(reader, width.atoms) >= width.atoms:
             continue
         n = counts[reader]
-        c, mean = given[reader].covariance, given[reader].mean
+        c, mean = given[reader].parts()
+        if len(c) > len(columns):  # every column by itself
+            n, columns = n * columns.shape[1], columns.reshape(-1, 1)
         among = c[:n, :n] + RIDGE * c[:n, :n].diagonal().mean() * torch.eye(n)
         guess = torch.linalg.solve(among, c[:n, n:])  # [kept, gone]
         lost = module.weight[:, columns[n:].flatten()].double()

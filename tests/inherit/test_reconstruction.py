@@ -111,3 +111,45 @@ def test_a_layer_that_is_called_in_another_way_is_left_out() -> None:
     net = Named(flat=False).eval()
     given = readings(net, space_of(net).structure, [images(8, 3, SIDE, SIDE)])
     assert set(given) == {("head", "second")}
+
+
+class TwoHeads(nn.Module):
+    """The channels of the second head are those of the first, in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 2
+        self.patch, self.qkv = nn.Conv2d(3, 12, 2, 2), nn.Linear(12, 3 * 2 * 6)
+        self.proj, self.head = nn.Linear(2 * 6, 16), nn.Linear(16, 5)
+        with torch.no_grad():
+            for part in (0, 12, 24):
+                rows = torch.arange(6) if part < 24 else torch.arange(6).flip(0)
+                self.qkv.weight[part + 6 : part + 12] = self.qkv.weight[part + rows]
+                self.qkv.bias[part + 6 : part + 12] = self.qkv.bias[part + rows]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(x).view(len(x), 16, 3, self.heads, 6).permute(2, 0, 3, 1, 4)
+        y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.head(self.proj(y).mean(1))
+
+
+def test_any_channel_of_a_head_that_stays_makes_up_for_any_of_one_that_goes() -> None:
+    torch.manual_seed(0)
+    net = TwoHeads().eval()
+    space = trace(net, torch.zeros(1, 3, 8, 8))
+    shape = space.unpruned.replace(widths={**space.unpruned.widths, "qkv": 18})
+    pictures = torch.randn(64, 3, 8, 8)
+    labels = torch.zeros(64, dtype=torch.long)
+    source = Source.of(space).ordered((3, 8, 8), lambda: [(pictures, labels)])
+    (reading,) = [given for (path, width), given in source.readings.items() if path == "proj"]
+    assert reading.every is not None
+    assert reading.every.shape == (12, 12)
+    torch.testing.assert_close(
+        reading.every.view(2, 6, 2, 6).diagonal(dim1=1, dim2=3).sum(-1), reading.covariance
+    )
+    with torch.no_grad():
+        whole = net(pictures)
+        off = (source.derive(shape)(pictures) - whole).std()
+        alone = (Source.of(space).derive(shape)(pictures) - whole).std()
+    assert off < 0.15 * alone

@@ -37,13 +37,8 @@ class FakeHub:
         (self.home / name).mkdir(parents=True, exist_ok=how["exist_ok"])
         return f"https://hub/{name}"
 
-    def upload_folder(
-        self, *, repo_id: str, folder_path: Path, allow_patterns: list[str], **how: Any
-    ) -> None:
-        for path in Path(folder_path).rglob("*"):
-            name = path.relative_to(folder_path).as_posix()
-            if path.is_file() and any(fnmatch(name, p) for p in allow_patterns):
-                shutil.copy(path, self.home / repo_id / name)
+    def upload_folder(self, *, repo_id: str, folder_path: Path, **how: Any) -> None:
+        shutil.copytree(folder_path, self.home / repo_id, dirs_exist_ok=True)
 
 
 def fetch(repo: str, *, revision: str | None, allow_patterns: list[str], **how: Any) -> str:

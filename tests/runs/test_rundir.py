@@ -252,3 +252,24 @@ def test_a_changed_line_of_the_log_is_left_out(tmp_path):
         text.replace("0.5", "0.4", 1) + '{"phase": "a", "epoch": 1}\n'
     )
     assert [(line["phase"], line["epoch"]) for line in out.log_lines] == [("search", 2), ("a", 1)]
+
+
+def test_a_directory_of_ones_own_is_never_shared(tmp_path):
+    names = [RunDir.fresh(tmp_path / "runs" / "today").name for _ in range(3)]
+    assert names == ["today", "today-2", "today-3"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written|is a file"):
+        RunDir.fresh(tmp_path / "file" / "today")
+
+
+def test_nothing_is_written_into_another_directory_of_the_same_name(tmp_path):
+    out = RunDir.open(tmp_path / "run", CONFIG)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for act in (lambda: out.log(LINE), lambda: out.keep_log("a", []), lambda: out.finish({})):
+        with pytest.raises(FileNotFoundError):
+            act()
+    (tmp_path / "run").mkdir()
+    for act in (lambda: out.log(LINE), lambda: out.keep_log("a", []), lambda: out.finish({})):
+        with pytest.raises(FileNotFoundError):
+            act()
+    assert not list((tmp_path / "run").iterdir())

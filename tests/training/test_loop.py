@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,18 @@ def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path, caplog):
     fit(again, TinyBatches(), out=out, progress=False)
     assert_same_bits(state_of(again.module), state_of(expected.module))
     assert "epoch-0004' has no SHA256SUMS" in caplog.text
+
+
+def test_a_directory_that_is_removed_is_missed(tmp_path):
+    class Removing(Classification):
+        def end_epoch(self):
+            shutil.rmtree(tmp_path / "run")
+            return super().end_epoch()
+
+    out = run_dir(tmp_path / "run")
+    with pytest.raises(FileNotFoundError):
+        fit(Removing(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_code_in_a_checkpoint_is_never_run(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from .export import Exported, export, export_model
 from .latency import Measured, latency, measure
 from .latency_table import Tabled, latency_table
 from .predict import Prediction, predict
+from .reporting import report
 from .run import run
 from .search import search
 from .search_run import search_run
@@ -35,6 +36,7 @@ __all__ = [
     "load_data",
     "measure",
     "predict",
+    "report",
     "run",
     "search",
     "search_run",

@@ -11,11 +11,13 @@ from ..costs import count
 from ..data import Data
 from ..errors import InputError
 from ..options import EvalOptions, with_changes
+from ..report import timed_rows
 from ..training import Device, TrainOptions
 from ..training.pictures import check_net, given_data, unvaried_batches
 from ..typed import checked
 from .opening import OpenedFolder, given_net, own_data
 from .session import below_unpruned, load_data, read_own, row
+from .times import times_of
 
 __all__ = ["Tested", "eval_run", "evaluate"]
 
@@ -61,10 +63,10 @@ class Tested:
     """The result of a test; ``tas.api.eval_run`` returns it, with an example.
 
     Attributes:
-        figures: ``accuracy`` (percent), ``loss``, ``macs``, ``params``, ``pictures``.
+        figures: ``accuracy`` (percent), ``loss``, ``macs``, ``params``, ``pictures``, ``times``.
         rows: of the table, the unpruned net first where the net is a smaller one.
         data: name of the data set.
-        note: what was not counted, in words; empty where all costs are known.
+        note: what was not counted, and how times were measured, in words.
     """
 
     figures: dict[str, Any]
@@ -120,8 +122,13 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     if nets.is_named(shape.net) or shape.net in nets.ARCHITECTURES:
         full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
         rows = below_unpruned(rows[0], full)
-    figures = {**tested, **cost, "pictures": len(data.test)}
-    return Tested(figures, rows, data.name, counted.note)
+    known = {rows[-1]["name"]: net}
+    if len(rows) > 1:
+        known = {rows[0]["name"]: nets.build(full), **known}
+    times = times_of(known, data.input)
+    figures = {**tested, **cost, "pictures": len(data.test), "times": times}
+    rows = timed_rows({"rows": rows, "times": times})
+    return Tested(figures, rows, data.name, " ".join([counted.note, *times["notes"]]).strip())
 
 
 def _of_run(options: EvalOptions) -> tuple[EvalOptions, OpenedFolder]:

@@ -64,19 +64,20 @@ def given_out(
     out: RunDir | str | Path | None,
     verb: str,
     net: Any,
-    data: Data,
+    data: Data | str,
     seed: int,
     asked: Mapping[str, Any],
 ) -> RunDir | None:
     """A run directory, or the one of a path: the call with the same arguments goes on in it.
 
     Args:
+        data: a data set, or what is in its place.
         asked: the other arguments that say which call it is.
     """
     if out is None or isinstance(out, RunDir):
         return out
     told = {n: asdict(v) if is_dataclass(v) else v for n, v in asked.items()}  # type: ignore[arg-type]
-    whose = {"verb": verb, "net": net_name(net), "data": data.name, "seed": seed}
+    whose = {"verb": verb, "net": net_name(net), "data": getattr(data, "name", data), "seed": seed}
     return RunDir.open(out, {**whose, **told})
 
 

@@ -15,6 +15,7 @@ from ..typed import checked
 from .evaluate import evaluate
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
+from .times import times_of
 from .train import Trained, train
 
 __all__ = ["run"]
@@ -113,6 +114,7 @@ class _Job:
         common = run.common(self.options)
         self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
         teacher, rows = self.teacher(run, common)
+        known = {rows[0]["name"]: teacher}
         if self.from_teacher:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
         found = self.plan.search(run)
@@ -140,12 +142,22 @@ class _Job:
             if equal is None:
                 notes.append(NO_EQUAL)
             else:
-                rows.append(row(f"equal widths, {how}", student(equal, "equal")))
+                even = student(equal, "equal")
+                rows.append(row(f"equal widths, {how}", even))
+                known[rows[-1]["name"]] = even.net
         small = student(found.shape, "student")
         searched = row(f"searched, {how}", small)
         searched["seconds"] += found.history.seconds
         run.save(small.net, found.shape, self.plan.data)
-        run.finish({**self.plan.facts(), "rows": [*rows, searched], "notes": [*notes, NOTE]})
+        known[searched["name"]] = small.net
+        run.finish(
+            {
+                **self.plan.facts(),
+                "rows": [*rows, searched],
+                "notes": [*notes, NOTE],
+                "times": times_of(known, self.plan.data.input),
+            }
+        )
 
     def teacher(self, run: Run, common: dict[str, Any]) -> tuple[nn.Module, list[dict[str, Any]]]:
         """The unpruned net, trained, and its row of the table."""

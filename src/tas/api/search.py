@@ -1,7 +1,9 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -9,22 +11,23 @@ from .. import data as data_room
 from ..costs import Budget
 from ..data import Augment, Data
 from ..errors import InputError
+from ..forward import Forward
 from ..inherit import Source
 from ..methods import Found, MethodOptions, Problem
-from ..methods.timed import aimed, met
 from ..recipes import quick
-from ..runs import RunDir, say
+from ..runs import RunDir
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace
 from ..timing.bench import Bench
-from ..training import Device
+from ..training import Device, Distance
 from ..training.pictures import given_data
 from ..typed import checked
 from ..weights import check_weights
+from .batches import find_on_batches
 from .opening import given_out
 from .spaces import search_space
-from .time_budget import How, given_budget
+from .time_budget import How, found_within, given_budget
 
 __all__ = ["find", "search"]
 
@@ -32,9 +35,14 @@ __all__ = ["find", "search"]
 @checked
 def search(
     net: str | nn.Module | Space,
-    data: str | Path | Data,
-    budget: str | float,
+    data: str | Path | Data | None = None,
+    budget: str | float = 0.5,
     *,
+    batches: Iterable[Any] | None = None,
+    forward: Forward | None = None,
+    distance: Distance | None = None,
+    score: Callable[[nn.Module], float] | None = None,
+    train: Callable[[nn.Module], None] | None = None,
     unit: str = "macs",
     limits: Mapping[str, str | float] | None = None,
     latency: How = None,
@@ -68,6 +76,19 @@ def search(
     True
     >>> small = found.derive()  # a plain nn.Module, with weights of net
 
+    On batches of your own it takes any net, and needs no labels:
+
+    >>> import torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv1d(1, 16, 9), nn.ReLU(), nn.Conv1d(16, 4, 9))
+    >>> loader = [{"wave": torch.randn(64, 1, 40)}]
+    >>> found = tas.search(
+    ...     net, batches=loader, budget=0.6, forward=lambda net, batch: net(batch["wave"]),
+    ...     options=options, progress=False,
+    ... )
+    >>> found.derive()(torch.randn(1, 1, 40)).shape
+    torch.Size([1, 4, 24])
+
     With ``TrialOptions`` hundreds of nets at the budget are cut from a trained net and compared by
     their answers, without training; evolution leads to the one that answers most like the whole net
     (``docs/how-it-works.md``). With ``ProbeOptions`` a few shapes near the budget are trained for a
@@ -85,6 +106,17 @@ def search(
             ``round_to`` do not apply.
         data: a data set, its name, or the path of a folder of images.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
+        batches: in the place of ``data``: anything that yields batches, such as a ``DataLoader``.
+            The first 2,048 examples are kept, in at most 64 batches and 1 GiB.
+        forward: calls a net on a batch; what it returns counts. Default: a net is given the first
+            of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
+        distance: of a net's answer from the whole net's, one number. Default: divergence of class
+            scores [N, classes], else the squared error of each tensor in units of its variance
+            (``tas.training.distance``).
+        score: of a net in evaluation mode, higher is better: it decides among the best trials and
+            equal widths.
+        train: trains a net in place, for a short time: the best trial and equal widths, before
+            they are judged. Without ``score`` and ``train`` the best trial is returned.
         unit: what the budget counts, ``"macs"``, ``"params"`` or ``"ms"`` (as ``"8ms"`` says).
             What is returned then was measured (``docs/latency.md``).
         limits: what a shape may cost besides, ``{"params": "3M"}``.
@@ -119,45 +151,50 @@ def search(
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
+    own = {"forward": forward, "distance": distance, "score": score, "train": train}
+    choices: dict[str, Any] = {"what": what, "ratios": ratios, "ignore": ignore, "only": only}
+    choices["round_to"] = round_to
+    rest: dict[str, Any] = {"seed": seed, "device": device, "out": out, "progress": progress}
+    limited: dict[str, Any] = {"given": budget, "unit": unit, "also": limits or {}, "how": latency}
+    if batches is not None:
+        _only_batches(data, residual, augment, fraction, split, subset)
+        rest |= {"options": options, "widths_per": widths_per}
+        return find_on_batches(net, batches, own, choices, limited, **rest)
     check_seed(seed)
-    data, options = given_data(data, device, workers, progress), options or _default_options(net)
-    space, source = search_space(
-        net,
-        data,
-        options.method(),
-        what=what,
-        residual=residual,
-        ratios=ratios,
-        widths_per=widths_per,
-        ignore=ignore,
-        only=only,
-        round_to=round_to,
-    )
+    data = given_data(_only_data(data, own), device, workers, progress)
+    options = options or _default_options(net)
+    choices |= {"residual": residual, "widths_per": widths_per}
+    space, source = search_space(net, data, options.method(), **choices)
     asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
-    out = given_out(out, "tas.search", space, data, seed, asked)
-    within, bench = given_budget(space, budget, unit, limits or {}, latency, out)
-    return find(
-        space,
-        source,
-        data,
-        within,
-        bench=bench,
-        options=options,
-        augment=augment,
-        fraction=fraction,
-        split=split,
-        subset=subset,
-        seed=seed,
-        device=device,
-        workers=workers,
-        out=out,
-        progress=progress,
-    )
+    rest["out"] = given_out(out, "tas.search", space, data, seed, asked)
+    within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
+    rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
+    return find(space, source, data, within, options=options, workers=workers, **rest)
 
 
 def _default_options(net: str | nn.Module | Space) -> MethodOptions:
     inherits = isinstance(net, (nn.Module, TracedSpace))
     return (quick().inheriting() if inherits else quick()).search
+
+
+def _only_data(data: str | Path | Data | None, own: dict[str, Any]) -> str | Path | Data:
+    """The data, or an ``InputError`` where there is none, or what belongs to batches beside it."""
+    given = [name for name, value in own.items() if value is not None]
+    if given:
+        raise InputError(
+            f"{given[0]}= is for batches=: a data set says itself how nets are called and judged"
+        )
+    if data is None:
+        raise InputError("say what to search on: data=, or batches= such as a DataLoader")
+    return data
+
+
+def _only_batches(*of_data: Any) -> None:
+    """Raise ``InputError`` where what belongs to a data set is given beside batches."""
+    names = ("data", "residual", "augment", "fraction", "split", "subset")
+    given = [name for name, value in zip(names, of_data, strict=True) if value is not None]
+    if given:
+        raise InputError(f"{given[0]}= and batches= cannot be combined: give one of them")
 
 
 def find(
@@ -199,7 +236,7 @@ def find(
     problem = Problem(
         space=space,
         source=source,
-        budget=aimed(budget),
+        budget=budget,
         data=data,
         learn=data.train.take(split.weights),
         judge=data.train.take(split.logits),
@@ -211,9 +248,5 @@ def find(
         out=out,
         progress=progress,
     )
-    found = method.find(problem.ordered() if source.trained else problem)
-    if bench is None:
-        return found
-    found, line = met(found, budget, bench)
-    say(f"measured: {1000 * line.ratio * bench.table.whole:.3f} ms, {line.ratio:.3f} of unpruned")
-    return found
+    problem = problem.ordered() if source.trained else problem
+    return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))

@@ -15,7 +15,6 @@ from ..data import Data, Transform
 from ..errors import InputError
 from ..models import card
 from ..recipes import recipe
-from ..report import html
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
 from ..typed import checked
@@ -56,9 +55,8 @@ class Run:
         """
         training.where(options.device, options.precision or "auto")  # or an error, now
         chosen_augment(options)  # likewise
-        name = Path(str(options.data)).name
-        now = datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = processes.agreed(Path(options.out or f"runs/{verb}-{Path(net).stem}-{name}-{now}"))
+        chosen_seed(options.seed)
+        path = _directory(verb, options, net)
         config = {k: v for k, v in asdict(options).items() if k not in NOT_OF_THE_RUN}
         begun = processes.agreed((path / "config.yaml").exists())
         if options.seed == -1 and begun:
@@ -129,7 +127,9 @@ class Run:
 
     def report(self) -> Path:
         """Draw the figures and the page of the run again; where the page lies."""
-        return html(self.path)
+        from .reporting import report  # which computes what the net answers
+
+        return report(self.path)
 
 
 # What is put around the work of a run: the command says there how to go on after an interruption.
@@ -139,6 +139,16 @@ Guard = Callable[[Run], AbstractContextManager[Any]]
 def unguarded(run: Run) -> AbstractContextManager[Any]:
     """Nothing around the work: exceptions are the caller's."""
     return nullcontext()
+
+
+def _directory(verb: str, options: Any, net: str) -> Path:
+    """``--out``, or a directory of its own."""
+    if options.out:
+        return processes.agreed(Path(options.out))
+    name = Path(str(options.data)).name
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    wanted = Path(f"runs/{verb}-{Path(net).stem}-{name}-{now}")
+    return processes.by_first(lambda: RunDir.fresh(wanted))
 
 
 @checked

@@ -20,7 +20,7 @@ from ..training.pictures import check_fits, check_net
 from ..typed import checked
 from ..weights import check_weights
 
-__all__ = ["WIDTHS_PER", "rounding", "search_space"]
+__all__ = ["WIDTHS_PER", "per_widths", "rounding", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
 
@@ -95,9 +95,14 @@ def search_space(
             name=name or (net if isinstance(net, str) else ""),
         )
         source = Source.of(space, trained=isinstance(net, nn.Module))
-    if per == "layer":
-        return space, source
-    return space.grouped(kinds=per == "kind"), source
+    return per_widths(space, per), source
+
+
+def per_widths(space: Space, per: str) -> Space:
+    """The space with one choice for what is to share its width."""
+    if per not in WIDTHS_PER:
+        raise InputError(one_of("--widths-per", per, WIDTHS_PER))
+    return space if per == "layer" else space.grouped(kinds=per == "kind")
 
 
 def _checked(net: Any, per: str) -> str:

@@ -11,7 +11,8 @@ from ..costs import Budget
 from ..costs.latency import Latency, LatencyTable, Measurement
 from ..errors import InputError
 from ..inherit import Source
-from ..methods.timed import fill
+from ..methods import Found
+from ..methods.timed import aimed, fill, met
 from ..runs import RunDir, say
 from ..space import Space
 from ..timing import RUNTIMES, Command, OwnDevice, Runtime, runtime_named
@@ -19,7 +20,7 @@ from ..timing.bench import Bench
 from .latency import default_runtime
 from .provenance import hardware
 
-__all__ = ["TABLE", "How", "bench_of", "given_budget", "is_time", "time_budget"]
+__all__ = ["TABLE", "How", "bench_of", "found_within", "given_budget", "is_time", "time_budget"]
 
 TABLE = "latency.jsonl"  # in a run directory
 NETS, MINUTES = 60, 10.0  # of a table that a search measures for itself
@@ -94,6 +95,20 @@ def given_budget(
         return Budget.of(space, given, unit, also), None
     bench = bench_of(space, how, out.path / TABLE if out else None)
     return time_budget(bench, given, also, whole=is_table(how)), bench
+
+
+def found_within(budget: Budget, bench: Bench | None, find: Callable[[Budget], Found]) -> Found:
+    """What a search finds; of a time, with what was measured of it in the budget.
+
+    Args:
+        find: the search, within the budget that it is to aim at.
+    """
+    found = find(aimed(budget))
+    if bench is None:
+        return found
+    found, line = met(found, budget, bench)
+    say(f"measured: {1000 * line.ratio * bench.table.whole:.3f} ms, {line.ratio:.3f} of unpruned")
+    return found
 
 
 def progress(number: int, line: Measurement) -> None:

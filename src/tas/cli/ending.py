@@ -1,5 +1,5 @@
 """How a run ends before its time: a batch system's SIGTERM, another process that is gone, a full
-disk, too little memory."""
+disk, too little memory, a directory that is not there any more."""
 
 import errno
 import os
@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from safetensors import SafetensorError
@@ -20,7 +21,7 @@ from ..errors import first_line
 if TYPE_CHECKING:
     from ..api import Run
 
-__all__ = ["at_once", "interruptible", "lost", "on_sigterm", "out_of_memory", "unwritable"]
+__all__ = ["at_once", "cut_off", "interruptible", "lost", "on_sigterm", "out_of_memory"]
 
 # What the libraries that connect processes say when one of them is gone.
 SIGNS = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
@@ -31,12 +32,36 @@ def lost(error: Exception) -> bool:
     return processes.count() > 1 and any(sign in str(error) for sign in SIGNS)
 
 
-def unwritable(error: Exception) -> bool:
-    """Whether a file could not be written, for want of space, say."""
-    if isinstance(error, SafetensorError):
-        return "I/O error" in str(error)
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-    return isinstance(error, OSError) and error.errno in full
+def cut_off(error: Exception, path: Path) -> str | None:
+    """What a user is told where the files of a run went out from under it; None: they did not."""
+    if isinstance(error, SafetensorError) and "I/O error" in str(error):
+        return f"'{path}' cannot be written ({first_line(error)}): make room"
+    if not isinstance(error, OSError):
+        return None
+    if error.filename is None:  # a write into a file that is open
+        return f"'{path}' cannot be written ({error.strerror}): make room" if _full(error) else None
+    if not Path(os.fsdecode(error.filename)).is_relative_to(path):
+        return None
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        return f"'{path}' was moved, removed or replaced while the run wrote into it"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"'{path}' may not be written any more ({error.strerror}): allow it"
+    return f"'{path}' cannot be written ({error.strerror}): make room" if _full(error) else None
+
+
+def _full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+def worker_lost(error: Exception) -> str | None:
+    """What a user is told where a process that reads pictures was killed; None: none was."""
+    if not (isinstance(error, RuntimeError) and "DataLoader worker" in str(error)):
+        return None
+    why = re.search(r"killed by signal: [\w ]+", str(error))
+    return (
+        f"a process that reads pictures has ended{f' ({why[0]})' if why else ''}, most often for "
+        "want of memory: give fewer --workers, 0 for none"
+    )
 
 
 def out_of_memory(error: Exception) -> str | None:
@@ -59,8 +84,9 @@ def out_of_memory(error: Exception) -> str | None:
 
 def at_once(status: int) -> NoReturn:
     """Leave without the clean-up that would wait for processes that are gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(Exception):  # nobody may read it
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)
 
 
@@ -97,9 +123,10 @@ def on_sigterm(last_words: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def interruptible(run: "Run") -> Iterator[None]:
-    """Inside, Ctrl-C, SIGTERM, the end of another process and a full disk say how to go on.
+    """Inside, Ctrl-C, SIGTERM, and whatever goes out from under the run say how to go on: another
+    process, the disk, memory, the run's directory.
 
-    The exit status is 130, 143, 1 and 1.
+    The exit status is 130, 143, and else 1.
     """
     try:
         with on_sigterm(lambda: _last_words(run, "told to stop (SIGTERM)")):
@@ -111,8 +138,8 @@ def interruptible(run: "Run") -> Iterator[None]:
     except Exception as error:
         if lost(error):
             _last_words(run, "another process of this run has ended")
-        elif unwritable(error):
-            _last_words(run, f"'{run.path}' cannot be written ({first_line(error)}): make room")
+        elif why := cut_off(error, run.path) or worker_lost(error) or out_of_memory(error):
+            _last_words(run, why)
         else:
             raise
         at_once(1)
@@ -130,8 +157,13 @@ def _last_words(run: "Run", what: str) -> None:
     who = f"process {processes.rank()}: " if many else ""
     where = ", on as many processes as you like," if many else ""
     command = shlex.join(["tas", *arguments])
+    saved = (
+        "every finished epoch is saved; continue"
+        if run.path.is_dir()
+        else "put it back, or begin again"
+    )
     print(
-        f"\n{who}{what}: every finished epoch is saved; continue{where} with\n  {command}",
+        f"\n{who}{what}: {saved}{where} with\n  {command}",
         file=sys.stderr,
         flush=True,
     )

@@ -19,10 +19,11 @@ from jsonargparse import ArgumentParser
 
 from .. import model_options, processes
 from .. import options as verb_options
-from ..cli import ending
+from ..cli import early, ending
 from ..errors import InputError, TasError, nearest, one_line, one_of, quoted
 from ..reading import read_yaml
 from ..version import __version__
+from .output import heard
 
 __all__ = ["main"]
 
@@ -44,7 +45,7 @@ VERBS = {
     ),
     "shapes": (verb_options.ShapesOptions, "list the published shapes, or print one"),
     "split": (verb_options.SplitOptions, "write the split of a data set for a search"),
-    "report": (verb_options.ReportOptions, "draw the report of a run again"),
+    "report": (verb_options.ReportOptions, "draw the report of a run again, or compare runs"),
 }
 EXAMPLES = {
     "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
@@ -98,7 +99,7 @@ EXAMPLES = {
     ],
     "shapes": ["tas shapes", "tas shapes C010-ResNet20 > shape.json"],
     "split": ["tas split --data cifar10", "tas split --data PATH --seed 3 --out split.json"],
-    "report": ["tas report runs/mine"],
+    "report": ["tas report runs/mine", "tas report runs/half runs/third --out both.html"],
 }
 
 
@@ -165,14 +166,15 @@ class Parser(ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C."""
+    """Run the command; exits with 0, with 2 after a mistake of the user, 130 after Ctrl-C, 141
+    where nobody reads its output any more."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         first = processes.is_first()
     except InputError as error:  # the launcher's variables make no sense, so that all may speak
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    with nullcontext() if first else redirect_stdout(io.StringIO()):
+    with heard(), nullcontext() if first else redirect_stdout(io.StringIO()):
         _main(given)
     processes.leave()
 
@@ -186,20 +188,22 @@ def _main(given: Sequence[str]) -> None:
     verb = parsed["verb"]
     kind = VERBS[verb][0]
     values = {f.name: parsed[verb][f.name] for f in fields(kind)}
+    if empty := verb_options.empty(values):
+        named = any("positional" in f.metadata for f in fields(kind) if f.name == empty)
+        fail(f"{empty.upper() if named else verb_options.flag(empty)}{verb_options.EMPTY}")
     for name, hint in get_type_hints(kind).items():
         if values[name] is None and type(None) not in get_args(hint):
             fail(f"--{name.replace('_', '-')} null: leave it out, or give a value")
     try:
         chosen = kind(**values)
-        import_module(f".{verb}", __package__).main(chosen)
+        module = import_module(f".{verb}", __package__)
+        early.raise_again()
+        module.main(chosen)
     except TasError as error:
         fail(str(error))
     except KeyboardInterrupt:  # before a run has begun; later it says how to go on
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output left, as `tas shapes | head` does
-        sys.stderr.close()
-        sys.exit(0)
     except Exception as error:
         if message := ending.out_of_memory(error):
             fail(message)

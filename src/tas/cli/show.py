@@ -9,8 +9,9 @@ from rich.table import Table
 
 from .. import processes
 from ..api import Run
-from ..report import grid, quantity, table
+from ..report import grid, quantity, table, time_cells, time_notes, timed_rows
 from ..shape import Shape
+from .text import shown
 
 __all__ = ["print_rows", "print_run", "print_shapes", "print_table"]
 
@@ -19,7 +20,9 @@ console = Console()
 
 def print_rows(rows: Sequence[dict[str, Any]]) -> None:
     """The result as a table on the terminal."""
-    console.print(table(rows))  # type: ignore[arg-type]
+    console.print(table([{k: v for k, v in row.items() if k != "ms"} for row in rows]))  # type: ignore[misc]
+    if any("ms" in row for row in rows):
+        print_table(*time_cells(rows))  # type: ignore[arg-type]
 
 
 def print_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
@@ -32,7 +35,9 @@ def print_run(run: Run) -> None:
     if not processes.is_first():
         return
     try:
-        print_rows(run.result["rows"])
+        print_rows(timed_rows(run.result))
+        for note in time_notes(run.result):
+            print(f"note: {shown(note)}")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise run.directory.damaged(error) from None
     print(f"report: {run.report()}")

@@ -20,7 +20,7 @@ from ..errors import ShapeError, first_line
 from ..forward import Example, evaluating, training
 from ..sides import Rewrite
 from .compare import Answer, answered
-from .cut import copied, cut
+from .cut import Cutter, copied
 from .masks import Masks
 from .noise import still
 from .scrambled import scrambled, tame
@@ -85,6 +85,7 @@ class Bench:
         self.rewrites: tuple[Rewrite, ...] = ()
         self._cut: dict[Any, Answer] = {}  # what cut nets gave, by what was cut
         self._uncut: Answer | None = None
+        self._cutters: dict[int, Cutter] = {}  # by the net: this one, and the same in float64
         self._floor: float | None = None
         self.names = {
             width.name: [name for name, _ in width.places] for width in structure.widths
@@ -128,20 +129,24 @@ class Bench:
         return self.computes(names)
 
     def agrees(self, names: Sequence[str]) -> Failure | None:
-        """Whether it gives that for two examples as well, in evaluation and in training."""
-        for number, (draw, mode) in enumerate(((FIRST, evaluating), (ANY, training))):
-            if mode is training and self._in_training(self.net) is not None:  # it wants targets
-                continue
-            plan, net, several, limit = self._plan(names, draw), self.net, self.several, TOLERANCE
-            if self._rounding() < float("inf"):
-                several, limit = several.to(torch.float64), IN_DOUBLE
-                net = self.net_in_double
-            found = self._scores(net, several, plan, mode, several=True)
-            if isinstance(found, Failure):
-                return replace(found, reached=(2, number, *found.reached))
-            if found.apart(self._whole(net, several, plan, mode)) > limit:
-                return Failure(WRONG, reached=(2, number))
-        return None
+        """Whether it gives that for two examples in training as well, where the whole net runs."""
+        if self._in_training(self.net) is not None:  # it may want targets
+            return None
+        plan = self._plan(names, ANY)
+        found = self._scores(self.net, self.several, plan, training, several=True)
+        if isinstance(found, Failure):
+            return replace(found, reached=(2, 0, *found.reached))
+        apart = found.apart(self._whole(self.net, self.several, plan, training))
+        if apart <= SURE or (apart <= TOLERANCE and self._rounding() == float("inf")):
+            return None
+        if self._rounding() < float("inf"):
+            several = self.several.to(torch.float64)
+            found = self._scores(self.net_in_double, several, plan, training, several=True)
+            if isinstance(found, Answer):
+                whole = self._whole(self.net_in_double, several, plan, training)
+                if found.apart(whole) <= IN_DOUBLE:
+                    return None
+        return Failure(WRONG, reached=(2, 0))
 
     def _blind(self, answers: Sequence[Answer]) -> bool:
         """Whether nothing can be told from answers: not finite, or the same whatever is cut."""
@@ -203,7 +208,9 @@ class Bench:
         return tuple(r for r in self.rewrites if cut_now.intersection(p[0] for p in r.parts))
 
     def _small(self, net: nn.Module, plan: Plan) -> nn.Module:
-        return cut(net, replace(self.structure, rewrites=self._following(plan[0])), *plan)
+        if id(net) not in self._cutters:
+            self._cutters[id(net)] = Cutter(net, self.structure)
+        return self._cutters[id(net)].cut(*plan, rewrites=self._following(plan[0]))
 
     @property
     @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ShapeError, one_of
 from ..shape import Shape
+from ..sides import Rewrite
 from .constants import check, rewrite
 from .labels import Place
 from .mirrors import follow, tensors
@@ -87,6 +88,7 @@ class Cutter:
         depths: Mapping[str, int],
         instead: Mapping[str, Tensor] | None = None,
         columns: Mapping[Columns, Tensor] | None = None,
+        rewrites: Sequence[Rewrite] | None = None,
     ) -> nn.Module:
         """A copy of the net, cut.
 
@@ -95,8 +97,10 @@ class Cutter:
             instead: by the name of a parameter, what is cut in its place, of the same size.
             columns: by the names of a weight [outputs, inputs, ...] and of a width, what the weight
                 is to have at the inputs that are kept of this width, atom by atom.
+            rewrites: in the place of the structure's.
         """
         instead, columns = instead or {}, columns or {}
+        rewrites = self._structure.rewrites if rewrites is None else rewrites
         gone = [
             path
             for run in self._structure.runs
@@ -125,9 +129,9 @@ class Cutter:
             del net.get_submodule(container)._modules[name]
         after = {name: tuple(small[n].shape) for name, n in named.items()}
         follow(net, self._before, after)
-        if self._structure.rewrites:
+        if rewrites:
             left = {name: len(atoms) * self._units[name] for name, atoms in kept.items()}
-            rewrite(net, self._structure.rewrites, {**self._channels, **left})
+            rewrite(net, rewrites, {**self._channels, **left})
         return net
 
 

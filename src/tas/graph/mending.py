@@ -1,8 +1,8 @@
 """Finds the numbers in a net's own code that count channels, by trying out guesses.
 
 A net that is cut and fails is rewritten at one number, and at one more, as long as it comes further
-by it. What runs at last has to compute what the whole net computes, for one image and for two, in
-evaluation and in training: a number that only happens to be equal does not pass.
+by it. What runs at last has to compute what the whole net computes, for one image in evaluation and
+for two in training: a number that only happens to be equal does not pass.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ __all__ = ["Mender"]
 
 STEPS = 6  # numbers, of one kind of module each, that a width may need
 MOST = 16  # guesses at each
-IN_ALL = 400  # of a net
+IN_ALL = 120  # of a net
 
 
 class Mender:

@@ -107,22 +107,24 @@ class Bank:
         guess, missed = self._guesses.get(key, lambda: _guess(given, count, weight.device))
         places = columns.to(weight.device)
         stay, gone = places[:count].flatten(), places[count:].flatten()
-        lost = weight[:, gone].float().reshape(len(weight), len(columns) - count, -1)
+        lost = weight[:, gone].float().reshape(len(weight), len(guess), -1)
         added = torch.einsum("ogn,gk->okn", lost, guess.to(weight.device))
         own = weight[:, stay]
         folded = (own.float() + added.reshape(own.shape)).to(weight.dtype)
         if module.bias is None:
             return folded, None
-        by_column = lost.view(*lost.shape[:2], columns.shape[1], -1).sum(3)
+        by_column = lost.view(*lost.shape[:2], missed.shape[1], -1).sum(3)
         return folded, torch.einsum("ogc,gc->o", by_column, missed.to(weight.device))
 
 
 def _guess(given: Reading, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How the first atoms tell the others [others, count], and what of their means that leaves out
-    [others, columns]; in float32 on the CPU."""
+    """How the parts of the first atoms tell those of the others [others, kept], and what of their
+    means that leaves out [others, columns]; in float32 on the CPU."""
     # A GPU solves faster; other devices than NVIDIA's and AMD's may have no float64.
     where = device if device.type == "cuda" else torch.device("cpu")
-    c = given.covariance[:count].to(where)
+    covariance, mean = given.parts()
+    count *= len(mean) // len(given.mean)
+    c = covariance[:count].to(where)
     among = c[:, :count].clone()
     among.diagonal().add_(RIDGE * among.diagonal().mean().clamp_min(1e-12))
     root, failed = torch.linalg.cholesky_ex(among)
@@ -131,7 +133,7 @@ def _guess(given: Reading, count: int, device: torch.device) -> tuple[Tensor, Te
     else:
         guess = torch.cholesky_solve(c[:, count:], root)
     guess = guess.T.cpu()
-    missed = given.mean[count:] - guess @ given.mean[:count]
+    missed = mean[count:] - guess @ mean[:count]
     return guess.float(), missed.float()
 
 

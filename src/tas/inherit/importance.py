@@ -6,12 +6,13 @@ Estimation for Neural Network Pruning*, 2019), or without data the squared L2 no
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from ..forward import evaluating
+from ..forward import Forward, call_batch, evaluating, floats
 from ..graph import Structure
 
 __all__ = ["channel_ranking"]
@@ -20,14 +21,16 @@ __all__ = ["channel_ranking"]
 def channel_ranking(
     net: nn.Module,
     structure: Structure,
-    batches: Iterable[tuple[Tensor, Tensor]] | None = None,
+    batches: Iterable[Any] | None = None,
+    forward: Forward = call_batch,
 ) -> dict[str, Tensor]:
     """By the name of every width of a traced net, its atomic channels, those to keep first.
 
     Args:
         structure: what ``tas.graph.analyse`` found in the net.
-        batches: images and labels on the net's device, a few batches: by Taylor expansion; None:
-            by the norm of the weights.
+        batches: on the net's device, a few of them: by Taylor expansion of the loss on labels,
+            where they hold class labels, else of the answers; None: by the norm of the weights.
+        forward: how the net is called on a batch.
     """
     named = dict(net.named_parameters())
     scores = {width.name: torch.zeros(width.atoms) for width in structure.widths}
@@ -35,24 +38,38 @@ def channel_ranking(
         _add(structure, scores, {n: p.detach().square() for n, p in named.items()}, square=False)
     else:
         with evaluating(net):  # the norms as they were trained, one picture like another
-            for images, labels in batches:
-                _add(structure, scores, _changes(net, named, images, labels), square=True)
+            for batch in batches:
+                _add(structure, scores, _changes(net, named, batch, forward), square=True)
     return {name: score.argsort(descending=True, stable=True) for name, score in scores.items()}
 
 
 def _changes(
-    model: nn.Module, named: dict[str, nn.Parameter], images: Tensor, labels: Tensor
+    model: nn.Module, named: dict[str, nn.Parameter], batch: Any, forward: Forward
 ) -> dict[str, Tensor]:
     """What each weight adds to the loss, to first order."""
     wanted = {name: p for name, p in named.items() if p.requires_grad}
     with torch.enable_grad():
-        loss = F.cross_entropy(model(images), labels)
+        loss = _loss(forward(model, batch), batch)
         found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
     return {
         name: gradient * p.detach()
         for (name, p), gradient in zip(wanted.items(), found, strict=True)
         if gradient is not None
     }
+
+
+def _loss(answer: Any, batch: Any) -> Tensor:
+    """Cross-entropy on class labels; else sums of the answers with random signs, each answer in its
+    standard deviations, so that the squares of changes are on average those of all answers."""
+    labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+    scores = isinstance(answer, Tensor) and answer.dim() == 2
+    if scores and isinstance(labels, Tensor) and labels.dtype == torch.long:
+        return F.cross_entropy(answer, labels)
+    draws, parts = Generator().manual_seed(0), []
+    for x in floats(answer):
+        signs = torch.randint(2, x.shape, generator=draws).mul(2).sub(1).to(x)
+        parts.append((x * signs).sum() / (x.detach().std(correction=0) + 1e-12) / x.numel() ** 0.5)
+    return torch.stack(parts).sum()
 
 
 def _add(

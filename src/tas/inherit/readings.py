@@ -11,12 +11,14 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
-from ..forward import evaluating
+from ..forward import Forward, call_batch, evaluating
 from ..graph import Structure, Width
 
 __all__ = ["Reader", "Reading", "Readings", "readers", "readings", "slices", "sorted_by"]
 
 MOST = 8192  # atoms: the work grows with their third power, memory with the second
+EVERY = 1024  # columns of all atoms that are told from one another, such as those of heads
+ENOUGH = 8  # samples for each of these columns
 
 Reader = tuple[str, str]  # the path of a layer, and the name of a width that it reads
 Alike = tuple[str, bool, bytes]
@@ -30,21 +32,38 @@ class Reading:
     Attributes:
         covariance: [atoms, atoms] in float64, summed over the columns of an atom.
         mean: [atoms, columns], of each column of the layer's input.
+        every: [atoms * columns, atoms * columns] in float64, that of all columns, where an atom has
+            several and there are samples enough to tell them from one another.
     """
 
     covariance: Tensor
     mean: Tensor
+    every: Tensor | None = None
 
     def sorted_by(self, order: Tensor) -> "Reading":
         """The same with the atoms in another order."""
-        return Reading(self.covariance[order][:, order], self.mean[order])
+        every = self.every
+        if every is not None:
+            columns = torch.arange(len(every)).view(self.mean.shape)[order].flatten()
+            every = every[columns][:, columns]
+        return Reading(self.covariance[order][:, order], self.mean[order], every)
+
+    def parts(self) -> tuple[Tensor, Tensor]:
+        """What tells one part of the input from others [parts, parts], and the parts' means [parts,
+        columns]: parts are single columns where all of them are known, else atoms."""
+        if self.every is None:
+            return self.covariance, self.mean
+        return self.every, self.mean.reshape(-1, 1)
 
 
 Readings = Mapping[Reader, Reading]
 
 
 def readings(
-    net: nn.Module, structure: Structure, batches: Iterable[Tensor]
+    net: nn.Module,
+    structure: Structure,
+    batches: Iterable[Any],
+    forward: Forward = call_batch,
 ) -> dict[Reader, Reading]:
     """What the layers of a net are given of its widths; one reading for those that are always given
     the same tensor.
@@ -53,7 +72,8 @@ def readings(
 
     Args:
         structure: what ``tas.graph.analyse`` found in the net.
-        batches: images on the net's device, a few batches.
+        batches: on the net's device, a few of them.
+        forward: how the net is called on a batch.
     """
     sums: dict[Reader, _Sum] = {}
     latest: dict[Alike, _Given] = {}
@@ -79,8 +99,8 @@ def readings(
         for path, module, width, columns in found:
             handle = module.register_forward_pre_hook(adding(path, width, columns))
             hooks.callback(handle.remove)
-        for images in batches:
-            net(images)
+        for batch in batches:
+            forward(net, batch)
     told: dict[tuple[int, ...], Reading] = {}
     for total in sums.values():
         if total.numbers not in told:
@@ -130,6 +150,7 @@ class _Given:
         tensor, version: the tensor itself, as long as it lives, and how often it was written into.
         products: [atoms, atoms], summed over samples and columns.
         total: [atoms, columns], summed over samples.
+        every: [atoms * columns, atoms * columns], summed over samples; None where not asked for.
         samples: pictures, and places in them.
     """
 
@@ -137,6 +158,7 @@ class _Given:
     version: int
     products: Tensor
     total: Tensor
+    every: Tensor | None
     samples: int
     number: int = field(default_factory=lambda: next(_numbers))
 
@@ -148,7 +170,9 @@ class _Given:
         # To the CPU first: not every device has float64.
         products = (flat @ flat.T).cpu().double()
         total = of_atoms.sum(1).cpu().double().view(columns.shape)
-        return cls(ref(tensor), _version(tensor), products, total, x.shape[1])
+        several = columns.shape[1] > 1 and columns.numel() <= EVERY
+        every = (of_atoms @ of_atoms.T).cpu().double() if several else None
+        return cls(ref(tensor), _version(tensor), products, total, every, x.shape[1])
 
     def is_of(self, tensor: Tensor) -> bool:
         return self.tensor() is tensor and self.version == _version(tensor) >= 0
@@ -166,14 +190,21 @@ class _Sum:
     numbers: tuple[int, ...] = ()
     products: Tensor | float = 0.0
     total: Tensor | float = 0.0
+    every: Tensor | float = 0.0
     samples: int = 0
 
     def add(self, given: _Given) -> None:
         self.numbers += (given.number,)
         self.products = given.products + self.products
         self.total = given.total + self.total
+        if given.every is not None:
+            self.every = given.every + self.every
         self.samples += given.samples
 
     def reading(self) -> Reading:
         mean = torch.as_tensor(self.total) / self.samples
-        return Reading(torch.as_tensor(self.products) / self.samples - mean @ mean.T, mean)
+        covariance = torch.as_tensor(self.products) / self.samples - mean @ mean.T
+        if isinstance(self.every, float) or self.samples < ENOUGH * mean.numel():
+            return Reading(covariance, mean)
+        flat = mean.reshape(-1, 1)
+        return Reading(covariance, mean, self.every / self.samples - flat @ flat.T)

@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .. import processes
 from ..errors import InputError
+from ..forward import Forward, call_batch
 from ..graph import Structure, analyse, cut_to, kept_atoms, kept_blocks, reordered
 from ..nets import ResNet, build, full_shape, is_named
 from ..nets.resnet import fitted
@@ -30,8 +31,8 @@ from .readings import Readings, readings, sorted_by
 
 __all__ = ["Pictures", "Source"]
 
-# Images and labels on the net's device, a few batches; every call starts with the first.
-Pictures = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+# Batches on the net's device, such as images and labels, a few; every call starts with the first.
+Pictures = Callable[[], Iterable[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,12 @@ class Source:
         small.shape = fitted(small.architecture, shape)
         return small  # type: ignore[no-any-return]
 
-    def ordered(self, input: tuple[int, int, int], pictures: Pictures) -> "Source":
+    def ordered(
+        self,
+        input: tuple[int, int, int] | None,
+        pictures: Pictures,
+        forward: Forward = call_batch,
+    ) -> "Source":
         """This source with a copy of its net that computes the same, its channels in the order in
         which they are kept, and with what its layers are given.
 
@@ -117,14 +123,18 @@ class Source:
         by what they add to the loss.
 
         Args:
-            input: channels, height and width of the images.
+            input: channels, height and width of the images; not needed with a structure.
+            forward: how the net is called on a batch.
         """
         assert self.net is not None
-        structure = self.structure or _structure(self.net, input)
-        given = readings(self.net, structure, (images for images, _ in pictures()))
+        structure = self.structure
+        if structure is None:
+            assert input is not None
+            structure = _structure(self.net, input)
+        given = readings(self.net, structure, pictures(), forward)
         ranking = selection(self.net, structure, given)
         if len(ranking) < len(structure.widths):  # seldom, and it takes gradients
-            ranking = channel_ranking(self.net, structure, pictures()) | ranking
+            ranking = channel_ranking(self.net, structure, pictures(), forward) | ranking
         # Each process has seen other pictures; all keep what the first has found.
         ranking, given = processes.agreed((ranking, given))
         net = reordered(self.net, structure, ranking)

@@ -1,5 +1,6 @@
 """What a search found."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -16,6 +17,10 @@ from .baseline import Probabilities
 __all__ = ["Found"]
 
 
+def _as_it_is(net: nn.Module) -> nn.Module:
+    return net
+
+
 @dataclass(frozen=True)
 class Found:
     """What a search found; ``tas.search`` returns it, with an example.
@@ -30,6 +35,8 @@ class Found:
         fresh: derived nets start with fresh weights, unless one is asked for that inherits.
         probabilities: of the candidate widths [L, K] and depths [D, K_d], by which the shape was
             chosen; None where shapes were tried.
+        measured: what a derived net is given to before it is handed out: after a search on batches
+            its norms measure what they see.
     """
 
     shape: Shape
@@ -39,12 +46,14 @@ class Found:
     source: Source
     fresh: bool = False
     probabilities: Probabilities | None = None
+    measured: Callable[[nn.Module], nn.Module] = _as_it_is
 
     def derive(self, inherit: bool | None = None) -> nn.Module:
         """The plain net of the shape.
 
         Its norms have seen other mixtures of channels: train it, or let them measure anew
-        (``tas.training.recompute_norm_statistics``) before it is used.
+        (``tas.training.recompute_norm_statistics``) before it is used. After a search on batches
+        they have done so.
 
         Args:
             inherit: with the weights that the search started from, or that its supernet ended
@@ -60,4 +69,6 @@ class Found:
             raise InputError(
                 "there are no weights to inherit: give the search a trained net, not its name"
             )
-        return self.source.derive(self.shape) if inherit or self.source.cut else build(self.shape)
+        if not inherit and not self.source.cut:
+            return build(self.shape)
+        return self.measured(self.source.derive(self.shape))

@@ -6,7 +6,7 @@ is a folder beside ``trials``, ``probes`` and ``paper``, and a line in ``methods
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol
@@ -14,18 +14,14 @@ from typing import Any, ClassVar, Protocol
 from torch import nn
 
 from .. import training
-from ..costs import Budget
 from ..data import Augment, Batches, Data, Part
 from ..errors import DivergedError
-from ..inherit import Source
-from ..runs import RunDir
 from ..seeds import SEEDS
 from ..shape import Shape
-from ..space import Space
-from ..training import Device, History, TrainOptions
+from ..training import History, TrainOptions
 from ..training.pictures import few, training_batches, unvaried_batches
-from .baseline import Probabilities
 from .found import Found
+from .question import Decision, Question
 
 __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 
@@ -80,8 +76,8 @@ class MethodOptions(Protocol):
     def method(self) -> Method: ...
 
 
-@dataclass(frozen=True)
-class Problem:
+@dataclass(frozen=True, kw_only=True)
+class Problem(Question):
     """What a method is given: a space, weights, a budget, pictures and settings.
 
     >>> import tas
@@ -100,6 +96,7 @@ class Problem:
 
     Attributes:
         space, source, budget: the choices, the weights, and the most that a shape may cost.
+        objective: how nets are called and compared.
         data: the data set.
         learn, judge: the training pictures that weights learn from, and those that choices are
             judged by.
@@ -108,19 +105,12 @@ class Problem:
         out: a run directory to log to and to continue from.
     """
 
-    space: Space
-    source: Source
-    budget: Budget
     data: Data
     learn: Part
     judge: Part
     options: MethodOptions
     augment: Augment
-    seed: int = 0
-    device: Device = "auto"
     workers: int | None = None
-    out: RunDir | None = None
-    progress: bool = True
 
     @property
     def origin(self) -> str:
@@ -146,9 +136,30 @@ class Problem:
             here = training.where(self.device, "fp32").device
             batches = self.batches(self.learn, self.seed, PICTURES)
             assert self.source.net is not None
-            pictures = few(self.source.net, batches, here)
-            ordered = self.source.ordered(self.data.input, pictures)
+            forward = self.objective.forward
+            pictures = few(self.source.net, batches, here, forward)
+            ordered = self.source.ordered(self.data.input, pictures, forward)
         return replace(self, source=ordered)
+
+    def asked(self) -> Iterable[Any]:
+        with training.alone():  # every process sees the same pictures
+            return self.batches(self.learn, self.seed, PICTURES)
+
+    def decide(
+        self,
+        finalists: Sequence[Shape],
+        others: Sequence[Shape],
+        lost: Callable[[Shape], float],
+        options: TrainOptions,
+    ) -> Decision:
+        """By a short training of each, with the whole net as its teacher, so that they do not
+        forget what they know: a shape that beats equal widths untrained has to then, too."""
+        if len(finalists) == 1:
+            return finalists[0], []
+        teacher = self.source.derive(self.space.unpruned)
+        finals = self.train_all("final", finalists, options, teacher)
+        losses = [final_loss(final) for final in finals]
+        return finalists[losses.index(min(losses))], finals
 
     def fit(self, *args: Any, **more: Any) -> History:
         """``tas.training.fit`` on the problem's device, into its run directory."""
@@ -203,31 +214,6 @@ class Problem:
         except DivergedError as error:
             _log.warning("%s diverged and counts as the worst: %s", name, error)
             return None
-
-    def found(
-        self,
-        shape: Shape,
-        histories: Sequence[History | None],
-        *,
-        source: Source | None = None,
-        fresh: bool = False,
-        probabilities: Probabilities | None = None,
-    ) -> Found:
-        """With all that the search did, in its order, in the log as well: what other processes did
-        is not there yet."""
-        done = [history for history in histories if history is not None]
-        if self.out:
-            for each in done:
-                self.out.keep_log(each.phase, list(each.epochs))
-        return Found(
-            shape,
-            self.budget,
-            History("search", tuple(line for each in done for line in each.epochs)),
-            self.space,
-            source or self.source,
-            fresh,
-            probabilities,
-        )
 
 
 def final_loss(history: History | None) -> float:

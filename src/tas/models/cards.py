@@ -29,6 +29,8 @@ def card(config: ModelConfig) -> str:
     """
     assert config.shape is not None
     shape, facts = config.shape, config.provenance
+    if config.transform is None:
+        return "\n".join(part for part in _of_any_net(shape, facts) if part)
     parts = [
         _front_matter(shape, facts),
         f"# {escaped(shape.net)}, {_smaller(facts)}\n",
@@ -39,6 +41,24 @@ def card(config: ModelConfig) -> str:
         _origin(facts),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _of_any_net(shape: Shape, facts: Mapping[str, Any]) -> list[str]:
+    """The parts of the card of a net whose owner prepares its inputs."""
+    front: dict[str, Any] = {"library_name": "torch-tas"}
+    front["tags"] = ["torch-tas", "pruning", "safetensors"]
+    cost = f"{quantity(shape.params or 0)} parameters"
+    if shape.macs:
+        cost = f"{quantity(shape.macs)} multiply-adds for one example, {cost}"
+    load = 'net = tas.load(".", make=make_net)  # the folder of this file; make_net: what makes the'
+    return [
+        f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n",
+        f"# {escaped(shape.net)}, made smaller\n",
+        f"{cost[0].upper()}{cost[1:]}.\n",
+        f"## How to use it\n\n{fenced('pip install torch-tas', 'bash')}",
+        fenced(f"import tas\n\n{load} unpruned net", "python"),
+        _origin(facts),
+    ]
 
 
 def escaped(text: Any) -> str:
@@ -89,6 +109,7 @@ def _summary(config: ModelConfig) -> str:
     """Cost, and the accuracy with all that it depends on."""
     shape, facts = config.shape, config.provenance
     assert shape is not None
+    assert config.classes is not None
     lines = [
         f"An image classifier of {len(config.classes)} classes: {quantity(shape.macs or 0)} "
         f"multiply-adds for one picture, {quantity(shape.params or 0)} parameters."
@@ -158,6 +179,8 @@ def _usage(net: str) -> str:
 def _pictures(config: ModelConfig) -> str:
     """What happens to a picture, and what the scores mean."""
     t = config.transform
+    assert t is not None
+    assert config.classes is not None
     shown: Sequence[str] = config.classes[:100]
     names = ", ".join(escaped(name) for name in shown)
     rest = len(config.classes) - len(shown)

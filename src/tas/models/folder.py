@@ -28,7 +28,9 @@ class ModelFolder:
     Attributes:
         path: the folder.
         shape: of its net.
-        transform, classes: of its pictures; None where an earlier version wrote the folder.
+        transform, classes: of its pictures; None where an earlier version wrote the folder, and of
+            a net whose owner prepares its inputs.
+        own: the net's owner prepares its inputs.
         provenance: where the weights come from.
         hub: its name on the Hugging Face Hub, if it was fetched from there: nothing is to be
             written into ``path`` then.
@@ -40,6 +42,7 @@ class ModelFolder:
     classes: tuple[str, ...] | None
     provenance: dict[str, Any]
     hub: str = ""
+    own: bool = False
 
     @classmethod
     def of(cls, folder: str | Path) -> "ModelFolder":
@@ -76,6 +79,8 @@ class ModelFolder:
             shape = config.shape
         if config is None:
             return cls(path, shape, None, None, {})
+        if config.transform is None:
+            return cls(path, shape, None, None, dict(config.provenance), own=True)
         transform = _transform(config, path)
         if transform.input != shape.input:
             raise InputError(
@@ -98,6 +103,8 @@ class ModelFolder:
                 f"the net '{self.shape.net}' of '{self.path}' is your own: give what makes it, "
                 "unpruned, by tas.load(folder, make=function), or --net package.module:function"
             )
+        if self.own:
+            return nets.load_sized(self.shape, self.weights, trust=trust, make=make).eval()
         net = nets.load(self.shape, self.weights, trust=trust, make=make).eval()
         if self.transform is None:
             say(

@@ -53,7 +53,9 @@ def save(
 
     Args:
         net: trained; one of a class of your own is loaded with ``tas.load(folder, make=...)``.
-        transform: of its pictures; default: ``net.transform``, of a net that was loaded.
+        transform: of its pictures; default: ``net.transform``, of a net that was loaded. With
+            ``shape`` and neither ``transform`` nor ``classes`` it is a net that takes and gives
+            anything: its owner prepares what it is given.
         classes: names, in the order of the scores; default: ``net.classes`` likewise.
         shape: ``found.shape`` of a net that is derived from another library's or your own;
             default: of one of ours its own, else the net as it is, unpruned.
@@ -68,6 +70,10 @@ def save(
     """
     path = Path(folder)
     check_weights(net, "net")
+    if shape is not None and not _describes(net, transform, classes):
+        params = sum(parameter.numel() for parameter in net.parameters())
+        facts = _facts(provenance)
+        return _write(net, path, ModelConfig(None, None, shape.replace(params=params), facts))
     transform, names = _given(net, transform, classes)
     _check_scores(net, transform, names)
     if shape is None and isinstance(net, ResNet):
@@ -79,16 +85,30 @@ def save(
     shape = shape.replace(
         classes=len(names), input=transform.input, macs=counted.macs, params=counted.params
     )
+    return _write(net, path, ModelConfig(transform.to_dict(), names, shape, _facts(provenance)))
+
+
+def _describes(net: nn.Module, transform: Any, classes: Any) -> bool:
+    """Whether somebody says what the net takes and gives."""
+    known = isinstance(getattr(net, "transform", None), Transform)
+    return known or transform is not None or classes is not None
+
+
+def _facts(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     versions = {"torch-tas": __version__, "torch": torch.__version__}
     facts = {"versions": versions, **(provenance or {})}
     try:
-        facts = json.loads(json.dumps(facts))
+        found: dict[str, Any] = json.loads(json.dumps(facts))
     except (TypeError, ValueError) as error:
         raise InputError(f"the provenance is not ready for JSON: {error}") from None
-    config = ModelConfig(transform.to_dict(), names, shape, facts)
+    return found
+
+
+def _write(net: nn.Module, path: Path, config: ModelConfig) -> Path:
+    assert config.shape is not None
     _claim(path)
     sweep(path)
-    shape.save(path / "shape.json")
+    config.shape.save(path / "shape.json")
     save_weights(net, path / "model.safetensors")
     write_whole(path / "README.md", card(config))
     write_whole(path / "config.json", config.text())  # it says that the rest is there

@@ -12,10 +12,11 @@ from ..costs.count import count
 from ..errors import InputError, first_line, one_of
 from ..forward import example_for
 from ..graph import analyse, cut_to
+from ..graph.sized import sized
 from ..nets import named, reference, resnet_cifar, resnet_imagenet
 from ..shape import Shape
 from ..typed import checked
-from ..weights import load_weights
+from ..weights import load_weights, read_weights
 from .named import is_named
 from .resnet import Architecture, Block, ConvNorm, ResNet
 
@@ -30,6 +31,7 @@ __all__ = [
     "full_shape",
     "is_named",
     "load",
+    "load_sized",
     "measured",
     "published",
     "read_shape",
@@ -82,7 +84,7 @@ def build(
         except RuntimeError as error:  # so many channels that memory is too small
             raise InputError(f"the net {shape.net} cannot be built: {first_line(error)}") from error
     if make is not None:
-        unpruned = named.made(shape.net, make, shape.scores)
+        unpruned = named.made(shape.net, make, shape.classes)
     else:
         unpruned = named.build_named(shape.net, shape.scores, shape.image)
     if not shape.widths and not shape.depths:
@@ -121,6 +123,41 @@ def load(
 
 
 @checked
+def load_sized(
+    shape: Shape,
+    weights: str | Path,
+    *,
+    trust: str | None = None,
+    make: Callable[..., nn.Module] | None = None,
+) -> nn.Module:
+    """The net of a shape, cut as its file of weights has it, whatever it takes and gives.
+
+    >>> import tas
+    >>> from torch import nn
+    >>> tas.save(nn.Linear(4, 2), "mine", shape=tas.Shape("my", None, None, "tied", {}, {})).name
+    'mine'
+    >>> shape = tas.nets.read_shape("mine/shape.json")
+    >>> tas.nets.load_sized(shape, "mine/model.safetensors", make=lambda: nn.Linear(8, 2))
+    Linear(in_features=4, out_features=2, bias=True)
+
+    Args:
+        trust, make: as in ``build``.
+
+    Raises:
+        InputError: the weights cannot be read, or are of another net.
+    """
+    if trust is not None:
+        named.trust(trust)
+    if make is not None:
+        net = named.made(shape.net, make, shape.classes)
+    else:
+        net = named.build_named(shape.net, shape.scores, shape.image)
+    sizes = {name: tuple(value.shape) for name, value in read_weights(weights).items()}
+    net = sized(net, sizes, shape.rewrites, shape.widths)
+    load_weights(net, weights)
+    return net
+
+
 def architecture(name: str) -> Architecture:
     """The architecture of a net's name, or an ``InputError`` that names the nearest.
 

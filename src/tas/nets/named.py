@@ -115,14 +115,15 @@ def _function(name: str, module: str, which: str, classes: int) -> nn.Module:
     return made(name, make, classes)
 
 
-def made(name: str, make: Any, classes: int) -> nn.Module:
+def made(name: str, make: Any, classes: int | None) -> nn.Module:
     """The net that a function returns, which is given ``classes`` or ``num_classes`` if it takes
     one of them."""
     try:
         takes = inspect.signature(make).parameters
     except (TypeError, ValueError):
         takes = {}  # type: ignore[assignment]
-    options = {key: classes for key in ("classes", "num_classes") if key in takes}
+    keys = ("classes", "num_classes") if classes is not None else ()
+    options = {key: classes for key in keys if key in takes}
     return _module(name, make, **options)
 
 

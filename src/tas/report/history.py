@@ -18,6 +18,8 @@ Line = Mapping[str, Any]
 _PHASES = {"teacher": GREY, "search": ORANGE, "equal": GREEN, "student": BLUE}
 _SHARED = {"probe-": (SKY, "probes"), "final-": (PINK, "final check of the search")}
 
+MS = 1e-12  # of a femtosecond, which costs of time are counted in
+
 
 @checked
 def history_figure(
@@ -26,6 +28,7 @@ def history_figure(
     *,
     budget: Mapping[str, Any] | None = None,
     tolerance: float = 0.05,
+    narrow: bool = False,
 ) -> None:
     """Draw accuracy and loss of every phase and, of a search, its cost and how sure it became.
 
@@ -38,9 +41,10 @@ def history_figure(
             ``loss``, ``accuracy``, ``test_accuracy``; of a search also ``expected_cost`` and
             ``likely_cost`` in the budget's unit, ``tau`` and ``entropy`` (mean of the choices, in
             nats). Of an epoch that is there twice, the later line counts.
-        path: the PNG file to write.
+        path: the file to write, ``.png`` or ``.svg``.
         budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as the band that the search accepts.
         tolerance: the height of that band, as a part of the budget.
+        narrow: for a phone.
 
     Raises:
         InputError: there is no line to draw.
@@ -58,12 +62,14 @@ def history_figure(
         panels.append(partial(_cost, search=search, budget=budget, tolerance=tolerance))
     if _points(search, "tau")[0]:
         panels.append(partial(_doubt, search=search))
-    rows = (len(panels) + 1) // 2
-    with canvas(path, 2.7 * rows) as figure:
-        grid = figure.add_gridspec(rows, 2)
+    columns = 1 if narrow else 2
+    rows = -(-len(panels) // columns)
+    with canvas(path, 2.7 * rows, narrow=narrow) as figure:
+        grid = figure.add_gridspec(rows, columns)
         for number, draw in enumerate(panels):
-            alone = number == len(panels) - 1 and number % 2 == 0
-            place = grid[number // 2, :] if alone else grid[number // 2, number % 2]
+            alone = number == len(panels) - 1 and number % columns == 0
+            row, column = divmod(number, columns)
+            place = grid[row, :] if alone else grid[row, column]
             axes = figure.add_subplot(place)
             draw(axes)
             axes.set_xlabel("epoch")
@@ -94,14 +100,19 @@ def _cost(
 ) -> None:
     from matplotlib.ticker import EngFormatter
 
-    unit = "in the budget's unit"
+    unit, scale = "in the budget's unit", 1.0
     if budget is not None:
         unit = {"macs": "MACs", "params": "parameters"}.get(budget["unit"], budget["unit"])
+        scale = MS if unit == "ms" else 1.0
         lowest, highest = budget["value"] * (1 - tolerance), budget["value"]
         label = f"budget, and {100 * tolerance:g} % below"
         axes.axhspan(lowest, highest, color=GREEN, alpha=0.25, lw=0, label=label)
-    _plot(axes, *_points(search, "likely_cost"), color=GREY, lw=1.0, label="most likely shape")
-    _plot(axes, *_points(search, "expected_cost"), color=ORANGE, label="expected")
+    for key, look in (
+        ("likely_cost", {"color": GREY, "lw": 1.0, "label": "most likely shape"}),
+        ("expected_cost", {"color": ORANGE, "label": "expected"}),
+    ):
+        epochs, costs = _points(search, key)
+        _plot(axes, epochs, [scale * cost for cost in costs], **look)
     axes.yaxis.set_major_formatter(EngFormatter())
     axes.set_title(f"cost during the search ({unit})")
 

@@ -1,12 +1,17 @@
 """The report of a run: one HTML file with everything inside it."""
 
-from base64 import b64encode
+import json
+from base64 import b64decode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from .. import sums
 from ..errors import InputError, shown
@@ -17,17 +22,19 @@ from ..typed import checked
 from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
-from .tables import cells, duration, quantity
+from .svg import inline
+from .tables import cells, duration, quantity, time_notes, timed_rows
 from .tradeoff import tradeoff_figure
 
-READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
+_READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """A figure on a page."""
+
     title: str
-    says: str  # for those who cannot see it
-    data: str  # base64 of the PNG
+    drawn: Sequence[Markup]  # for wide windows and paper, and for phones
 
 
 @checked
@@ -49,7 +56,7 @@ def html(run_dir: str | Path) -> Path:
         InputError: the folder holds no run, one of its files is damaged, or it is not writable.
     """
     run_dir = Path(run_dir)
-    sums.check(*(run_dir / name for name in READ))
+    sums.check(*(run_dir / name for name in _READ))
     file = run_dir / "result.json"
     result = read_result(file) if file.is_file() else None
     log, damaged = read_log(run_dir / "log.jsonl")
@@ -58,13 +65,18 @@ def html(run_dir: str | Path) -> Path:
     result = result or {}
     config = run_dir / "config.yaml"
     try:
-        page = _template().render(
+        page = template().render(
             title=_title(result) or run_dir.name,
             finished=bool(result),
-            table=cells(result["rows"]) if result.get("rows") else None,
+            table=cells(timed_rows(result)) if result.get("rows") else None,
             facts=_facts(result),
             pictures=_pictures(run_dir, result, log),
-            notes=[*result.get("notes", []), *([_damaged(damaged)] if damaged else [])],
+            notes=[
+                *result.get("notes", []),
+                *time_notes(result),
+                *([_damaged(damaged)] if damaged else []),
+            ],
+            details=_details(run_dir / "details.json"),
             config=read_text(config) if config.is_file() else None,
         )
         path = run_dir / "report.html"
@@ -74,11 +86,36 @@ def html(run_dir: str | Path) -> Path:
     return path
 
 
+def _details(path: Path) -> dict[str, Any]:
+    """What ``details.json`` holds, ready to be shown; empty where it is not there or damaged."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        layers = [dict(layer) for layer in held["layers"]]
+        most = max([layer["unpruned"] or layer["macs"] for layer in layers], default=0) or 1
+        for layer in layers:
+            layer["text"] = quantity(layer["macs"])
+            layer["part"] = f"{100 * layer['macs'] / most:.2f}"
+            layer["whole"] = f"{100 * (layer['unpruned'] or layer['macs']) / most:.2f}"
+            if layer["unpruned"] is not None:
+                layer["text"] += f" of {quantity(layer['unpruned'])}"
+        kinds = (("right_pictures", "Right"), ("wrong_pictures", "Wrong, the most certain first"))
+        pictures = [(title, held.get(name, [])) for name, title in kinds]
+        for _, cards in pictures:
+            for card in cards:
+                card["answers"] = [(str(n), f"{100 * p:.1f} %") for n, p in card["answers"]]
+                b64decode(card["png"], validate=True)  # it becomes a part of the page
+        shown = [kind for kind in pictures if kind[1]]
+        return {**held, "layers": layers, "pictures": shown, "confused": held.get("confused", [])}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
 def _damaged(count: int) -> str:
     return f"{count} line{'s' * (count > 1)} of log.jsonl cannot be read and are left out."
 
 
-def _template() -> Any:
+def template() -> Any:
+    """The page, for ``render``."""
     text = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True,
@@ -91,7 +128,7 @@ def _template() -> Any:
     return environment.from_string(text)
 
 
-def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) -> list[_Picture]:
+def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) -> list[Picture]:
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     budget = result.get("budget")
@@ -102,28 +139,38 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
         full = Shape.from_dict(full, f"'full_shape' of '{run_dir / 'result.json'}'").to_dict()
     pictures = []
 
-    def add(name: str, title: str, says: str) -> None:
-        data = b64encode((folder / name).read_bytes()).decode()
-        pictures.append(_Picture(title, says, data))
+    def add(name: str, title: str, says: str, draw: Callable[..., None]) -> None:
+        with replacing(folder / f"{name}.png") as path:
+            draw(path)
+        pictures.append(drawn(name, title, says, draw))
 
     if shape and full and full["widths"]:
         macs = full.get("macs") or result["rows"][0]["macs"]
-        with replacing(folder / "shape.png") as partial:
-            shape_figure(shape, {**full, "macs": macs}, partial)
         add(
-            "shape.png",
+            "shape",
             "The shape that was found",
             "Bars: the channels of every convolution, found and unpruned; blocks that were cut.",
+            partial(shape_figure, shape, {**full, "macs": macs}),
         )
     if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
-        with replacing(folder / "tradeoff.png") as partial:
-            tradeoff_figure(result["rows"], partial, budget=budget)
-        add("tradeoff.png", "Accuracy and cost", "Points: accuracy against MACs of every net.")
+        says = "Points: accuracy against MACs of every net."
+        draw = partial(tradeoff_figure, timed_rows(result), budget=budget)
+        add("tradeoff", "Accuracy and cost", says, draw)
     if log:
-        with replacing(folder / "history.png") as partial:
-            history_figure(log, partial, budget=budget)
-        add("history.png", "How the run went", "Lines: accuracy, loss and cost over the epochs.")
+        says = "Lines: accuracy, loss and cost over the epochs."
+        add("history", "How the run went", says, partial(history_figure, log, budget=budget))
     return pictures
+
+
+def drawn(name: str, title: str, says: str, draw: Callable[..., None]) -> Picture:
+    """A figure for a page, twice: ``draw`` is given a path and whether it is for a phone."""
+    kinds = []
+    with TemporaryDirectory() as home:
+        for kind in ("wide", "narrow"):
+            path = Path(home) / f"{name}-{kind}.svg"
+            draw(path, narrow=kind == "narrow")
+            kinds.append(inline(path, says, kind))
+    return Picture(title, kinds)
 
 
 def _title(result: dict[str, Any]) -> str:
@@ -134,7 +181,7 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if budget := result.get("budget"):
         counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
-        amount = quantity(budget["value"]) if counted else f"{budget['value']:g}"
+        amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
         text = f"{amount} {counted or budget['unit']}"
         if budget.get("ratio"):
             text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"

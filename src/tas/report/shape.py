@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeError
 from ..typed import checked
-from .canvas import BLUE, GREY, PALE, SKY, WIDTH_INCHES, canvas
+from .canvas import BLUE, GREY, PALE, SKY, canvas
 from .tables import quantity
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class _Bar:
 
 
 @checked
-def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | Path) -> None:
+def shape_figure(
+    shape: Mapping[str, Any], full: Mapping[str, Any], path: str | Path, *, narrow: bool = False
+) -> None:
     """Draw a found shape over its unpruned net, one bar for every convolution in order.
 
     >>> import tas
@@ -39,7 +41,8 @@ def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | 
     Args:
         shape: the found shape, as its JSON file holds it.
         full: the same of the unpruned net.
-        path: the PNG file to write.
+        path: the file to write, ``.png`` or ``.svg``.
+        narrow: for a phone.
 
     Raises:
         ShapeError: the shape has a width that the unpruned net does not have.
@@ -59,7 +62,7 @@ def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | 
         "found, inside a block": [i for i in kept if not bars[i].ends_block],
         "block cut": cut,
     }
-    with canvas(path, 4.4) as figure:
+    with canvas(path, 4.4, narrow=narrow) as figure:
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
         for axes, unit in ((top, [bar.full for bar in bars]), (below, [100] * len(bars))):
             for name, places in layers.items():
@@ -68,7 +71,7 @@ def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | 
                 axes.bar(places, heights, 0.8, label=name, **looks[name])
             axes.grid(axis="y")
             axes.margins(y=0.06)
-        if len(bars) <= 40:  # more numbers than that would overlap
+        if len(bars) <= (20 if narrow else 40):  # more numbers than that would overlap
             for i in kept:
                 top.annotate(
                     str(bars[i].found),
@@ -78,7 +81,7 @@ def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | 
                     ha="center",
                     size=7,
                 )
-        _mark_stages((top, below), bars)
+        _mark_stages((top, below), bars, figure.get_figwidth())
         top.set_ylabel("channels")
         below.set_ylabel("kept (%)")
         below.set_yticks(range(0, max(100, *(bar.found * 100 // bar.full for bar in bars)) + 1, 50))
@@ -88,12 +91,13 @@ def shape_figure(shape: Mapping[str, Any], full: Mapping[str, Any], path: str | 
         figure.align_ylabels()
         handles, labels = top.get_legend_handles_labels()
         drawn = [number for number, name in enumerate(labels) if layers[name]]
-        figure.suptitle(_title(shape, full), x=0.01, ha="left", size=11, weight="bold")
+        size = 9.5 if narrow else 11
+        figure.suptitle(_title(shape, full), x=0.01, ha="left", size=size, weight="bold")
         figure.legend(
             [handles[i] for i in drawn],
             [labels[i] for i in drawn],
             loc="outside lower left",
-            ncols=4,
+            ncols=2 if narrow else 4,
         )
 
 
@@ -158,7 +162,7 @@ def _title(shape: Mapping[str, Any], full: Mapping[str, Any]) -> str:
     return f"{shape['net']}: {found} of {unpruned} MACs ({percent:.0f} %)"
 
 
-def _mark_stages(panels: "Sequence[Axes]", bars: Sequence[_Bar]) -> None:
+def _mark_stages(panels: "Sequence[Axes]", bars: Sequence[_Bar], width: float) -> None:
     """A band behind every other stage; above each stage its name and its depth."""
     everything = _blocks((bar.stage, bar.block) for bar in bars)
     kept = _blocks((bar.stage, bar.block) for bar in bars if not bar.cut)
@@ -172,7 +176,7 @@ def _mark_stages(panels: "Sequence[Axes]", bars: Sequence[_Bar]) -> None:
                 axes.axvspan(first, last, color="#F2F4F7", zorder=-1)
         lines = [stage, f"{len(kept[stage])} of {len(blocks)} blocks"] if blocks else [stage]
         # About 0.07 inches a letter: a label wider than its stage would run into the next one.
-        if max(map(len, lines)) * 0.07 < (last - first) / len(bars) * WIDTH_INCHES:
+        if max(map(len, lines)) * 0.07 < (last - first) / len(bars) * width:
             panels[0].annotate(
                 "\n".join(lines),
                 ((first + last) / 2, 1),

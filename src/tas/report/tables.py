@@ -1,7 +1,8 @@
 """The result as text: one row per net, the unpruned net first."""
 
-from collections.abc import Callable, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypedDict
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -11,6 +12,7 @@ from ..errors import shown
 from ..typed import checked
 
 MISSING = "-"
+RUNTIMES = {"torch": "PyTorch", "onnxruntime": "ONNX"}  # short, for the heads of columns
 
 
 class _Net(TypedDict):
@@ -32,6 +34,7 @@ class Row(_Net, total=False):
     spread: float | None  # standard deviation over the runs, in points
     runs: int
     seconds: float | None  # wall time that this net took
+    ms: dict[str, float]  # milliseconds of one picture, by runtime
 
 
 def quantity(value: float) -> str:
@@ -77,9 +80,51 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         columns.append(("accuracy (%)", _accuracy))
     if any(row.get("runs", 1) > 1 for row in rows):
         columns.append(("runs", lambda row: str(row.get("runs", 1))))
+    columns += _times(rows)
     if any(row.get("seconds") is not None for row in rows):
         columns.append(("time", _time))
     return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
+
+
+@checked
+def time_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and body of the times alone, for a terminal, which has no room for more columns.
+
+    >>> from tas.report.tables import time_cells
+    >>> time_cells([{"name": "unpruned", "macs": 4e7, "params": 3e5, "ms": {"torch": 2.5}}])
+    (['net', 'ms, PyTorch'], [['unpruned', '2.5']])
+    """
+    columns: list[tuple[str, Callable[[Row], str]]] = [("net", lambda row: shown(row["name"]))]
+    columns += _times(rows)
+    return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
+
+
+@checked
+def timed_rows(result: Mapping[str, Any]) -> list[Any]:
+    """The rows of a result, with the milliseconds that were measured of their nets.
+
+    >>> from tas.report import timed_rows
+    >>> rows = [{"name": "unpruned", "macs": 40.8e6, "params": 272_282}]
+    >>> timed_rows({"rows": rows, "times": {"ms": {"torch": {"unpruned": 2.5}}}})[0]["ms"]
+    {'torch': 2.5}
+    """
+    times = (result.get("times") or {}).get("ms", {})
+
+    def known(name: str) -> dict[str, float]:
+        return {runtime: by[name] for runtime, by in times.items() if name in by}
+
+    return [{**row, "ms": ms} if (ms := known(row["name"])) else row for row in result["rows"]]
+
+
+@checked
+def time_notes(result: Mapping[str, Any]) -> list[str]:
+    """How the times of a result were measured, and which nets are not faster, in words.
+
+    >>> from tas.report import time_notes
+    >>> time_notes({"times": {"ms": {}, "notes": ["It is not faster."]}})
+    ['It is not faster.']
+    """
+    return list((result.get("times") or {}).get("notes", []))
 
 
 @checked
@@ -139,6 +184,17 @@ def _accuracy(row: Row) -> str:
     if accuracy is None:
         return MISSING
     return f"{accuracy:.2f}" if spread is None else f"{accuracy:.2f} ± {spread:.2f}"
+
+
+def _times(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
+    """A column for every runtime that some net was timed on."""
+    names = dict.fromkeys(name for row in rows for name in row.get("ms", {}))
+    return [(f"ms, {RUNTIMES.get(name, name)}", partial(_ms, name)) for name in names]
+
+
+def _ms(runtime: str, row: Row) -> str:
+    ms = row.get("ms", {}).get(runtime)
+    return MISSING if ms is None else f"{ms:.3g}" if ms < 100 else f"{ms:.0f}"
 
 
 def _time(row: Row) -> str:

@@ -37,14 +37,15 @@ class ModelConfig:
     True
 
     Attributes:
-        transform: what happens to a picture, as ``tas.data.Transform.to_dict`` gives it.
-        classes: names, in the order of the net's scores.
+        transform: what happens to a picture, as ``tas.data.Transform.to_dict`` gives it; None of a
+            net that is no classifier of pictures, or whose owner prepares its inputs.
+        classes: names, in the order of the net's scores; None likewise.
         shape: of the net; None while it is not known yet.
         provenance: where the weights come from: command, seed, data, accuracy, cost, versions.
     """
 
-    transform: Mapping[str, Any]
-    classes: tuple[str, ...]
+    transform: Mapping[str, Any] | None
+    classes: tuple[str, ...] | None
     shape: Shape | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,8 +55,8 @@ class ModelConfig:
             "format": FORMAT,
             "net": self.shape.net if self.shape else None,
             "shape": self.shape.to_dict() if self.shape else None,
-            "transform": dict(self.transform),
-            "classes": list(self.classes),
+            "transform": None if self.transform is None else dict(self.transform),
+            "classes": None if self.classes is None else list(self.classes),
             "provenance": dict(self.provenance),
         }
         return json.dumps(content, indent=1) + "\n"
@@ -91,12 +92,15 @@ class ModelConfig:
                 f"'{FORMAT}'"
             )
         held = record(_Held, content, f"{source} is damaged", extra=True)  # fields may be added
-        if len(set(held.classes)) < len(held.classes):
+        names = held.classes
+        if (names is None) != (held.transform is None):
+            raise InputError(f"{source} is damaged: it has one of a transform and classes alone")
+        if names is not None and len(set(names)) < len(names):
             raise InputError(f"{source} is damaged: two of its classes have the same name")
         known = None if held.shape is None else Shape.from_dict(held.shape, source=source)
-        if known and known.classes != len(held.classes):
+        if known and names is not None and known.classes != len(names):
             raise InputError(
-                f"{source} is damaged: it names {len(held.classes)} classes, and its net has "
+                f"{source} is damaged: it names {len(names)} classes, and its net has "
                 f"{known.classes}"
             )
         return cls(held.transform, held.classes, known, held.provenance)
@@ -106,7 +110,7 @@ class ModelConfig:
 class _Held:
     """What the file holds."""
 
-    transform: Mapping[str, Any]
-    classes: tuple[str, ...]
+    transform: Mapping[str, Any] | None
+    classes: tuple[str, ...] | None
     shape: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)  # files of earlier runs have none

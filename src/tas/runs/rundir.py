@@ -7,10 +7,12 @@ again by ``SHA256SUMS``: of a run that goes on what it was begun with, of a fini
 writes.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,7 @@ class RunDir:
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
+        self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
         # One per directory and process, held for as long as any RunDir of it is.
         self._lock = FileLock(path / ".lock", timeout=LOCK_WAIT_SECONDS, is_singleton=True)
 
@@ -77,6 +80,31 @@ class RunDir:
         processes.by_first(directory._claim)
         return directory
 
+    @staticmethod
+    def fresh(path: Path) -> Path:
+        """A directory that is made now, for this run alone: of this name, or numbered behind it.
+
+        >>> from pathlib import Path
+        >>> from tas import RunDir
+        >>> [RunDir.fresh(Path("runs/today")).name for _ in range(3)]
+        ['today', 'today-2', 'today-3']
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        for number in count(1):
+            own = path.with_name(f"{path.name}-{number}") if number > 1 else path
+            try:
+                own.parent.mkdir(parents=True, exist_ok=True)
+                own.mkdir()
+                return own
+            except FileExistsError:
+                if not own.parent.is_dir():
+                    break
+            except OSError as error:
+                raise _unwritable(path, error) from None
+        raise InputError(f"'{path.parent}' is a file: give --out, a directory elsewhere")
+
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
@@ -86,6 +114,7 @@ class RunDir:
             if processes.is_first():
                 with suppress(NotImplementedError):  # a file system without locks
                     self._lock.acquire()
+                self._identity = _identity(path)
                 self._begin(text)
         except Timeout:
             raise InputError(
@@ -94,9 +123,7 @@ class RunDir:
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
-            raise InputError(
-                f"--out {path} cannot be written ({error.strerror}): choose another --out"
-            ) from None
+            raise _unwritable(path, error) from None
 
     def _check_own(self, text: str) -> None:
         """Refuse a directory that holds another run, or anything else."""
@@ -116,6 +143,12 @@ class RunDir:
 
     def _begin(self, text: str) -> None:
         """Clean up after a run that was killed, mend one that was damaged since, and claim it."""
+        for name in (*SEALED, RESULT, sums.NAME):
+            if (self.path / name).is_dir():
+                raise InputError(
+                    f"'{self.path / name}' is a folder, and a file of the run has this name: "
+                    "remove it, or choose another --out"
+                )
         for folder in (self.path, self.path / "figures", *self.path.glob("checkpoint/*")):
             sweep(folder)
         if self.finished and sums.listed(self.path) is None:
@@ -202,13 +235,13 @@ class RunDir:
         if processes.is_first() and self.finished:
             raise InputError(f"--out {self.path} holds a finished run: choose another --out")
         text = json.dumps(result, indent=2) + "\n"
-        if processes.is_first():
+        if self._writes():
             sums.seal(self.path, SEALED, {RESULT: text})
-        _write(self.path / RESULT, text)
+        self._write(RESULT, text)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``log.jsonl``."""
-        if not processes.is_first():
+        if not self._writes():
             return
         with (self.path / LOG).open("a") as file:
             file.write(log_line(line))
@@ -221,7 +254,7 @@ class RunDir:
     def keep_log(self, phase: str, lines: list[dict[str, Any]]) -> None:
         """Make these the lines of a phase, behind those of all others."""
         others = [line for line in self.log_lines if line.get("phase") != phase]
-        _write(self.path / LOG, "".join(log_line(line) for line in [*others, *lines]))
+        self._write(LOG, "".join(log_line(line) for line in [*others, *lines]))
 
     def begin(self, config: ModelConfig) -> None:
         """Write ``config.json`` of a run that is not finished, which goes on from it.
@@ -245,13 +278,13 @@ class RunDir:
 
     def save_config(self, config: ModelConfig) -> None:
         """Write ``config.json``: what the weights of this directory need beside them."""
-        if processes.is_first() and not sums.holds(self.path / NAME, config.text()):
+        if self._writes() and not sums.holds(self.path / NAME, config.text()):
             sums.unseal(self.path)
             write_whole(self.path / NAME, config.text())
 
     def save_card(self, text: str) -> None:
         """Write ``README.md``: what a reader must know of the model in this directory."""
-        _write(self.path / "README.md", text)
+        self._write("README.md", text)
 
     def save_model(self, model: nn.Module) -> None:
         """Write ``model.safetensors``."""
@@ -259,18 +292,38 @@ class RunDir:
 
     def save_weights(self, model: nn.Module, name: str) -> None:
         """Write the weights of a further net."""
-        if processes.is_first():
+        if self._writes():
             save_weights(model, self.path / name)
 
     def save_shape(self, shape: Shape) -> None:
         """Write ``shape.json``."""
-        if processes.is_first():
+        if self._writes():
             shape.save(self.shape)
 
+    def _write(self, name: str, text: str) -> None:
+        if self._writes():
+            write_whole(self.path / name, text)
 
-def _write(path: Path, text: str) -> None:
-    if processes.is_first():
-        write_whole(path, text)
+    def _writes(self) -> bool:
+        """Whether this process is the one that writes; its directory is still the same then.
+
+        Raises:
+            FileNotFoundError: it is another one, of the same name.
+        """
+        if not processes.is_first():
+            return False
+        if self._identity is not None and _identity(self.path) != self._identity:
+            raise FileNotFoundError(errno.ENOENT, "another directory", str(self.path))
+        return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")
 
 
 def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:

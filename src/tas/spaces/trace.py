@@ -1,18 +1,16 @@
 """The ``Space`` of any net: traced, tried out, and put into choices.
 
     space = tas.spaces.trace(model, torch.randn(1, 3, 224, 224))
-    space = tas.spaces.trace(model, {"input_ids": ids, "attention_mask": mask})
 
 How the channels are followed is told in ``graph/labels.py``. Everything that is added together
 shares one width (the space is *tied*), widths are at most the net's own, and a derived net is the
 user's own class, cut (``graph/cut.py``).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import torch
@@ -24,10 +22,11 @@ from ..errors import InputError, nearest, one_of
 from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.verify import trial
-from ..shape import Shape, Side, Sum
-from ..space import DepthChoice, Layer, Space, Term, WidthChoice
+from ..shape import Shape
+from ..space import DepthChoice, Space, WidthChoice
 from ..typed import checked
 from .resnet import RATIOS, WHAT, width_candidates
+from .terms import layers_of, terms_of
 
 __all__ = ["TracedSpace", "trace"]
 
@@ -145,12 +144,11 @@ def trace(
 
     Args:
         model: any net; it is left as it was.
-        example: a batch that it takes: a tensor, whose first dimension is that of the batch; a
-            tuple of positional arguments; or a mapping of named ones. Of tensors and lists that are
-            equally long the first example is run, else all of the batch.
-        forward: calls the net on a batch and returns what of its answer counts, such as
-            ``lambda net, batch: net(batch["image"])["logits"]``: the channels of all tensors of
-            floats in it stay. Default: the net is called on the batch as it is, and all counts.
+        example: a batch that it takes: a tensor; a tuple of positional arguments; or a mapping of
+            named ones. The first example is run, or all where tensors are not equally long.
+        forward: calls the net on a batch and returns what of its answer counts (its tensors of
+            floats keep their channels), as ``lambda net, batch: net(batch["image"])["logits"]``.
+            Default: the net is called on the batch as it is, and all counts.
         ignore: paths of modules of which nothing may shrink.
         only: paths of modules; nothing else is searched.
         round_to: candidate widths are multiples of it, where a layer has at least so many channels;
@@ -301,7 +299,7 @@ def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> T
         rewrites=structure.rewrites,
         splits=structure.splits,
     )
-    terms = _terms(structure, {width.name for width in widths}, depths)
+    terms = terms_of(structure, {width.name for width in widths}, depths)
     space = TracedSpace(
         unpruned=unpruned,
         widest=unpruned,
@@ -309,7 +307,7 @@ def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> T
         depths=depths,
         terms=terms,
         units={width.name: width.unit for width in widths},
-        layers=tuple(_layers(structure, {width.name for width in widths}, depths)),
+        layers=tuple(layers_of(structure, {width.name for width in widths}, depths)),
         areas={width.name: width.area for width in structure.widths},
         model=model,
         structure=structure,
@@ -331,69 +329,3 @@ def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> T
 def _kind(width: Width) -> str:
     """A width is of a stream if several layers make it."""
     return "stream" if len(width.layers) > 2 else "inner"
-
-
-_Key = tuple[tuple[Side, ...], tuple[str, frozenset[int]] | None]  # sizes that vary, and when
-
-
-def _terms(
-    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
-) -> tuple[Term, ...]:
-    """One term for each set of sizes that some layers' costs are proportional to."""
-    full = {width.name: width.channels for width in structure.widths}
-    macs: dict[_Key, int] = defaultdict(int)
-    params: dict[_Key, int] = defaultdict(int)
-    entries = [(layer.path, layer.macs, layer.sides, macs) for layer in structure.layers]
-    entries += [(name, 1, sides, params) for name, sides in structure.sizes.items()]
-    for path, factor, given, into in entries:
-        sides = [_fixed(side, searched, full) for side in given]
-        varying = [side for side in sides if not isinstance(side, int)]
-        factor *= prod(side for side in sides if isinstance(side, int))
-        into[tuple(varying), _when(path, depths)] += factor
-    terms = []
-    for key in dict.fromkeys((*macs, *params)):
-        own, when = key
-        source, target = [*own, 1, 1][:2]
-        terms.append(Term(source, target, macs[key], params[key], 0, when, more=own[2:]))
-    return tuple(terms)
-
-
-def _layers(
-    structure: Structure, searched: set[str], depths: Sequence[DepthChoice]
-) -> Iterator[Layer]:
-    """What runs, with the sizes that are not searched as constants."""
-    full = {width.name: width.channels for width in structure.widths}
-    names: Counter[str] = Counter()
-    for layer in structure.layers:
-        names[layer.path] += 1
-        path = f"{layer.path}#{names[layer.path]}" if names[layer.path] > 1 else layer.path
-        sides = [_fixed(side, searched, full) for side in layer.sides]
-        varying = tuple(side for side in sides if not isinstance(side, int))
-        macs = layer.macs * prod(side for side in sides if isinstance(side, int))
-        yield Layer(path, varying, macs, _when(layer.path, depths))
-
-
-def _fixed(side: Side, searched: set[str], full: Mapping[str, int]) -> Side:
-    """A side with the widths that are not searched as constants."""
-    if isinstance(side, str):
-        return side if side in searched else full[side]
-    if isinstance(side, Sum):
-        parts = tuple(part for part in side.parts if part[0] in searched)
-        constant = side.constant + sum(
-            n * full[k] // of for k, n, of in side.parts if k not in searched
-        )
-        if not parts:
-            return constant
-        plain = constant == 0 and len(parts) == 1 and parts[0][1] == parts[0][2]
-        return parts[0][0] if plain else Sum(parts, constant)
-    return side
-
-
-def _when(path: str, depths: Sequence[DepthChoice]) -> tuple[str, frozenset[int]] | None:
-    """The depths at which a module or parameter exists; None: always."""
-    for depth in depths:
-        for number, block in enumerate(depth.blocks):
-            if path == block or path.startswith(f"{block}."):
-                kept = frozenset(d for d in depth.candidates if d > number)
-                return None if len(kept) == len(depth.candidates) else (depth.name, kept)
-    return None

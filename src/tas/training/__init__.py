@@ -7,6 +7,7 @@ from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import Device, Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
 from .memory_format import place, place_module
+from .objective import Distance, Objective, distance, distil, divergence
 from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
 from .placing import Placing, settled
@@ -16,9 +17,11 @@ from .tasks import Epochs, Task
 __all__ = [
     "Classification",
     "Device",
+    "Distance",
     "Distillation",
     "Epochs",
     "History",
+    "Objective",
     "Placing",
     "StepOptions",
     "Task",
@@ -28,7 +31,10 @@ __all__ = [
     "alone",
     "computing",
     "dealt_out",
+    "distance",
+    "distil",
     "distill_loss",
+    "divergence",
     "evaluate",
     "fit",
     "learning",

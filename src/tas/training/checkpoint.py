@@ -28,7 +28,7 @@ from ..reading import read_json
 from ..typed import record
 from ..whole import PARTIAL, flush
 
-__all__ = ["Plan", "Stateful", "latest", "load", "save"]
+__all__ = ["Plan", "Stateful", "latest", "load", "save", "tidy"]
 
 FORMAT = "tas-checkpoint/1"
 PROGRESS = "progress.json"
@@ -77,7 +77,7 @@ def save(
     if accelerator.is_main_process:
         partial = folder / f"{PARTIAL}{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial.mkdir()
         try:
             _write(partial, plan, history, parts)
         except BaseException:
@@ -87,9 +87,14 @@ def save(
         if own.exists():  # damaged, or it would be there to go on from
             shutil.rmtree(own)
         partial.rename(own)  # not flushed: were it lost, the one before would be there
-        for old in _numbered(folder)[:-KEPT]:
-            shutil.rmtree(old)
+        tidy(folder)
     accelerator.wait_for_everyone()
+
+
+def tidy(folder: Path) -> None:
+    """Remove all but the newest checkpoints, and what is left of those that were being removed."""
+    for old in _numbered(folder)[:-KEPT]:
+        shutil.rmtree(old)
 
 
 def _write(

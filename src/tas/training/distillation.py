@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..forward import example_for, modes_kept
 from ..typed import checked
 from .classification import Classification
+from .objective import divergence
 from .options import TrainOptions
 
 __all__ = ["Distillation", "distill_loss", "learning"]
@@ -110,10 +111,4 @@ def distill_loss(
         student, teacher: [N, classes], before the softmax.
     """
     hard = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
-    soft = F.kl_div(
-        F.log_softmax(student / temperature, -1),
-        F.log_softmax(teacher / temperature, -1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return (1 - alpha) * hard + alpha * temperature**2 * soft
+    return (1 - alpha) * hard + alpha * divergence(student, teacher, temperature)

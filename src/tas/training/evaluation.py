@@ -1,7 +1,7 @@
 """What a net is worth on held-out pictures, and the norm statistics it needs before."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..forward import evaluating
+from ..forward import Forward, call_batch, evaluating
 from ..typed import checked
 from .hardware import Device, computing
 from .modes import in_training, moving_buffers
@@ -76,7 +76,12 @@ def measure(
 
 @checked
 def recompute_norm_statistics(
-    model: nn.Module, batches: Labelled, *, device: Device = "auto", precision: str = "auto"
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    device: Device = "auto",
+    precision: str = "auto",
+    forward: Forward = call_batch,
 ) -> None:
     """Estimate the running mean and variance of every BatchNorm anew, as a plain average.
 
@@ -90,6 +95,11 @@ def recompute_norm_statistics(
     For a net whose weights come from a supernet, where other channels fed these statistics. Several
     processes take each its share of the pictures. A norm that is frozen keeps its own: one in
     evaluation mode within a net in training mode, as in ``fit``.
+
+    Args:
+        batches: of pictures and labels; or of whatever the net takes.
+        device, precision: as in ``fit``.
+        forward: how the net is called on a batch.
     """
     with computing(device, precision) as accelerator, in_training(model), torch.no_grad():
         model.to(accelerator.device)
@@ -101,11 +111,11 @@ def recompute_norm_statistics(
                 norm.momentum = None  # a plain average
             if norms:
                 placing = None
-                for images, _ in batches:
+                for batch in batches:
                     if placing is None:
-                        placing = settled_with(accelerator, [model], images)
+                        placing = settled_with(accelerator, [model], batch, forward)
                     with accelerator.autocast():
-                        model(placing.pictures(images))
+                        forward(model, placing.pictures(batch))
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum

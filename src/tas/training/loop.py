@@ -181,8 +181,12 @@ class _Record:
         if newest:
             self.lines = checkpoint.load(newest, self._plan, self._task.parts())
             self._accelerator.wait_for_everyone()  # before the first process writes the next one
+            if self._folder and self._accelerator.is_main_process:
+                checkpoint.tidy(self._folder)  # the last run may have been killed before it had
         if self._log:  # a line may have been written without its checkpoint
             self._log.keep_log(self._plan.phase, self.lines)
+            # Here and not with each checkpoint: a directory that was removed is to be missed.
+            self._log.checkpoint(self._plan.phase).mkdir(parents=True, exist_ok=True)
         return len(self.lines)
 
     def keep(self, epoch: int, figures: dict[str, float]) -> None:

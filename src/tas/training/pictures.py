@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
-from ..forward import answer, evaluating, example_for
+from ..forward import Forward, answer, call_batch, evaluating, example_for
 from ..nets import ResNet
 from ..shape import Shape
 from ..weights import check_weights
@@ -114,19 +114,25 @@ def unvaried_batches(
 
 
 def few(
-    net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
-) -> Callable[[], Iterator[tuple[Tensor, Tensor]]]:
+    net: nn.Module,
+    batches: Iterable[Any],
+    device: torch.device,
+    forward: Forward = call_batch,
+    most: int = RANKED_BY,
+) -> Callable[[], Iterator[Any]]:
     """What gives the first batches on a device, at every call: enough to put channels in order.
 
     Args:
         net: that is given them; it is brought to the device.
+        batches: every iteration begins with the first.
+        forward: how the net is called on a batch.
+        most: batches.
     """
-    images, _ = next(iter(batches))
-    placing = settled([net], images, device, weights=False)
+    placing = settled([net], next(iter(batches)), device, weights=False, forward=forward)
 
-    def first() -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in islice(batches, RANKED_BY):
-            yield placing.pictures(images), labels.to(device)
+    def first() -> Iterator[Any]:
+        for batch in islice(batches, most):
+            yield placing.pictures(batch)
 
     return first
 

@@ -8,18 +8,31 @@ a device. So the net is run once, on two pictures of noise and as it is going to
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
 
 from ..errors import InputError, first_line
-from ..forward import answer, evaluating, example_for
+from ..forward import (
+    Forward,
+    answer,
+    call,
+    evaluating,
+    example_for,
+    first_of,
+    floats,
+    leaves,
+    mapped,
+)
 from ..runs import say
 from ..typed import checked
 from .memory_format import place, place_module
 
 __all__ = ["Placing", "refuse_halves", "settled", "settled_with"]
+
+T = TypeVar("T")
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -41,8 +54,12 @@ class Placing:
     channels_last: bool = True
     bf16: bool = False
 
-    def pictures(self, x: Tensor) -> Tensor:
-        """A batch on the device, as the net takes it."""
+    def pictures(self, batch: T) -> T:
+        """A batch on the device, as the net takes it: its tensors, if it is none itself."""
+        placed: T = mapped(batch, self._tensor)
+        return placed
+
+    def _tensor(self, x: Tensor) -> Tensor:
         if x.is_floating_point():
             x = x.to(self.dtype)
         return place(x, self.device, self.channels_last)
@@ -61,11 +78,12 @@ class Placing:
 @checked
 def settled(
     nets: Sequence[nn.Module],
-    images: Tensor,
+    batch: Any,
     device: torch.device,
     *,
     bf16: bool = False,
     weights: bool = True,
+    forward: Forward = call,
 ) -> Placing:
     """How some nets that are given the same pictures are computed; the first one's type is theirs.
 
@@ -79,51 +97,74 @@ def settled(
     The nets are on the device and placed so afterwards, and otherwise as they were.
 
     Args:
-        images: some of the pictures.
+        batch: some of the pictures, or whatever the nets take.
         bf16: what is wanted.
         weights: those of convolutions are to be channels-last, too; else they stay as they are
             where the net bears channels-last pictures.
+        forward: how a net is called on a batch.
 
     Raises:
         InputError: a net does not run on such pictures at all.
     """
     dtype = example_for(nets[0], (1, 1, 1)).dtype
     placing = Placing(device, dtype, bf16=bf16 and dtype == torch.float32)
-    pair = _pair_like(images).to(device)
+    pair = mapped(_pair_like(batch), lambda x: x.to(device))
     for net in nets:
         net.to(device)
         with _undisturbed(net, device):
-            placing = _settle(net, pair, placing, weights)
+            placing = _settle(_Asked(net, pair, forward), placing, weights)
     for net in nets:
         if weights or not placing.channels_last:
             placing.net(net)
     return placing
 
 
-def settled_with(accelerator: Accelerator, nets: Sequence[nn.Module], images: Tensor) -> Placing:
+def settled_with(
+    accelerator: Accelerator, nets: Sequence[nn.Module], batch: Any, forward: Forward = call
+) -> Placing:
     """``settled`` on the device of an ``Accelerator``, whose precision may be raised to fp32."""
     bf16 = accelerator.mixed_precision == "bf16" and accelerator.native_amp
-    placing = settled(nets, images, accelerator.device, bf16=bf16)
+    placing = settled(nets, batch, accelerator.device, bf16=bf16, forward=forward)
     accelerator.native_amp = placing.bf16
     return placing
 
 
-def _settle(net: nn.Module, pair: Tensor, placing: Placing, weights: bool) -> Placing:
+@dataclass(frozen=True)
+class _Asked:
+    """A net, two examples for it, and how it is called on them."""
+
+    net: nn.Module
+    pair: Any
+    forward: Forward
+
+    def scores(self, placing: Placing) -> list[Tensor]:
+        dtype = example_for(self.net, (1, 1, 1)).dtype
+        with evaluating(self.net), torch.no_grad(), placing.autocast():
+            pair = replace(placing, dtype=dtype).pictures(self.pair)
+            return floats(answer(self.net, pair, self.forward))
+
+    @property
+    def has_pictures(self) -> bool:
+        return any(x.dim() == 4 and x.is_floating_point() for _, x in leaves(self.pair))
+
+
+def _settle(asked: _Asked, placing: Placing, weights: bool) -> Placing:
     """What is left of a placing where a net has been asked."""
+    net = asked.net
     plain = replace(placing, channels_last=False, bf16=False)
-    if placing.channels_last and pair.dim() == 4 and pair.is_floating_point():
+    if placing.channels_last and asked.has_pictures:
         wanted = replace(plain, channels_last=True)
-        reason = _differs(net, pair, wanted, plain, weights)
+        reason = _differs(asked, wanted, plain, weights)
         if reason:
             _tell(f"{_name(net)} takes no channels-last pictures ({reason}); it gets them plain")
             placing = replace(placing, channels_last=False)
     else:
-        _scores(net, pair, plain)
+        asked.scores(plain)
     if placing.bf16:
         if placing.channels_last and weights:
             placing.net(net)
         try:
-            _scores(net, pair, placing)
+            asked.scores(placing)
         except InputError as error:
             _tell(
                 f"{_name(net)} cannot be computed in bf16 on this device "
@@ -133,38 +174,36 @@ def _settle(net: nn.Module, pair: Tensor, placing: Placing, weights: bool) -> Pl
     return placing
 
 
-def _differs(net: nn.Module, pair: Tensor, wanted: Placing, plain: Placing, weights: bool) -> str:
+def _differs(asked: _Asked, wanted: Placing, plain: Placing, weights: bool) -> str:
     """Why a net cannot be given channels-last pictures; empty where it can."""
     try:
         if weights:
-            wanted.net(net)
-        found = _scores(net, pair, wanted)
+            wanted.net(asked.net)
+        found = asked.scores(wanted)
     except InputError as error:
-        plain.net(net)
-        _scores(net, pair, plain)
+        plain.net(asked.net)
+        asked.scores(plain)
         return _reason(error)
     try:
-        expected = _scores(net, pair, plain)
+        expected = asked.scores(plain)
     except InputError:
         return ""  # it counts on channels-last ones
-    if isinstance(found, Tensor) and isinstance(expected, Tensor):
-        apart = float((found - expected).abs().max())
-        if apart > max(0.1 * float(expected.std()), 1e-3 * float(expected.abs().max())):
+    # Of sizes that depend on the numbers nothing is told.
+    pairs = [(a, b) for a, b in zip(found, expected, strict=False) if a.shape == b.shape]
+    for a, b in pairs:
+        apart = float((a - b).abs().max()) if a.numel() else 0.0
+        if apart > max(0.1 * float(b.std()), 1e-3 * float(b.abs().max())):
             return "its answers are others then"
     return ""
 
 
-def _scores(net: nn.Module, pair: Tensor, placing: Placing) -> object:
-    dtype = example_for(net, (1, 1, 1)).dtype
-    with evaluating(net), torch.no_grad(), placing.autocast():
-        return answer(net, replace(placing, dtype=dtype).pictures(pair))
-
-
-def _pair_like(images: Tensor) -> Tensor:
+def _pair_like(batch: Any) -> Any:
     """Two of the kind: the same ones in every process, however few of the pictures it has."""
-    if not images.is_floating_point():
-        return images[:1].expand(2, *images.shape[1:])
-    return torch.randn(2, *images.shape[1:], generator=Generator().manual_seed(0))
+    if not isinstance(batch, Tensor):
+        return first_of(batch, 2)
+    if not batch.is_floating_point():
+        return batch[:1].expand(2, *batch.shape[1:])
+    return torch.randn(2, *batch.shape[1:], generator=Generator().manual_seed(0))
 
 
 @contextmanager

@@ -8,27 +8,30 @@ forward pass, in bf16 where trainings use it: that ranks shapes as float32 does.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import processes, training
+from ...costs import Budget
+from ...forward import answer, examples_in, leaves
 from ...runs import PhaseProgress
 from ...shape import Shape
 from ...space import Space
-from ...training import distill_loss
-from ..method import PICTURES, Problem
+from ...training.objective import check_answer
+from ..choose import WINDOW
+from ..question import Question
 from .evolution import generations
 from .options import TrialOptions
 
 __all__ = ["PHASE", "Examiner"]
 
-BATCHES = 2  # of pictures, on which shapes are asked
+EXAMPLES = 512  # on which shapes are asked, at least
+BYTES = 2**30  # of the answers to them, above which there are no more
 PHASE = "search"
 
 
@@ -42,21 +45,26 @@ class Examiner:
         space: of the shapes that will be asked.
     """
 
-    def __init__(self, problem: Problem, space: Space, options: TrialOptions) -> None:
+    def __init__(self, problem: Question, space: Space, options: TrialOptions) -> None:
         self.space = space
         self.source = problem.source
         self.out = problem.out
         self.device = training.where(problem.device, options.precision).device
         bf16 = training.pick_precision(options.precision, self.device) == "bf16"
-        with training.alone():  # every process sees the same pictures
-            pictures = problem.batches(problem.learn, problem.seed, PICTURES)
-            batches = list(islice(pictures, BATCHES))
+        self.objective = problem.objective
+        batches = _first(problem.asked())
         whole = self.source.derive(space.unpruned)
-        self.placing = training.settled([whole], batches[0][0], self.device, bf16=bf16)
-        self.batches = [
-            (self.placing.pictures(images), labels.to(self.device)) for images, labels in batches
-        ]
-        self.answers = self.asked(space.unpruned)
+        self.placing = training.settled(
+            [whole], batches[0], self.device, bf16=bf16, forward=self.objective.forward
+        )
+        self.batches = [self.placing.pictures(batch) for batch in batches]
+        self.answers: list[Any] = []
+        net = self._ready(space.unpruned)
+        for batch in self.batches:
+            self.answers.append(self._answer(net, batch))
+            check_answer(self.answers[-1])
+            if _bytes(self.answers) > BYTES:
+                break
         self.count = len(generations(options.trials))
         self.known = processes.by_first(self._read_back)
         self.lines: list[dict[str, Any]] = []
@@ -118,19 +126,26 @@ class Examiner:
 
     def lost(self, shape: Shape) -> float:
         """How far a shape's answers are from those of the whole net, in nats."""
-        own = self.asked(shape)
-        parts = [
-            distill_loss(mine, whole, labels, alpha=1.0)
-            for mine, whole, (_, labels) in zip(own, self.answers, self.batches, strict=True)
-        ]
-        lost = float(torch.stack(parts).mean())
+        net, parts = self._ready(shape), []
+        for batch, whole in zip(self.batches, self.answers, strict=False):
+            parts.append(self.objective.apart(self._answer(net, batch), whole))
+        lost = sum(parts) / len(parts)
         return lost if math.isfinite(lost) else math.inf
 
-    @training.repeatable()
-    @torch.no_grad()
-    @training.repeatable()
-    def asked(self, shape: Shape) -> list[Tensor]:
-        """The answers [N, classes] of a shape's net to every batch."""
+    def best(self, budget: Budget, count: int) -> list[Shape]:
+        """Shapes that use the budget and were tried with the lowest losses, the best first."""
+        tried = {tuple(s): x for n in self.lines for s, x in zip(n["states"], n["losses"])}  # noqa: B905
+        found = []
+        for state in sorted(tried, key=tried.__getitem__):
+            shape = self.shape(torch.tensor(state))
+            if budget.cost(self.space, shape) >= (1 - WINDOW) * budget.limit:
+                found.append(shape)
+            if len(found) == count:
+                break
+        return found
+
+    def _ready(self, shape: Shape) -> nn.Module:
+        """A shape's net, as it is asked."""
         net = self.placing.net(self.source.derive(shape))
         # What a norm is given has changed, and so have its statistics, but for those that are
         # frozen: in evaluation mode within a net in training mode.
@@ -139,5 +154,26 @@ class Examiner:
         net.eval()
         for norm in moving:
             norm.train()
+        return net
+
+    @torch.no_grad()
+    @training.repeatable()
+    def _answer(self, net: nn.Module, batch: Any) -> Any:
         with self.placing.autocast():
-            return [net(images).float() for images, _ in self.batches]
+            return answer(net, batch, self.objective.forward)
+
+
+def _first(batches: Iterable[Any]) -> list[Any]:
+    """As many as hold enough examples."""
+    found: list[Any] = []
+    examples = 0
+    for batch in batches:
+        found.append(batch)
+        examples += examples_in(batch) or 1
+        if examples >= EXAMPLES:
+            break
+    return found
+
+
+def _bytes(answers: Any) -> int:
+    return sum(x.numel() * x.element_size() for _, x in leaves(answers))

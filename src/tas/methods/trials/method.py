@@ -11,13 +11,14 @@ from ...training import History
 from ..baseline import equal_widths, near_equal, nearest
 from ..choose import WINDOW
 from ..found import Found
-from ..method import Problem, final_loss
+from ..question import Question
 from .ask import PHASE, Examiner
 from .evolution import evolve
 from .options import TrialOptions
 
 __all__ = ["Trials"]
 
+OTHERS = 4  # of the best trials, which are judged as well where that costs little
 EQUAL = "equal widths, as near as the candidates allow: the search found nothing better"
 
 
@@ -42,7 +43,7 @@ class Trials:
     def ratios(self, inheriting: bool) -> tuple[float, ...]:
         return FINE_RATIOS
 
-    def find(self, problem: Problem) -> Found:
+    def find(self, problem: Question) -> Found:
         """The shape whose net, cut and not trained, answers most like the whole one; or equal
         widths, where these are better after a short training of both.
 
@@ -66,11 +67,9 @@ class Trials:
         shape = shape.replace(origin=problem.origin)
         equal = equal_widths(problem.space, budget) or problem.space.unpruned
         even = nearest(near, equal, budget, EQUAL)
-        if even.replace(origin=problem.origin) == shape:
-            return problem.found(shape, [tried])
-        # A shape that beats equal widths untrained has to beat them after a short training of both,
-        # too. Both learn from the whole net's answers, so that they do not forget what they know.
-        teacher = problem.source.derive(problem.space.unpruned)
-        finals = problem.train_all("final", [shape, even], self.options, teacher)
-        best = shape if final_loss(finals[0]) <= final_loss(finals[1]) else even
+        same = even.replace(origin=problem.origin) == shape
+        others = [each.replace(origin=problem.origin) for each in examiner.best(budget, OTHERS)]
+        best, finals = problem.decide(
+            [shape] if same else [shape, even], others, examiner.lost, self.options
+        )
         return problem.found(best, [tried, *finals])

@@ -1,0 +1,109 @@
+"""A search on batches of the user's own: what its arguments mean, checked before it begins."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..forward import Forward, call, first_of, inputs_of, mapped
+from ..inherit import Source
+from ..methods import Found, MethodOptions, TrialOptions
+from ..methods.batches import BatchProblem, kept
+from ..nets import ResNet
+from ..recipes import quick
+from ..runs import RunDir
+from ..seeds import check_seed
+from ..space import Space
+from ..spaces import TracedSpace, resnet_space, trace
+from ..training import Objective
+from ..weights import check_weights
+from .opening import given_out
+from .spaces import per_widths, rounding
+from .time_budget import found_within, given_budget
+
+__all__ = ["find_on_batches"]
+
+
+def find_on_batches(
+    net: Any,
+    batches: Iterable[Any],
+    objective: dict[str, Any],
+    how: dict[str, Any],
+    within: dict[str, Any],
+    *,
+    options: MethodOptions | None,
+    widths_per: str | None,
+    seed: int,
+    device: str,
+    out: RunDir | str | Path | None,
+    progress: bool,
+) -> Found:
+    """``tas.search`` on batches; the arguments are the same.
+
+    Args:
+        objective: ``forward``, ``distance``, ``score`` and ``train``, None where not given.
+        how: those of ``tas.spaces.trace``.
+        within: those of ``given_budget``.
+    """
+    check_seed(seed)
+    options = quick().inheriting().search if options is None else options
+    if not isinstance(options, TrialOptions):
+        raise InputError(
+            f"options= is a {type(options).__name__}: batches are searched by trials, with "
+            "TrialOptions; other searches take a data set"
+        )
+    if isinstance(net, str):
+        raise InputError(f"the net is '{net}': give the trained net itself, a torch.nn.Module")
+    given = kept(batches)
+    space = net if isinstance(net, Space) else None
+    forward: Forward | None = objective["forward"]
+    if forward is None and isinstance(space, TracedSpace) and space.forward is not call:
+        objective = {**objective, "forward": space.forward}
+    if space is None:
+        how["round_to"] = rounding(how["round_to"], how["ratios"])
+        how["ratios"] = how["ratios"] or options.method().ratios(inheriting=True)
+        space = per_widths(_space(net, given[0], forward, **how), widths_per or "layer")
+    source = Source.of(space, net if isinstance(net, ResNet) else None)
+    if source.net is None:
+        raise InputError("the space has no trained net: give the net itself, not its space")
+    check_weights(source.net, "net", options.precision)
+    asked = {"budget": str(within["given"]), "limits": within["also"], "options": options}
+    out = given_out(out, "tas.search", space, "batches", seed, asked)
+    budget, bench = given_budget(space, out=out, **within)
+    problem = BatchProblem(
+        space=space,
+        source=source,
+        budget=budget,
+        objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
+        batches=given,
+        precision=options.precision,
+        seed=seed,
+        device=str(_device(source.net)) if device == "auto" else device,
+        out=out,
+        progress=progress,
+    ).ordered()
+    method = options.method()
+    return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))
+
+
+def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:
+    """What may shrink in a net that is called so on such a batch."""
+    if not isinstance(net, nn.Module):
+        raise InputError(f"the net is {net!r}: give a torch.nn.Module, or a Space")
+    inputs = batch if forward else inputs_of(batch)
+    example = mapped(first_of(inputs), lambda x: x.to(_device(net)))
+    ours = isinstance(net, ResNet) and isinstance(inputs, Tensor) and inputs.dim() == 4
+    if ours and not (how["ignore"] or how["only"]):
+        shape = cast(ResNet, net).shape.replace(input=tuple(inputs.shape[1:]))
+        return resnet_space(
+            shape, what=how["what"], residual="tied", ratios=how["ratios"], round_to=how["round_to"]
+        )
+    return trace(net, example, forward=forward, **how)
+
+
+def _device(net: nn.Module) -> torch.device:
+    return next((p.device for p in net.parameters()), torch.device("cpu"))

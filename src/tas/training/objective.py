@@ -1,0 +1,219 @@
+"""What nets are compared by: how they are called, how far answers are apart, how good a net is."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..forward import Forward, call_batch, evaluating, leaves, mapped
+
+__all__ = ["Distance", "Objective", "check_answer", "distance", "distil", "divergence"]
+
+TEMPERATURE = 4.0
+
+Distance = Callable[[Any, Any], Tensor]  # of a net's answer from the whole net's: one number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What a search compares nets by.
+
+    >>> import torch
+    >>> from tas.training import Objective
+    >>> objective = Objective(forward=lambda net, batch: net(batch["wave"]))
+    >>> net, batch = torch.nn.Conv1d(1, 4, 3), {"wave": torch.randn(2, 1, 16)}
+    >>> answer = objective.forward(net, batch)
+    >>> objective.apart(answer, answer)
+    0.0
+
+    Attributes:
+        forward: calls a net on a batch; what it returns counts. Default: a net is given the first
+            of a pair (inputs and targets), a mapping as named arguments, or else the batch itself.
+        distance: of a net's answer from the whole net's. Default: ``tas.training.distance``.
+        score: of a net, higher is better; None: it is judged by the distance of its answers.
+        train: trains a net for a short time, in place; None: nets are judged untrained.
+    """
+
+    forward: Forward = call_batch
+    distance: Distance | None = None
+    score: Callable[[nn.Module], float] | None = None
+    train: Callable[[nn.Module], None] | None = None
+
+    def apart(self, own: Any, whole: Any) -> float:
+        """The distance of two answers, as a number."""
+        return float(_one_number((self.distance or distance)(own, whole)))
+
+    @torch.no_grad()
+    def mean_apart(
+        self, net: nn.Module, whole: nn.Module, batches: Iterable[Any], device: torch.device
+    ) -> float:
+        """The mean distance of a net's answers to some batches from the whole net's, both in
+        evaluation mode on the device."""
+        parts = []
+        with evaluating(net), evaluating(whole):
+            for batch in batches:
+                placed = mapped(batch, lambda x: x.to(device))
+                parts.append(self.apart(self.forward(net, placed), self.forward(whole, placed)))
+        return sum(parts) / len(parts)
+
+    def scored(self, net: nn.Module) -> float:
+        """A net's score.
+
+        Raises:
+            InputError: it is no number.
+        """
+        assert self.score is not None
+        with torch.no_grad():
+            found: Any = self.score(net)
+        if isinstance(found, Tensor) and found.numel() == 1:
+            found = float(found)
+        if isinstance(found, bool) or not isinstance(found, (int, float)):
+            raise InputError(
+                f"score= returns {_what(found)}: it must return one number, the higher the better"
+            )
+        return float(found)
+
+
+def distance(own: Any, whole: Any, temperature: float = TEMPERATURE) -> Tensor:
+    """How far an answer is from the whole net's.
+
+    >>> import torch
+    >>> from tas.training import distance
+    >>> scores, boxes = torch.tensor([[2.0, 1.0]]), {"box": torch.tensor([[0.0, 1.0, 2.0, 3.0]])}
+    >>> float(distance(scores, scores)), float(distance(boxes, boxes))
+    (0.0, 0.0)
+
+    Class scores, one tensor [N, classes], are compared by ``divergence``. Anything else by the
+    squared error of each tensor of floats, in units of its variance in the whole net's answer, on
+    average over the tensors.
+
+    Raises:
+        InputError: the answers hold other tensors, or none of floats.
+    """
+    pairs = _pairs(own, whole)
+    mine, wanted = pairs[0]
+    if len(pairs) == 1 and isinstance(own, Tensor) and wanted.dim() == 2 and wanted.shape[1] > 1:
+        return divergence(mine.float(), wanted.float(), temperature)
+    errors = []
+    for mine, wanted in pairs:
+        error = (mine.float() - wanted.float()).square().mean()
+        errors.append(error / wanted.float().var(correction=0).clamp_min(1e-12))
+    return torch.stack(errors).mean()
+
+
+def divergence(own: Tensor, whole: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """T^2 KL(whole_T || own_T) of class scores [N, classes], before the softmax, T softened.
+
+    >>> import torch
+    >>> from tas.training import divergence
+    >>> scores = torch.tensor([[2.0, 1.0]])
+    >>> float(divergence(scores + 3, scores)) < 1e-6  # only differences of scores count
+    True
+    """
+    soft = F.kl_div(
+        F.log_softmax(own / temperature, -1),
+        F.log_softmax(whole / temperature, -1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return temperature**2 * soft
+
+
+def distil(
+    student: nn.Module,
+    teacher: nn.Module,
+    *,
+    forward: Forward = call_batch,
+    distance: Distance | None = None,
+    weight: float = 1.0,
+    temperature: float = TEMPERATURE,
+) -> Callable[..., Tensor]:
+    """A loss for a training loop of your own: how far a student's answers are from its teacher's.
+
+    >>> import tas, torch
+    >>> teacher, student = torch.nn.Linear(8, 3), torch.nn.Linear(8, 3)
+    >>> taught = tas.distil(student, teacher)
+    >>> x, y = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    >>> answer = student(x)
+    >>> loss = torch.nn.functional.cross_entropy(answer, y) + taught(x, answer)
+    >>> loss.backward()
+
+    Called with a batch and, if it is there, with what the student has answered, lest it is run
+    again. The teacher is run in evaluation mode and gets no gradients.
+
+    Args:
+        student, teacher: on the device of the batches.
+        forward, distance: as those of ``Objective``.
+        weight: the loss is multiplied by it.
+        temperature: of class scores; see ``divergence``.
+    """
+    apart = distance or partial(_default, temperature=temperature)
+
+    def loss(batch: Any, answer: Any = None) -> Tensor:
+        own = forward(student, batch) if answer is None else answer
+        with evaluating(teacher), torch.no_grad():
+            wanted = forward(teacher, batch)
+        return weight * _one_number(apart(own, wanted))
+
+    return loss
+
+
+_default = distance  # which the argument of the same name hides
+
+
+def _one_number(found: Any) -> Tensor:
+    """What a distance returned.
+
+    Raises:
+        InputError: it is not one number.
+    """
+    if isinstance(found, (int, float)):
+        return torch.tensor(float(found))
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        raise InputError(
+            f"distance= returns {_what(found)}: it must return one number for a batch, such as "
+            "(own - whole).square().mean()"
+        )
+    return found.reshape(())
+
+
+def check_answer(answer: Any) -> None:
+    """Raise ``InputError`` where a whole net's answer cannot be compared with."""
+    found = [(name, x) for name, x in leaves(answer) if x.is_floating_point()]
+    if not found:
+        raise InputError(
+            f"the net returns {_what(answer)} without a tensor of floats: say by forward= what "
+            "counts, such as forward=lambda net, batch: net(batch).logits"
+        )
+    for name, x in found:
+        if not x.isfinite().all():
+            raise InputError(
+                f"the net's answer{name} is not finite: give a net that was trained and batches as "
+                "it was trained on"
+            )
+
+
+def _pairs(own: Any, whole: Any) -> list[tuple[Tensor, Tensor]]:
+    """The tensors of floats of two answers, one beside the other."""
+    mine = [(name, x) for name, x in leaves(own) if x.is_floating_point()]
+    wanted = [(name, x) for name, x in leaves(whole) if x.is_floating_point()]
+    sizes = [[(name, list(x.shape)) for name, x in side] for side in (mine, wanted)]
+    if not mine or sizes[0] != sizes[1]:
+        told = ["; ".join(f"{name or 'a tensor'} {size}" for name, size in s) for s in sizes]
+        raise InputError(
+            f"two nets' answers to one batch hold other tensors ({told[0] or 'none'}, and "
+            f"{told[1] or 'none'}): return by forward= what has one size whatever the net finds, "
+            "such as scores before boxes are chosen by them"
+        )
+    return [(a, b) for (_, a), (_, b) in zip(mine, wanted, strict=True)]
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor {list(value.shape)}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,187 @@
+"""A search on batches of one's own: any net, labels or none, and the user's functions."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tas
+from any_nets import ANY, Detector, UNet, conv
+from helpers import randomise_norms
+from tas.data import Augment, search_split
+from tas.errors import InputError
+from tas.methods import Found, TrialOptions
+from tas.recipes import quick
+from tas.training import distance, seeded
+from tas.training.pictures import training_batches
+
+FEW: TrialOptions = replace(quick().inheriting().search, trials=8, precision="fp32")  # type: ignore[assignment, type-var]
+PICTURES = [torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
+
+BOXES = [{"images": [torch.rand(3, 8, 8) for _ in range(4)]}]
+
+
+def search(net: Any, batches: Any, budget: float = 0.6, **how: Any) -> Found:
+    how = {"options": FEW, "progress": False, "device": "cpu", **how}
+    return tas.search(net, batches=batches, budget=budget, **how)
+
+
+def unet() -> nn.Module:
+    with seeded(0):
+        net = UNet()
+    randomise_norms(net)
+    return net.eval()
+
+
+def test_pictures_are_batches_like_any_others() -> None:
+    """The same trials with the same losses, whoever makes the batches."""
+    data = tas.data.load("digits", progress=False)
+    with seeded(0):
+        net = nn.Sequential(
+            conv(1, 12), conv(12, 12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10)
+        )
+    by_data = tas.search(net, data, 0.6, options=FEW, progress=False, device="cpu")
+    part = data.train.take(search_split(data, 0.8, 0).weights)
+    batches = training_batches(data, part, FEW, Augment(), "cpu", None, 0, batch_size=256)
+    own = search(net, batches)
+    tried = [line for line in by_data.history.epochs if line["phase"] == "search"]
+    assert [line["losses"] for line in own.history.epochs] == [line["losses"] for line in tried]
+    assert len({loss for line in tried for loss in line["losses"]}) > 4
+
+
+@pytest.mark.parametrize(
+    "which",
+    ["named picture", "part of the answer", "tokens and a mask", "sound", "video", "two pictures"],
+)
+def test_any_net_is_searched_within_its_budget(which: str) -> None:
+    make, batch, forward = ANY[which]
+    net = make()
+    randomise_norms(net)
+    if isinstance(batch, tuple):  # a pair is inputs and targets unless it is said
+        forward = lambda net, batch: net(*batch)  # noqa: E731
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = search(net, [batch, batch], forward=forward)
+    assert found.shape.macs <= found.budget.limit
+    small = found.derive()
+    call = forward or tas.forward.call
+    assert type(small) is type(net)
+    assert tas.costs.count(small, batch, forward).macs == found.shape.macs
+    assert bool(distance(call(small, batch), call(net.eval(), batch)).isfinite())
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_it_can_be_done_again_with_what_came_out() -> None:
+    found = search(unet(), ({"image": x} for x in PICTURES), 0.8)  # a generator runs once
+    again = search(found.derive(), ({"image": x} for x in PICTURES), 0.7)
+    assert again.shape.macs <= 0.7 * found.shape.macs
+    assert tas.costs.count(again.derive(), {"image": PICTURES[0]}).macs == again.shape.macs
+
+
+def test_a_pair_is_inputs_and_targets_with_or_without_labels() -> None:
+    net = nn.Sequential(
+        conv(3, 12), conv(12, 12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5)
+    )
+    labelled = [(x, torch.arange(32) % 5) for x in PICTURES]
+    shapes = [search(net, of).shape for of in (PICTURES, labelled, [[x] for x in PICTURES])]
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_score_and_train_decide() -> None:
+    trained: list[nn.Module] = []
+    scored: list[int] = []
+
+    def score(net: nn.Module) -> float:
+        assert not net.training
+        scored.append(tas.costs.count(net, {"image": PICTURES[0]}).params)
+        return -float(scored[-1])  # the smallest is the best
+
+    def train(net: nn.Module) -> None:
+        assert net.training
+        trained.append(net)
+        next(net.parameters()).data.mul_(1.1)
+
+    batches = [{"image": x} for x in PICTURES]
+    found = search(unet(), batches, score=score)
+    assert len(scored) >= 4
+    assert tas.costs.count(found.derive(), {"image": PICTURES[0]}).params == min(scored)
+    scored.clear()
+    search(unet(), batches, score=score, train=train)
+    assert len(scored) == len(trained) == 2  # the best trial and equal widths
+    best = search(unet(), batches, train=train)  # judged by their answers
+    assert len(trained) == 4
+    assert {line["phase"] for line in best.history.epochs} > {"final-01-of-02", "final-02-of-02"}
+
+
+def test_a_distance_of_ones_own_decides() -> None:
+    seen: list[Any] = []
+
+    def apart(own: Any, whole: Any) -> Tensor:
+        seen.append((own["low"].shape, whole["low"].shape))
+        return (own["low"] - whole["low"]).abs().mean()
+
+    search(unet(), [{"image": x} for x in PICTURES], distance=apart)
+    assert len(seen) >= 8
+    assert all(own == whole == (32, 16) for own, whole in seen)
+
+
+def nan(net: nn.Module, batch: Any) -> Any:
+    return net(batch)["mask"] * torch.nan
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"batches": []}, "yields nothing.*a generator that was used before"),
+        ({"batches": [torch.zeros(0, 3, 8, 8)]}, "batch 1 is empty"),
+        ({"batches": ["a.png"]}, "batch 1 is a str without a tensor"),
+        ({"batches": 3}, "batches=3: give several values"),
+        ({"batches": [(*PICTURES, PICTURES[0])]}, "a tuple of 3.*forward=lambda"),
+        ({"forward": nan}, "not finite"),
+        ({"forward": lambda net, x: net(x)["mask"].argmax(1)}, "without a tensor of floats"),
+        ({"net": Detector(), "batches": BOXES}, "hold other tensors.*one size"),
+        ({"forward": "logits"}, "forward='logits': give a function"),
+        (
+            {"distance": lambda a, b: a["low"]},
+            r"distance= returns a tensor \[32, 16\]: .*one number",
+        ),
+        ({"score": lambda net: "good"}, "score= returns a str: .*one number"),
+        ({"budget": 0.001}, "cannot be met"),
+        ({"fraction": 0.5}, "fraction= and batches= cannot be combined"),
+        ({"net": "resnet20"}, "the net is 'resnet20': give the trained net itself"),
+        ({"options": quick().search}, "batches are searched by trials"),
+    ],
+)
+def test_mistakes(how: dict[str, Any], words: str) -> None:
+    how = {"net": unet(), "batches": PICTURES, **how}
+    with pytest.raises(InputError, match=words) as caught:
+        search(how.pop("net"), how.pop("batches"), **how)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_data_set_says_itself_how_nets_are_called() -> None:
+    with pytest.raises(InputError, match="forward= is for batches="):
+        tas.search(unet(), "digits", forward=lambda net, x: net(x))
+    with pytest.raises(InputError, match="say what to search on"):
+        tas.search(unet())
+
+
+def test_distil_teaches_in_ones_own_loop() -> None:
+    teacher = unet()
+    student = search(teacher, [{"image": x} for x in PICTURES]).derive().train()
+    taught = tas.distil(student, teacher)
+    optimizer = torch.optim.SGD(student.parameters(), 0.05)
+    losses = []
+    for _ in range(8):
+        batch = {"image": PICTURES[0]}
+        loss = taught(batch, student(**batch))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+    assert all(p.grad is None for p in teacher.parameters())
+    assert not teacher.training
+    with pytest.raises(InputError, match="hold other tensors"):
+        taught({"image": PICTURES[0]}, student(PICTURES[0])["mask"])

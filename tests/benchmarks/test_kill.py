@@ -1,0 +1,62 @@
+"""Laws of what is killed: it goes on to the same bytes, and what differs is found."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import kill
+from tas.runs import RunDir
+from tas.training import Classification, fit
+from tiny_training import TinyBatches, tiny_net, tiny_options
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+
+
+def job(out: Path) -> None:
+    """What every run does with its directory, with a net of a few weights."""
+    directory = RunDir.open(out, {"net": "tiny"})
+    if directory.finished:
+        return
+    task = Classification(tiny_net(), tiny_options(epochs=3))
+    fit(task, TinyBatches(batches=1), out=directory, progress=False, device="cpu")
+    directory.save_model(task.module)
+    directory.finish({"rows": [{"name": "tiny"}]})
+
+
+def test_a_run_killed_at_an_operation_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """At every fifth: ``benchmarks/kill.py`` is for all of them, and for whole runs."""
+    kills, wrong = kill.at_operations(job, tmp_path, every=5)
+    assert kills >= 20
+    assert wrong == []
+
+
+def test_a_difference_is_found(tmp_path: Path) -> None:
+    def careless(out: Path) -> None:
+        os.mkdir(out) if not out.exists() else None
+        if not (out / "result").exists():
+            with open(out / "log", "a") as file:
+                file.write("half and half")
+            (out / "result").write_text("done")
+
+    _, wrong = kill.at_operations(careless, tmp_path)
+    assert any("run/log" in line for line in wrong)
+
+
+def test_what_is_killed_is_what_was_not_flushed(tmp_path: Path) -> None:
+    def write(out: Path) -> None:
+        out.mkdir(exist_ok=True)
+        with open(out / "a", "w") as file:
+            file.write("12345678")
+            file.flush()
+            os.fsync(file.fileno())
+
+    found = []
+    with kill.fresh(tmp_path) as out:
+        _, points = kill.done(write, out)
+    for at in range(1, points + 1):
+        with kill.fresh(tmp_path) as out:
+            kill.done(write, out, at)
+            found.append((out / "a").read_text() if (out / "a").exists() else None)
+    # Before the folder is made, before and after the file is; half of it; not flushed.
+    assert found == [None, None, "", "1234", "12345678", "1234"]
