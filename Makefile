@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench dist
+.PHONY: help demo test lint check bench dist docs
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -32,6 +32,9 @@ bench: $(VENV)/.tas-dev  ## measure the speed of a search step and of the input 
 	$(BIN)/python benchmarks/search_step.py
 	$(BIN)/python benchmarks/input_path.py
 
+docs: $(VENV)/.tas-docs  ## build the documentation site into build/site, without a warning
+	$(BIN)/python -m mkdocs build --strict
+
 # The environment is empty but for the wheel: all that it needs is borrowed from $(VENV) by a path,
 # for PyTorch alone is some gigabytes to fetch.
 dist: $(VENV)/.tas-dev  ## build wheel and sdist, and run the demo from the wheel in an environment of its own (packages it needs are lent by VENV)
@@ -50,6 +53,10 @@ $(VENV)/.tas: pyproject.toml | $(BIN)/python
 
 $(VENV)/.tas-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	touch $(VENV)/.tas $@
+
+$(VENV)/.tas-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[docs]'
 	touch $(VENV)/.tas $@
 
 $(BIN)/python:

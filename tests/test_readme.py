@@ -15,8 +15,12 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 METHOD = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
 SCALE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8").replace("\\\n", " ")
+HOW_TO = "".join(
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("tutorial", "own-pictures", "own-loop", "ship")
+)
 COMMANDS = sorted(
-    set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README + METHOD, re.MULTILINE))
+    set(re.findall(r"(?:^|`)(tas [a-z]+(?: [^`\n>]*)?)", README + METHOD + HOW_TO, re.MULTILINE))
     | set(re.findall(r"(?:^| -m )(tas [a-z]+ --[^`\n>;&]*)", SCALE, re.MULTILINE))
 )
 
