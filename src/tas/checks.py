@@ -36,12 +36,11 @@ def between(name: str, value: float, lowest: int, highest: int) -> None:
         raise InputError(f"{_flag(name)} {quoted(value)}: must lie between {lowest} and {highest}")
 
 
-def some_ratios(ratios: Sequence[float]) -> None:
+def some_ratios(ratios: Sequence[float], most: int = 16) -> None:
     """Those of widths: above the unpruned one a net may grow, within reason."""
-    if not ratios or not all(0 < ratio <= 16 for ratio in ratios):  # a NaN is refused too
-        raise InputError(
-            f"the width ratios {quoted(list(ratios))} are not all above 0 and up to 16"
-        )
+    if not ratios or not all(0 < ratio <= most for ratio in ratios):  # a NaN is refused too
+        given = quoted(list(ratios))
+        raise InputError(f"the width ratios {given} are not all above 0 and up to {most}")
 
 
 def word(name: str, value: str) -> None:

@@ -59,7 +59,7 @@ def _below(path: str, above: frozenset[str] = frozenset()) -> list[str]:
     found: list[str] = []
     if real not in above:
         for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             if entry.is_dir():
                 inside = _below(entry.path, above | {real})

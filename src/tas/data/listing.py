@@ -96,7 +96,7 @@ def _list_classes(root: Path, strict: bool) -> Listing:
         class_names = sorted(
             entry.name
             for entry in os.scandir(root)
-            if entry.is_dir() and not entry.name.startswith(".")
+            if _is_folder(entry) and not _is_hidden(entry.name)
         )
         pictures = {name: _list_pictures(root / name) for name in class_names}
     except OSError as error:
@@ -120,10 +120,24 @@ def _list_classes(root: Path, strict: bool) -> Listing:
 
 
 def _list_pictures(folder: Path) -> list[str]:
+    """What is named like a picture; a link that leads nowhere stays, and is counted as unreadable
+    like any other file."""
     return sorted(
         entry.path
         for entry in os.scandir(folder)
-        if not entry.name.startswith(".")
+        if not _is_hidden(entry.name)
         and os.path.splitext(entry.name)[1].lower() in SUFFIXES
-        and entry.is_file()
+        and not _is_folder(entry)
     )
+
+
+def _is_hidden(name: str) -> bool:
+    """Of the system, not of the user: ``.git``, ``.DS_Store``; and what zip files of macOS hold."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

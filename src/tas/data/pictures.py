@@ -1,19 +1,22 @@
 """From picture files to pixels: any format, any size, decoded in parallel."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from ..errors import DataError, InputError, quoted
+from ..errors import DataError, InputError, quoted, shown
 from ..processes import on_this_machine
 
 Image.init()
@@ -66,10 +69,29 @@ def open_picture(path: str | Path, colour: str, enough: tuple[int, int]) -> Imag
 def coloured(image: Image.Image, colour: str) -> Image.Image:
     """A picture upright and in ``colour`` ("grey" or "rgb"), decoded."""
     image = ImageOps.exif_transpose(image)  # a camera held upright says so in the file
-    if image.mode.startswith("I"):  # 16 bits a pixel, where Pillow clips instead of scaling
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    if image.mode.startswith(("I", "F")):  # more than 8 bits a pixel, which Pillow would clip
+        image = Image.fromarray(as_bytes(np.asarray(image), image.mode))
     mode = "L" if colour == "grey" else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def as_bytes(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
+    """Pixels of 16 bits, 32 bits or in floating point as bytes, by the range of their kind.
+
+    Of 16 bits 0 to 65535; of 32 bits 0 to 255, or 0 to 65535; floats 0 to 1, or 0 to 255. Nothing
+    is stretched to what one picture holds: a dark one stays dark. Raises ``ValueError`` where the
+    values are of no such range.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)) or low < 0:
+        raise ValueError(f"values from {low:g} to {high:g}, of no range that is known")
+    tops = {"F": (1.0, 255.0), "I": (255.0, 65535.0)}.get(mode, (65535.0,))
+    top = next((top for top in tops if high <= top), None)
+    if top is None:
+        raise ValueError(f"values up to {high:g}, of no range that is known: save it in 8 bits")
+    if top == 65535.0:
+        return (values // 256).astype(np.uint8)
+    return np.rint(values * (255.0 / top)).astype(np.uint8)
 
 
 def reason(error: Exception) -> str:
@@ -93,7 +115,9 @@ class Skipped:
             raise DataError(f"too many pictures cannot be read, {self}: is this the right folder?")
 
     def __str__(self) -> str:
-        first = ", ".join(f"{path} ({why})" for path, why in list(self.names.items())[:3])
+        first = ", ".join(
+            f"{shown(path)} ({shown(why)})" for path, why in list(self.names.items())[:3]
+        )
         rest = len(self.names) - 3
         return f"{len(self.names)}: {first}" + (f" and {rest} more" if rest > 0 else "")
 

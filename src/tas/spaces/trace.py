@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import some_ratios
 from ..costs.count import count
 from ..errors import InputError, nearest, one_of
 from ..forward import Example, Forward, call, described, examples_in, leaves
@@ -241,11 +242,7 @@ def _check(
 ) -> None:
     if what not in WHAT:
         raise InputError(one_of("--what", what, WHAT))
-    if not ratios or not all(0 < ratio <= 1 for ratio in ratios):
-        raise InputError(
-            f"the width ratios {list(ratios)} are not all above 0 and up to 1, as a traced net's "
-            "must be"
-        )
+    some_ratios(ratios, most=1)
     if round_to is not None and round_to < 1:
         raise InputError(f"round_to {round_to}: give 1 or more, e.g. 8")
     if not list(leaves(example.batch)):
