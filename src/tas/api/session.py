@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from .. import data as data_room
@@ -69,7 +70,9 @@ class Run:
         directory = RunDir.open(path, config)
         finished = processes.agreed(directory.finished)
         if not finished:
-            directory.begin(ModelConfig(data.transform.to_dict(), data.class_names))
+            # Beside what is known of its pictures, with how many threads the run was begun.
+            facts = {"threads": processes.by_first(lambda: _threads(path))}
+            directory.begin(ModelConfig(data.transform.to_dict(), data.class_names, None, facts))
             say(f"{'continuing in' if begun else 'writing to'} {path}")
         seed = config["seed"]
         return cls(verb, directory, seed, finished, command(verb, options, seed))
@@ -139,6 +142,22 @@ Guard = Callable[[Run], AbstractContextManager[Any]]
 def unguarded(run: Run) -> AbstractContextManager[Any]:
     """Nothing around the work: exceptions are the caller's."""
     return nullcontext()
+
+
+def _threads(path: Path) -> int:
+    """With how many threads a run was begun, or is; says so where it goes on with others."""
+    now = torch.get_num_threads()
+    config = ModelConfig.beside(path)
+    begun = config.provenance.get("threads") if config else None
+    if not isinstance(begun, int):
+        return now
+    if begun != now:
+        say(
+            f"warning: this run was begun with {begun} threads and goes on with {now}: on the CPU "
+            "last digits differ, and a search may end elsewhere than undisturbed; set "
+            f"OMP_NUM_THREADS={begun} to prevent that"
+        )
+    return begun
 
 
 def _directory(verb: str, options: Any, net: str) -> Path:

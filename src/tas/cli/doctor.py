@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
+from ..api.latency_table import space_of
 from ..api.spaces import rounding
 from ..costs import Budget, readable
 from ..costs.latency import Latency, LatencyTable
 from ..forward import example_for
+from ..model_options import LatencyOptions
 from ..options import DoctorOptions, asked_input
 from ..sides import Rewrite
 from ..spaces import FINE_RATIOS, TracedSpace, trace
@@ -41,7 +43,7 @@ def main(options: DoctorOptions) -> None:
         name=options.net,
     )
     seconds = time.perf_counter() - started
-    times = None if options.latency_table is None else _range_ms(space, options.latency_table)
+    times = None if options.latency_table is None else _range_ms(space, options)
     if options.json:
         print(json.dumps({**_facts(space, seconds), "range_ms": times}))
         return
@@ -73,9 +75,13 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
     }
 
 
-def _range_ms(space: TracedSpace, path: str) -> list[float]:
-    """The fastest and the slowest net, in milliseconds, by a latency table."""
-    unit = Latency(LatencyTable.read(path), space)
+def _range_ms(traced: TracedSpace, options: DoctorOptions) -> list[float]:
+    """The fastest and the slowest net, in milliseconds, by the latency table."""
+    assert options.latency_table is not None
+    # Our own ResNets are shown as they are traced, and searched in a space of their own.
+    own = LatencyOptions(net=options.net, classes=options.classes, input=options.input)
+    space = traced if nets.is_named(options.net) else space_of(own)
+    unit = Latency(LatencyTable.read(options.latency_table), space)
     return [unit.value(cost) for cost in Budget(0, unit).range(space)]
 
 
