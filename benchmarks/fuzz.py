@@ -79,7 +79,7 @@ def seeds(home: Path) -> dict[str, list[str]]:
         "shape.json": ["macs", "{}/shape.json"],
         "net.config": ["macs", "{}/net.config"],
         "run.yaml": ["run", "--config", "{}/run.yaml"],
-        "split.json": ["search", "--split", "{}/split.json", "--epochs", "0"],
+        "split.json": ["search", "--split", "{}/split.json", "--out", "{}/run"],
         "model/config.json": ["predict", "{}/model", "{}/none.png"],
         "model/model.safetensors": ["predict", "{}/model", "{}/none.png"],
         "run/result.json": ["report", "{}/run"],

@@ -263,7 +263,7 @@ def test_a_wrong_argument_is_named(
 def test_every_public_function_with_arguments_is_checked() -> None:
     # Called at every step, or for every cell of a table: what calls them is checked.
     hot = {"place", "place_module", "distill_loss", "operator_macs", "readable", "quantity"}
-    hot |= {"duration", "say"}
+    hot |= {"duration", "say", "distil", "divergence", "distance"}
     unchecked = {
         name
         for name, value in test_docstrings.public().items()

@@ -21,6 +21,7 @@ from ..models import ModelFolder
 from ..records import read_result
 from ..report import html
 from ..shape import Shape
+from ..typed import checked
 from ..whole import write_whole
 from .export_pictures import ExportPictures
 from .opening import OpenedFolder
@@ -33,6 +34,7 @@ SHOWN, TOP, PAIRS = 8, 3, 10  # pictures that were right, and as many that were 
 SIDE, BATCH = 96, 64  # pixels of a shown picture at most
 
 
+@checked
 def report(run: str | Path) -> Path:
     """Draw the report of a run; where the page lies.
 

@@ -159,7 +159,7 @@ def _last_words(run: "Run", what: str) -> None:
     command = shlex.join(["tas", *arguments])
     saved = (
         "every finished epoch is saved; continue"
-        if run.path.is_dir()
+        if (run.path / "config.yaml").is_file()
         else "put it back, or begin again"
     )
     print(

@@ -158,6 +158,7 @@ def load_sized(
     return net
 
 
+@checked
 def architecture(name: str) -> Architecture:
     """The architecture of a net's name, or an ``InputError`` that names the nearest.
 

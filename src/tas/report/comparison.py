@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..records import read_result
+from ..typed import checked
 from .page import drawn, template
 from .tables import Row, cells
 from .tradeoff import tradeoff_figure
@@ -17,6 +18,7 @@ __all__ = ["compare"]
 COMPARED = ("macs", "params", "accuracy", "spread", "runs")
 
 
+@checked
 def compare(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     """Write one page with the nets of several runs: a table, and accuracy against multiply-adds.
 
