@@ -96,7 +96,14 @@ class _Timing:
 
 
 @dataclass(frozen=True)
-class _Training(_Compute):
+class _Showing:
+    """What is shown of a run"""
+
+    quiet: bool = option(False, "print the result alone; warnings and errors are still said")
+
+
+@dataclass(frozen=True)
+class _Training(_Showing, _Compute):
     """How nets are trained; what is not given is the preset's."""
 
     preset: Literal["quick", "cifar", "imagenet", "paper", "paper-imagenet"] = option(

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..inherit import Source
 from ..methods import equal_widths, even_widths
 from ..options import RunOptions, with_changes
+from ..runs import quietly
 from ..shape import Shape
 from ..typed import checked
 from .evaluate import evaluate
@@ -28,6 +29,7 @@ NOTE = (
 NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
+@quietly
 @checked
 def run(
     options: RunOptions | None = None,

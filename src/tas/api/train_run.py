@@ -8,6 +8,7 @@ from .. import nets
 from ..data import Data
 from ..errors import InputError
 from ..options import TrainRunOptions, with_changes
+from ..runs import quietly
 from ..shape import Shape
 from ..training.pictures import check_net
 from ..typed import checked
@@ -18,6 +19,7 @@ from .train import train
 __all__ = ["train_run"]
 
 
+@quietly
 @checked
 def train_run(
     options: TrainRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
