@@ -99,6 +99,12 @@ class _Timing:
 class _Showing:
     """What is shown of a run"""
 
+    tracker: str | None = option(
+        None,
+        "tell a tracker of experiments what the log says: tensorboard (writes OUT/trackers), wandb "
+        "or mlflow; several: tensorboard,wandb. tensorboard needs pip install "
+        "'torch-tas[trackers]', the others their own package",
+    )
     quiet: bool = option(False, "print the result alone; warnings and errors are still said")
 
 

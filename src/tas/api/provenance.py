@@ -25,6 +25,7 @@ NOT_OF_THE_RUN = (
     "download",
     "data_dir",
     "quiet",
+    "tracker",
 )
 
 
