@@ -25,6 +25,7 @@ from .search import find
 from .session import Run, load_data
 from .settings import chosen_recipe
 from .spaces import search_space
+from .starting import start_of
 from .time_budget import TABLE, bench_of, is_time, time_budget
 
 __all__ = ["Plan"]
@@ -43,14 +44,23 @@ class Plan:
     split: Split | None
     asked: Budget | None  # None: of a time that is still to be measured (``timed``)
     bench: Bench | None = None
+    start: nn.Module | None = None  # what the unpruned net's training begins with; None: afresh
 
     @classmethod
-    def of(cls, options: Any, inheriting: bool, model: nn.Module | None = None) -> "Plan":
+    def of(
+        cls,
+        options: Any,
+        inheriting: bool,
+        model: nn.Module | None = None,
+        teaches: bool = False,
+    ) -> "Plan":
         """The plan of the options of a run or a search, or the error that is in them.
 
         Args:
             inheriting: the search is to start from trained weights.
             model: the unpruned net, in the place of its name.
+            teaches: the unpruned net may be trained first, from weights that do not know the
+                classes yet.
         """
         for name in ("ratios", "only", "split"):
             if getattr(options, name) in ([], ""):
@@ -64,8 +74,12 @@ class Plan:
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
             search_split(data, recipe.fraction, subset=options.subset)
         net: str | nn.Module = options.net if model is None else model
-        if options.weights and (inheriting or nets.is_named(options.net)):
-            net = nets.load(options.net, options.weights, data.classes, data.input)
+        given = start_of(options.net, options, data) if teaches else None
+        if inheriting or nets.is_named(options.net):
+            if given is not None:
+                net = given[0]
+            elif options.weights:
+                net = nets.load(options.net, options.weights, data.classes, data.input)
         space, source = search_space(
             net,
             data,
@@ -97,6 +111,7 @@ class Plan:
             source=source,
             asked=None if time else Budget.of(space, options.budget, options.unit, limits),
             split=read_split(options.split, data) if options.split else None,
+            start=given[0] if given is not None and given[1] else None,
         )
         if plan.uncounted:
             say(f"note: {plan.uncounted}")
