@@ -35,7 +35,7 @@ def of_half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_teacher_of_other_classes_learns_these(
     of_half: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All but the classifier is its own, which is said; two epochs from there beat two from none."""
+    """All but the classifier is taken, which is said; two epochs from there beat two afresh."""
     out, scratch = str(tmp_path / "run"), str(tmp_path / "scratch")
     done = tas.run(weights=str(of_half), epochs=2, baseline=False, out=out, **SHORT)
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Pretrained weights of other libraries: their backbone is taken, and what cannot be had is said."""
+"""Pretrained weights of other libraries: the backbone is taken, what cannot be had is said."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from tas import nets
 from tas.errors import InputError
+from tas.nets.pretrained import own_colours, pretrained
 
 INPUT = (3, 32, 32)
 
@@ -65,8 +65,8 @@ def test_all_but_the_classifier_is_taken(
     else:
         theirs = of_torchvision(which)
     torch.manual_seed(1)
-    net, said = nets.pretrained(name, 7, INPUT)
-    assert said.endswith(f"'{last}' has 1000 classes there, 7 here")
+    net, left = pretrained(name, 7, INPUT)
+    assert left == (last, 1000)
     assert net.eval()(torch.zeros(1, *INPUT)).shape == (1, 7)
     for key, value in net.state_dict().items():
         if key.rpartition(".")[0] == last:
@@ -74,14 +74,14 @@ def test_all_but_the_classifier_is_taken(
         elif key != "pos_embed":
             assert torch.equal(value, theirs[key]), key
     torch.manual_seed(1)
-    net, said = nets.pretrained(name, 1000, INPUT)
-    assert said == "all pretrained weights are taken"
+    net, left = pretrained(name, 1000, INPUT)
+    assert left is None
     assert torch.equal(net.get_parameter(f"{last}.weight"), theirs[f"{last}.weight"])
 
 
 def test_pictures_are_normalised_as_they_were() -> None:
-    assert nets.own_colours("timm:test_resnet") == ((0.5,) * 3, (0.5,) * 3)
-    theirs = nets.own_colours("torchvision:resnet18")
+    assert own_colours("timm:test_resnet") == ((0.5,) * 3, (0.5,) * 3)
+    theirs = own_colours("torchvision:resnet18")
     assert theirs is not None
     assert theirs.mean == (0.485, 0.456, 0.406)
 
@@ -99,11 +99,11 @@ def test_pictures_are_normalised_as_they_were() -> None:
 )
 def test_what_cannot_be_had(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as error:
-        nets.pretrained(name, 7, INPUT)
+        pretrained(name, 7, INPUT)
     assert "\n" not in str(error.value)
 
 
 def test_positions_of_pictures_of_another_size() -> None:
     of_torchvision("vit_b_32")
     with pytest.raises(InputError, match=r"do not fit pictures of 3 x 64 x 64.*--image-size 224"):
-        nets.pretrained("torchvision:vit_b_32", 7, (3, 64, 64))
+        pretrained("torchvision:vit_b_32", 7, (3, 64, 64))

@@ -62,13 +62,7 @@ class Plan:
             teaches: the unpruned net may be trained first, from weights that do not know the
                 classes yet.
         """
-        for name in ("ratios", "only", "split"):
-            if getattr(options, name) in ([], ""):
-                raise InputError(f"--{name} is empty: leave it out, or give a value")
-        if options.split and options.subset is not None:
-            raise InputError(
-                "--split and --subset cannot be combined: give --subset to `tas split` instead"
-            )
+        _check(options)
         data = load_data(options)
         recipe = chosen_recipe(options, inheriting)
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
@@ -95,13 +89,7 @@ class Plan:
             inheriting=inheriting,
         )
         time, limits = is_time(options.budget, options.unit), _limits(options)
-        if time:
-            _check_timing(options)
-        elif options.latency_table or options.runtime or options.measure:
-            raise InputError(
-                "--latency-table, --runtime and --measure are for a budget in milliseconds: give "
-                "--budget 8ms, or --budget 0.5 --unit ms"
-            )
+        _check_timing(options, time)
         plan = cls(
             options=options,
             data=data,
@@ -192,6 +180,17 @@ class Plan:
         }
 
 
+def _check(options: Any) -> None:
+    """Options that are empty, or contradict one another."""
+    for name in ("ratios", "only", "split"):
+        if getattr(options, name) in ([], ""):
+            raise InputError(f"--{name} is empty: leave it out, or give a value")
+    if options.split and options.subset is not None:
+        raise InputError(
+            "--split and --subset cannot be combined: give --subset to `tas split` instead"
+        )
+
+
 def _limits(options: Any) -> dict[str, str | float]:
     """The further limits, by the names of their units."""
     given = {"macs": options.max_macs, "params": options.max_params}
@@ -203,9 +202,15 @@ def _timing(options: Any) -> dict[str, Any]:
     return {f.name: getattr(options, f.name) for f in fields(_Timing)}
 
 
-def _check_timing(options: Any) -> None:
-    """Options of a budget of time that cannot be used."""
-    if options.latency_table is None:
+def _check_timing(options: Any, time: bool) -> None:
+    """Options of a budget of time that cannot be used, or are of no use without one."""
+    if not time:
+        if options.latency_table or options.runtime or options.measure:
+            raise InputError(
+                "--latency-table, --runtime and --measure are for a budget in milliseconds: give "
+                "--budget 8ms, or --budget 0.5 --unit ms"
+            )
+    elif options.latency_table is None:
         chosen_runtime(_Runtime(**_timing(options)))
     elif options.runtime or options.measure:
         raise InputError(

@@ -9,8 +9,10 @@ from torch import nn
 from .. import nets
 from ..data import Data
 from ..errors import InputError
+from ..nets.pretrained import own_colours, pretrained
 from ..runs import say
 from ..shape import Shape
+from ..weights import load_backbone
 
 __all__ = ["own_normalising", "start_of"]
 
@@ -33,12 +35,16 @@ def start_of(net: str | Shape, options: Any, data: Data) -> tuple[nn.Module, boo
         torch.manual_seed(0)
         if options.pretrained:
             name = net if isinstance(net, str) else net.net
-            begun, note = nets.pretrained(name, data.classes, data.input)
+            begun, left = pretrained(name, data.classes, data.input)
         else:
-            begun, note = nets.begun(net, options.weights, data.classes, data.input)
-    if note:
-        say(f"note: {note}")
-    return begun, bool(note)
+            begun = nets.build(net, data.classes, data.input)
+            left = load_backbone(begun, options.weights)
+    if left is not None:
+        say(
+            "note: all weights but the classifier's are taken: "
+            f"'{left.module}' has {left.classes} classes there, {data.classes} here"
+        )
+    return begun, options.pretrained or left is not None
 
 
 def own_normalising(options: Any, data: Data) -> Data:
@@ -47,7 +53,7 @@ def own_normalising(options: Any, data: Data) -> Data:
         return data
     if not options.net:
         raise InputError("--pretrained is for a --net, such as torchvision:mobilenet_v2")
-    own = nets.own_colours(options.net)
+    own = own_colours(options.net)
     if own is None or len(own.mean) != data.transform.channels:
         return data
     return replace(data, transform=replace(data.transform, mean=own.mean, std=own.std))

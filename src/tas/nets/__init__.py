@@ -16,9 +16,8 @@ from ..graph.sized import sized
 from ..nets import named, reference, resnet_cifar, resnet_imagenet
 from ..shape import Shape
 from ..typed import checked
-from ..weights import load_backbone, load_weights, read_weights
+from ..weights import load_weights, read_weights
 from .named import is_named
-from .pretrained import own_colours, pretrained
 from .resnet import Architecture, Block, ConvNorm, ResNet
 
 __all__ = [
@@ -28,15 +27,12 @@ __all__ = [
     "ConvNorm",
     "ResNet",
     "architecture",
-    "begun",
     "build",
     "full_shape",
     "is_named",
     "load",
     "load_sized",
     "measured",
-    "own_colours",
-    "pretrained",
     "published",
     "read_shape",
 ]
@@ -124,29 +120,6 @@ def load(
     built = build(read_shape(net, trust=trust), classes, input, make=make)
     load_weights(built, weights)
     return built
-
-
-def begun(
-    net: str | Shape, weights: str | Path, classes: int, input: tuple[int, int, int]
-) -> tuple[nn.Module, str]:
-    """The net of a name or a shape, to go on training with the weights of a file.
-
-    They may be of another number of classes: the classifier is fresh then.
-
-    Returns:
-        The net, and what was not taken, in words; empty where all was.
-
-    Raises:
-        InputError: the weights cannot be read, or are of another net.
-    """
-    built = build(net, classes, input)
-    left = load_backbone(built, weights)
-    if left is None:
-        return built, ""
-    return built, (
-        f"all weights of '{weights}' but the classifier's are taken: '{left.module}' has "
-        f"{left.classes} classes there, {classes} here"
-    )
 
 
 @checked

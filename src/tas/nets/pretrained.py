@@ -1,4 +1,4 @@
-"""Nets with the pretrained weights of their library, and how pictures were normalised for them."""
+"""Nets with the pretrained weights of their library, and how these had pictures normalised."""
 
 import logging
 from collections.abc import Iterator
@@ -23,7 +23,9 @@ class Colours(NamedTuple):
     std: tuple[float, ...]
 
 
-def pretrained(name: str, classes: int, input: tuple[int, int, int]) -> tuple[nn.Module, str]:
+def pretrained(
+    name: str, classes: int, input: tuple[int, int, int]
+) -> tuple[nn.Module, Left | None]:
     """A net with the pretrained weights of its library, from its cache or the network.
 
     The classifier is fresh where it has another number of classes.
@@ -33,7 +35,7 @@ def pretrained(name: str, classes: int, input: tuple[int, int, int]) -> tuple[nn
         input: channels, height and width of the pictures.
 
     Returns:
-        The net, and what was taken, in words.
+        The net, and what was not taken; None where all was.
 
     Raises:
         InputError: there are no such weights, they cannot be had, or do not fit the pictures.
@@ -47,7 +49,7 @@ def pretrained(name: str, classes: int, input: tuple[int, int, int]) -> tuple[nn
             left = None
             if theirs["num_classes"] != classes:
                 left = Left(str(theirs["classifier"]), int(theirs["num_classes"]))
-            return net, _said(left, classes)
+            return net, left
         whole = torchvision_net(name, default_input(name), weights="DEFAULT")
     try:
         left = take(net, whole.state_dict(), Path(name))
@@ -56,7 +58,7 @@ def pretrained(name: str, classes: int, input: tuple[int, int, int]) -> tuple[nn
             f"the pretrained weights of '{name}' do not fit pictures of "
             f"{' x '.join(map(str, input))}: {error}; give --image-size {default_input(name)[1]}"
         ) from None
-    return net, _said(left, classes)
+    return net, left
 
 
 def own_colours(name: str) -> Colours | None:
@@ -80,15 +82,6 @@ def _source(name: str) -> str:
     raise InputError(
         f"--pretrained: '{name}' has no pretrained weights: give --net timm:NAME or "
         "torchvision:NAME, or a file of weights by --weights"
-    )
-
-
-def _said(left: Left | None, classes: int) -> str:
-    if left is None:
-        return "all pretrained weights are taken"
-    return (
-        f"all pretrained weights but the classifier's are taken: '{left.module}' has "
-        f"{left.classes} classes there, {classes} here"
     )
 
 
