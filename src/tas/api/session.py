@@ -22,6 +22,7 @@ from ..training.trackers import Trackers, chosen_trackers
 from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
+from .starting import own_normalising
 from .train import Trained
 
 __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
@@ -221,7 +222,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         )
     for note in data.notes:
         say(f"note: {note}")
-    return data
+    return own_normalising(options, data)
 
 
 def read_own(name: str, net: str | None) -> Shape:
