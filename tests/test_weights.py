@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tas.errors import InputError
-from tas.weights import load_weights, save_weights
+from tas.weights import load_backbone, load_weights, save_weights
 from tiny_training import assert_same_bits, state_of, tiny_net
 
 
@@ -127,3 +127,31 @@ def test_a_mask_may_be_infinite_but_statistics_may_not_be_nan(tmp_path):
     load_weights(tiny_net(), tmp_path / "a.pt")
     torch.save(state | {"1.running_mean": torch.full((8,), torch.nan)}, tmp_path / "a.pt")
     assert "in '1.running_mean'" in refused(tiny_net(), tmp_path / "a.pt")
+
+
+def test_of_other_classes_all_but_the_classifier_is_taken(tmp_path):
+    given = tiny_net(classes=100)
+    save_weights(given, tmp_path / "a.safetensors")
+    net = tiny_net(classes=10, seed=3)
+    fresh, theirs = state_of(net), state_of(given)
+    assert load_backbone(net, tmp_path / "a.safetensors") == ("6", 100)
+    for name, value in state_of(net).items():
+        assert torch.equal(value, (fresh if name.startswith("6.") else theirs)[name])
+    assert load_backbone(given, tmp_path / "a.safetensors") is None  # of the same classes: all
+
+
+def test_no_other_difference_is_passed_over(tmp_path):
+    """A wider net, one that lacks a tensor or whose classifier takes other features, and NaN."""
+    path, state = tmp_path / "a.pt", tiny_net(classes=100).state_dict()
+    for spoilt, words in (
+        (state | {"0.weight": torch.zeros(16, 3, 3, 3)}, "'0.weight' has the shape"),
+        ({n: v for n, v in state.items() if n != "0.weight"}, "is of another net"),
+        (state | {"6.weight": torch.zeros(100, 9)}, "is of another net"),
+        (state | {"0.weight": state["0.weight"] * torch.nan}, "NaN or infinite, in '0.weight'"),
+    ):
+        torch.save(spoilt, path)
+        net = tiny_net(classes=10)
+        before = state_of(net)
+        with pytest.raises(InputError, match=words):
+            load_backbone(net, path)
+        assert_same_bits(before, state_of(net))

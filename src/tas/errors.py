@@ -14,6 +14,7 @@ from numbers import Real
 from typing import Any
 
 LONGEST_LINE, LONGEST_WORD = 400, 160  # characters of a message, and of a word (a path) in it
+LONGEST_PATH = 256  # of a path that is quoted: shortened it could not be found
 MOST_LISTED = 200  # characters of a list of what would work
 
 
@@ -120,7 +121,7 @@ class _Quote(reprlib.Repr):
         if isinstance(value, type):
             return f"the class {value.__name__}"
         if isinstance(value, os.PathLike):
-            return self.repr_str(os.fsdecode(value), level)
+            return f"'{short(shown(os.fsdecode(value)), LONGEST_PATH)}'"
         if value is None or isinstance(value, Real):
             return str(value)
         return f"an object of the class {type(value).__name__}"

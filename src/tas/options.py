@@ -96,7 +96,20 @@ class _Timing:
 
 
 @dataclass(frozen=True)
-class _Training(_Compute):
+class _Showing:
+    """What is shown of a run"""
+
+    tracker: str | None = option(
+        None,
+        "tell a tracker of experiments what the log says: tensorboard (writes OUT/trackers), wandb "
+        "or mlflow; several: tensorboard,wandb. tensorboard needs pip install "
+        "'torch-tas[trackers]', the others their own package",
+    )
+    quiet: bool = option(False, "print the result alone; warnings and errors are still said")
+
+
+@dataclass(frozen=True)
+class _Training(_Showing, _Compute):
     """How nets are trained; what is not given is the preset's."""
 
     preset: Literal["quick", "cifar", "imagenet", "paper", "paper-imagenet"] = option(
@@ -223,7 +236,8 @@ class _Searching:
     weights: str | None = option(
         None,
         "trained weights of the net (.safetensors or a state dict): the search cuts smaller "
-        "nets from it and compares their answers",
+        "nets from it and compares their answers; in tas run those of another number of classes "
+        "are what the teacher's training starts from, but for the classifier",
     )
     split: str | None = option(
         None,
@@ -292,6 +306,12 @@ class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     teacher: str | None = option(
         None, "weights of the unpruned net (.safetensors or a state dict); default: train it"
     )
+    pretrained: bool = option(
+        False,
+        "start from the pretrained weights of a timm or torchvision net, from its library's cache "
+        "or the network; the classifier is fresh where it has other classes, "
+        "and the teacher is trained from there",
+    )
     search_epochs: int | None = option(
         None, "epochs of the trainings within the search (default: the preset's)"
     )
@@ -336,7 +356,16 @@ class TrainRunOptions(_Distilling, _Training, _Data):
     inherit: bool = option(
         False, "start from the teacher's weights, the most important channels of every width"
     )
-    weights: str | None = option(None, "start from these weights, which must fit the net or shape")
+    weights: str | None = option(
+        None,
+        "start from these weights, which must fit the net or shape; the classifier is fresh where "
+        "they have another number of classes",
+    )
+    pretrained: bool = option(
+        False,
+        "start from the pretrained weights of a timm or torchvision net, from its library's cache "
+        "or the network; the classifier is fresh where it has other classes",
+    )
 
 
 @checked

@@ -43,15 +43,15 @@ def read_text(
         with open(path, "rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
-            raise error(f"the {what} {quoted(path)} is larger than {most / 2**20:,.0f} MiB")
+            raise error(f"the {what} {quoted(Path(path))} is larger than {most / 2**20:,.0f} MiB")
         if why := sums.damage(path, content):
             raise error(why)
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise error(f"{quoted(path)} is not a {what}: it is not text in UTF-8") from None
+        raise error(f"{quoted(Path(path))} is not a {what}: it is not text in UTF-8") from None
     except (OSError, ValueError) as failed:  # ValueError: a NUL in the path
         why = (failed.strerror if isinstance(failed, OSError) else None) or first_line(failed)
-        raise error(f"cannot read the {what} {quoted(path)}: {why}") from None
+        raise error(f"cannot read the {what} {quoted(Path(path))}: {why}") from None
 
 
 def parse_json(text: str, source: str, error: type[InputError] = InputError, what: str = "") -> Any:
@@ -82,7 +82,7 @@ def parse_json(text: str, source: str, error: type[InputError] = InputError, wha
 def read_json(path: str | Path, what: str = "file", *, error: type[InputError] = InputError) -> Any:
     """What a JSON file holds; see ``read_text`` and ``parse_json``."""
     text = read_text(path, what, error=error)
-    return parse_json(text, quoted(path), error, what)
+    return parse_json(text, quoted(Path(path)), error, what)
 
 
 def read_lines(path: str | Path) -> Iterator[Any]:
@@ -96,12 +96,12 @@ def read_lines(path: str | Path) -> Iterator[Any]:
                 if not line.endswith("\n"):
                     return
                 try:
-                    found = parse_json(line, f"line {number} of {quoted(path)}")
+                    found = parse_json(line, f"line {number} of {quoted(Path(path))}")
                 except InputError as bad:
                     found = bad
                 yield found
     except OSError as error:
-        raise InputError(f"cannot read {quoted(path)}: {error.strerror}") from None
+        raise InputError(f"cannot read {quoted(Path(path))}: {error.strerror}") from None
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -119,7 +119,9 @@ def parse_yaml(text: str, source: str) -> Any:
 
 def read_yaml(path: str | Path, what: str = "file") -> Any:
     """What a YAML file holds."""
-    return parse_yaml(read_text(path, what, most=MOST_YAML_BYTES), f"the {what} {quoted(path)}")
+    return parse_yaml(
+        read_text(path, what, most=MOST_YAML_BYTES), f"the {what} {quoted(Path(path))}"
+    )
 
 
 def place(given: str | Path, what: str) -> Path:

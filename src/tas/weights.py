@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -13,7 +13,15 @@ from . import sums
 from .errors import InputError, first_line
 from .whole import replacing
 
-__all__ = ["check_weights", "load_weights", "read_weights", "save_weights"]
+__all__ = [
+    "Left",
+    "check_weights",
+    "load_backbone",
+    "load_weights",
+    "read_weights",
+    "save_weights",
+    "take",
+]
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which others keep the weights
 
@@ -67,6 +75,36 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     _check(path, found, wanted)
     _check_numbers(path, found, wanted)
     module.load_state_dict(found, strict=False)
+
+
+class Left(NamedTuple):
+    """What was not taken of weights: the classifier's name, and how many classes it has there."""
+
+    module: str
+    classes: int
+
+
+def load_backbone(module: nn.Module, path: str | Path) -> Left | None:
+    """As ``load_weights``, but the file's net may have another number of classes.
+
+    The classifier, the last module with weights, then stays as it is.
+
+    Returns:
+        what was left out; None where all was taken.
+    """
+    return take(module, read_weights(path), Path(path))
+
+
+def take(module: nn.Module, found: dict[str, Tensor], path: Path) -> Left | None:
+    """``load_backbone`` of weights that were read already, from ``path``."""
+    wanted = module.state_dict(keep_vars=True)
+    left = _other_classes(found, wanted)
+    taken = {name: value for name, value in found.items() if name not in left}
+    if not left:
+        _check(path, found, wanted)
+    _check_numbers(path, taken, wanted)
+    module.load_state_dict(taken, strict=False)
+    return Left(left[0].rpartition(".")[0], len(found[left[0]])) if left else None
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -127,17 +165,13 @@ def _check_numbers(path: Path, found: dict[str, Tensor], wanted: dict[str, Tenso
 
 def _check(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
     """Refuse weights of another net, and say what differs first."""
-    given = {id(wanted[name]) for name in found if name in wanted}  # tied weights are stored once
-    differ = [n for n in wanted if n in found and found[n].shape != wanted[n].shape]
-    missing = [
-        name
-        for name, value in wanted.items()
-        if id(value) not in given and not name.endswith("num_batches_tracked")
-    ]
-    unknown = [name for name in found if name not in wanted]
-    if differ and not missing and not unknown and _only_the_last(differ, wanted):
-        classes = (found[differ[0]].shape[0], wanted[differ[0]].shape[0])
-        raise InputError(f"'{path}' is of a net with {classes[0]} classes, not {classes[1]}")
+    if left := _other_classes(found, wanted):
+        classes = (len(found[left[0]]), len(wanted[left[0]]))
+        raise InputError(
+            f"'{path}' is of a net with {classes[0]} classes, not {classes[1]}: to train it on "
+            "these from there, give it as --weights of tas run or tas train"
+        )
+    differ, missing, unknown = _compared(found, wanted)
     if differ:
         name = differ[0]
         shapes = f"{list(found[name].shape)}, not {list(wanted[name].shape)}"
@@ -148,7 +182,28 @@ def _check(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> N
         raise InputError(f"'{path}' is of another net: this one has no '{unknown[0]}'")
 
 
-def _only_the_last(differ: list[str], wanted: dict[str, Tensor]) -> bool:
-    """Whether these are the tensors of the module that comes last, the classifier."""
-    last = next(reversed(wanted)).rpartition(".")[0]
-    return all(name.rpartition(".")[0] == last for name in differ)
+def _compared(
+    found: dict[str, Tensor], wanted: dict[str, Tensor]
+) -> tuple[list[str], list[str], list[str]]:
+    """The names of tensors that differ in shape, are missing, and are unknown."""
+    given = {id(wanted[name]) for name in found if name in wanted}  # tied weights are stored once
+    differ = [n for n in wanted if n in found and found[n].shape != wanted[n].shape]
+    missing = [
+        name
+        for name, value in wanted.items()
+        if id(value) not in given and not name.endswith("num_batches_tracked")
+    ]
+    return differ, missing, [name for name in found if name not in wanted]
+
+
+def _other_classes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    """The tensors of the classifier, the module that comes last, where they alone differ, and in
+    the number of classes alone."""
+    differ, missing, unknown = _compared(found, wanted)
+    last = next(reversed(wanted), "").rpartition(".")[0]
+    if missing or unknown or any(name.rpartition(".")[0] != last for name in differ):
+        return []
+    same = all(
+        found[name].ndim and found[name].shape[1:] == wanted[name].shape[1:] for name in differ
+    )
+    return differ if same else []

@@ -271,6 +271,7 @@ def test_mistakes_are_one_line(
     assert said.count("\n") == 1
     assert sorted(p.name for p in model.iterdir()) == [
         "README.md",
+        "SHA256SUMS",
         "config.json",
         "model.safetensors",
         "shape.json",

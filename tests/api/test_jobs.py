@@ -308,7 +308,7 @@ def test_a_traced_net_of_other_classes_is_refused() -> None:
         ({"seed": -1}, "--seed -1: give a whole number from 0 to 4294967295"),
         ({"seed": 2**33}, "--seed 8589934592: give a whole number"),
         ({"fraction": 0}, "fraction 0: a split needs a number between 0 and 1"),
-        ({"net": None}, "the net is None: give a torch.nn.Module, a name"),
+        ({"net": None}, "net=None: give text, a torch.nn.Module or a tas.space.Space"),
         ({"net": nn.ReLU()}, "the net 'ReLU' has no parameters to train"),
         ({"net": "torch.nn:ReLU"}, "the net 'torch.nn:ReLU' has no parameters to train"),
         ({"ratios": ()}, "the width ratios"),

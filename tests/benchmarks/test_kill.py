@@ -1,6 +1,9 @@
 """Laws of what is killed: it goes on to the same bytes, and what differs is found."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,20 @@ def job(out: Path) -> None:
 
 def test_a_run_killed_at_an_operation_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     """At every fifth: ``benchmarks/kill.py`` is for all of them, and for whole runs."""
-    kills, wrong = kill.at_operations(job, tmp_path, every=5)
+    program = (  # in a process of its own: one that has trained cannot be forked and train again
+        "import json, pathlib, sys, kill, test_kill\n"
+        "found = kill.at_operations(test_kill.job, pathlib.Path(sys.argv[1]), every=5)\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=300,
+    )
+    kills, wrong = json.loads(done.stdout)
     assert kills >= 20
     assert wrong == []
 

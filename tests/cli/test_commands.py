@@ -266,3 +266,17 @@ def test_a_net_of_ones_own_from_start_to_end(
     found = Shape.load(tmp_path / "searched" / "shape.json")
     load_weights(nets.build(found), tmp_path / "searched" / "model.safetensors")
     monkeypatch.undo()
+
+
+def test_a_quiet_run_prints_its_table_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--net", "resnet20", "--epochs", "1", "--batch-size", "256", "--quiet"]
+    main([*command, "--out", str(tmp_path / "run")])
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "resnet20, trained" in said.out
+    assert "report:" not in said.out
+    assert (tmp_path / "run" / "report.html").is_file()
+    main([*command[:-1], "--out", str(tmp_path / "run")])  # how it is shown is not of the run
+    assert "report:" in capsys.readouterr().out

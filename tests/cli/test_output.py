@@ -98,6 +98,7 @@ def test_an_option_that_is_given_as_nothing_is_an_error(
 def test_ctrl_c_while_modules_are_imported_is_no_traceback() -> None:
     program = (
         "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever started the tests
         "from tas.cli import early\n"
         "early.end_at_once()\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"

@@ -89,7 +89,7 @@ def test_a_reader_that_leaves_ends_it_quietly(model: Path, tmp_path: Path) -> No
     process.stdout.readline()
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait() == 0
+    assert process.wait() == 141
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_long_lists_are_cut_short(tmp_path: Path) -> None:
         (["one", "one", "two", "nought"], "each once"),
         ([], "at least one"),
         ("abc", "give a list of names"),
-        ([0, 1, 2], "give a list of names"),
+        ([0, 1, 2], r"class_names\[0\]=0: give text"),
     ],
 )
 def test_names_that_are_none_are_refused(tmp_path: Path, names: Any, message: str) -> None:

@@ -71,7 +71,7 @@ def test_a_named_set_can_be_scaled() -> None:
     assert data.input == (1, 16, 16)
     assert data.test.pixels.shape == (359, 1, 16, 16)
     assert data.test.pixels.dtype == torch.uint8
-    assert "image size 0" in refused("digits", image_size=0)
+    assert "--image-size 0: give 1 to" in refused("digits", image_size=0)
 
 
 # CIFAR

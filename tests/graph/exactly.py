@@ -1,6 +1,7 @@
 """Holds a net that was traced against the laws that all of them have to keep."""
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -41,7 +42,10 @@ def check(net: nn.Module) -> TracedSpace:
             assert torch.equal(again.eval()(IMAGES), small(IMAGES))
         small.train()(IMAGES).sum().backward()
         assert small(IMAGES).isfinite().all()
-    supernet(IMAGES, supernet.one_hot(space.unpruned)).sum().backward()
+    draw = supernet.one_hot(space.unpruned)
+    draw = replace(draw, atoms=draw.atoms.clone().requires_grad_())
+    supernet.train()(IMAGES, draw).sum().backward()
+    assert draw.atoms.grad.isfinite().all()
     grads = [p.grad for p in supernet.parameters() if p.grad is not None]
     assert grads
     assert all(g.isfinite().all() for g in grads)

@@ -157,6 +157,24 @@ def test_tables_temperatures_and_talking_heads_go_along() -> None:
     assert {"attention.0.qkv", "attention.0.talk"} & {choice.name for choice in space.widths}
 
 
+class Normed(nn.Module):
+    """Queries and keys of a convolution with a norm behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.norm = nn.Conv1d(DIM, 3 * HEADS * SIZE, 1), nn.BatchNorm1d(3 * HEADS * SIZE)
+        self.proj = nn.Linear(HEADS * SIZE, DIM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.norm(self.qkv(x.transpose(1, 2))).chunk(3, 1)
+        weights = (q.transpose(1, 2) @ k * 0.2).softmax(-1)
+        return self.proj(weights @ v.transpose(1, 2))
+
+
+def test_norms_within_attention_learn_in_a_search() -> None:
+    check(Net(Normed, 1))
+
+
 def test_where_heads_cannot_go_what_they_have_does() -> None:
     space = check(Net(Fixed))
     assert numbers(space) == set()

@@ -53,3 +53,9 @@ def test_a_budget_below_every_shape_is_refused() -> None:
     space = resnet_space("resnet20", residual="tied", what="depth")
     with pytest.raises(InfeasibleBudgetError):
         draw(space, Budget(1000), 0.5, 1.0, 10)
+
+
+def test_where_the_smallest_shape_alone_fits_it_is_taken() -> None:
+    space = resnet_space("resnet110", residual="tied", what="width")
+    smallest = Budget(1).range(space)[0]
+    assert draw(space, Budget(int(smallest)), 0.98, 1.0, 10).tolist() == [[0] * len(space.choices)]

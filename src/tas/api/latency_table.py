@@ -97,7 +97,7 @@ def latency_table(
         InputError: an option cannot be used, or a shape could not be measured; all that was
             measured before is kept.
     """
-    options = with_changes(options or LatencyOptions(), changes)
+    options = with_changes(options or LatencyOptions(what="table"), changes)
     if options.net is None or options.out is None:
         raise InputError(
             "tas latency table needs a net and a file: --net torchvision:mobilenet_v2 --out "

@@ -25,6 +25,7 @@ from .search import find
 from .session import Run, load_data
 from .settings import chosen_recipe
 from .spaces import search_space
+from .starting import start_of
 from .time_budget import TABLE, bench_of, is_time, time_budget
 
 __all__ = ["Plan"]
@@ -43,29 +44,36 @@ class Plan:
     split: Split | None
     asked: Budget | None  # None: of a time that is still to be measured (``timed``)
     bench: Bench | None = None
+    start: nn.Module | None = None  # what the unpruned net's training begins with; None: afresh
 
     @classmethod
-    def of(cls, options: Any, inheriting: bool, model: nn.Module | None = None) -> "Plan":
+    def of(
+        cls,
+        options: Any,
+        inheriting: bool,
+        model: nn.Module | None = None,
+        teaches: bool = False,
+    ) -> "Plan":
         """The plan of the options of a run or a search, or the error that is in them.
 
         Args:
             inheriting: the search is to start from trained weights.
             model: the unpruned net, in the place of its name.
+            teaches: the unpruned net may be trained first, from weights that do not know the
+                classes yet.
         """
-        for name in ("ratios", "only", "split"):
-            if getattr(options, name) in ([], ""):
-                raise InputError(f"--{name} is empty: leave it out, or give a value")
-        if options.split and options.subset is not None:
-            raise InputError(
-                "--split and --subset cannot be combined: give --subset to `tas split` instead"
-            )
+        _check(options)
         data = load_data(options)
         recipe = chosen_recipe(options, inheriting)
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
             search_split(data, recipe.fraction, subset=options.subset)
         net: str | nn.Module = options.net if model is None else model
-        if options.weights and (inheriting or nets.is_named(options.net)):
-            net = nets.load(options.net, options.weights, data.classes, data.input)
+        given = start_of(options.net, options, data) if teaches else None
+        if inheriting or nets.is_named(options.net):
+            if given is not None:
+                net = given[0]
+            elif options.weights:
+                net = nets.load(options.net, options.weights, data.classes, data.input)
         space, source = search_space(
             net,
             data,
@@ -81,13 +89,7 @@ class Plan:
             inheriting=inheriting,
         )
         time, limits = is_time(options.budget, options.unit), _limits(options)
-        if time:
-            _check_timing(options)
-        elif options.latency_table or options.runtime or options.measure:
-            raise InputError(
-                "--latency-table, --runtime and --measure are for a budget in milliseconds: give "
-                "--budget 8ms, or --budget 0.5 --unit ms"
-            )
+        _check_timing(options, time)
         plan = cls(
             options=options,
             data=data,
@@ -97,6 +99,7 @@ class Plan:
             source=source,
             asked=None if time else Budget.of(space, options.budget, options.unit, limits),
             split=read_split(options.split, data) if options.split else None,
+            start=given[0] if given is not None and given[1] else None,
         )
         if plan.uncounted:
             say(f"note: {plan.uncounted}")
@@ -177,6 +180,17 @@ class Plan:
         }
 
 
+def _check(options: Any) -> None:
+    """Options that are empty, or contradict one another."""
+    for name in ("ratios", "only", "split"):
+        if getattr(options, name) in ([], ""):
+            raise InputError(f"--{name} is empty: leave it out, or give a value")
+    if options.split and options.subset is not None:
+        raise InputError(
+            "--split and --subset cannot be combined: give --subset to `tas split` instead"
+        )
+
+
 def _limits(options: Any) -> dict[str, str | float]:
     """The further limits, by the names of their units."""
     given = {"macs": options.max_macs, "params": options.max_params}
@@ -188,9 +202,15 @@ def _timing(options: Any) -> dict[str, Any]:
     return {f.name: getattr(options, f.name) for f in fields(_Timing)}
 
 
-def _check_timing(options: Any) -> None:
-    """Options of a budget of time that cannot be used."""
-    if options.latency_table is None:
+def _check_timing(options: Any, time: bool) -> None:
+    """Options of a budget of time that cannot be used, or are of no use without one."""
+    if not time:
+        if options.latency_table or options.runtime or options.measure:
+            raise InputError(
+                "--latency-table, --runtime and --measure are for a budget in milliseconds: give "
+                "--budget 8ms, or --budget 0.5 --unit ms"
+            )
+    elif options.latency_table is None:
         chosen_runtime(_Runtime(**_timing(options)))
     elif options.runtime or options.measure:
         raise InputError(

@@ -16,7 +16,17 @@ from ..version import __version__
 __all__ = ["command", "hardware", "provenance", "versions"]
 
 # Where a run computes and who shows it change no result, and may change when it is continued.
-NOT_OF_THE_RUN = ("out", "device", "compile", "cuda_graphs", "workers", "download", "data_dir")
+NOT_OF_THE_RUN = (
+    "out",
+    "device",
+    "compile",
+    "cuda_graphs",
+    "workers",
+    "download",
+    "data_dir",
+    "quiet",
+    "tracker",
+)
 
 
 def command(verb: str, options: Any, seed: int) -> str:

@@ -1,5 +1,6 @@
 """The whole job: teacher, search, derived net, distillation, report."""
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..errors import InputError
 from ..inherit import Source
 from ..methods import equal_widths, even_widths
 from ..options import RunOptions, with_changes
+from ..runs import quietly
 from ..shape import Shape
 from ..typed import checked
 from .evaluate import evaluate
@@ -28,6 +30,7 @@ NOTE = (
 NO_EQUAL = "No net of equal widths meets the budget: there is no baseline."
 
 
+@quietly
 @checked
 def run(
     options: RunOptions | None = None,
@@ -82,6 +85,7 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
         for name, given in (
             ("--teacher", options.teacher),
             ("--weights", options.weights),
+            ("--pretrained", options.pretrained),
             ("model", model),
         )
         if given
@@ -106,8 +110,8 @@ class _Job:
         self.inherit = not self.paper if options.inherit is None else options.inherit
         traced = model is not None or nets.is_named(options.net)
         self.from_teacher = traced or (self.inherit and not self.paper)
-        self.plan = Plan.of(options, inheriting=self.from_teacher, model=model)
-        weights = options.teacher or options.weights
+        self.plan = Plan.of(options, inheriting=self.from_teacher, model=model, teaches=True)
+        weights = None if self.plan.start else options.teacher or options.weights
         self.given = nets.load(self.plan.full, weights) if weights else model
 
     def do(self, run: Run) -> None:
@@ -162,10 +166,13 @@ class _Job:
     def teacher(self, run: Run, common: dict[str, Any]) -> tuple[nn.Module, list[dict[str, Any]]]:
         """The unpruned net, trained, and its row of the table."""
         if self.given is None:
+            start, how = self.plan.start, self.plan.recipe.teacher
+            if start is not None:  # as gently as any net that inherits; the space keeps its own
+                start, how = deepcopy(start), replace(how, travel=self.plan.recipe.student.travel)
             trained = train(
-                self.plan.full,
+                self.plan.full if start is None else start,
                 self.plan.data,
-                options=self.plan.recipe.teacher,
+                options=how,
                 phase="teacher",
                 **common,
             )

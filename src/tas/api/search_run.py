@@ -8,7 +8,7 @@ from torch import nn
 from .. import nets, training
 from ..errors import InputError
 from ..options import SearchRunOptions, with_changes
-from ..runs import say
+from ..runs import quietly, say
 from ..training.pictures import measuring_batches
 from ..typed import checked
 from .plan import Plan
@@ -19,6 +19,7 @@ __all__ = ["search_run"]
 NOTE = "The weights are inherited from the unpruned net and not fine-tuned: fine-tune them next."
 
 
+@quietly
 @checked
 def search_run(
     options: SearchRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any

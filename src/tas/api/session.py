@@ -18,9 +18,11 @@ from ..models import card
 from ..recipes import recipe
 from ..runs import ModelConfig, RunDir, say
 from ..shape import Shape
+from ..training.trackers import Trackers, chosen_trackers
 from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
+from .starting import own_normalising
 from .train import Trained
 
 __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
@@ -44,6 +46,7 @@ class Run:
     finished: bool
     command: str = ""
     _saved: tuple[Shape, Data] | None = field(default=None, repr=False)
+    _trackers: Trackers | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, verb: str, options: Any, net: str, data: Data) -> "Run":
@@ -57,6 +60,7 @@ class Run:
         training.where(options.device, options.precision or "auto")  # or an error, now
         chosen_augment(options)  # likewise
         chosen_seed(options.seed)
+        tracked = chosen_trackers(options.tracker)
         path = _directory(verb, options, net)
         config = {k: v for k, v in asdict(options).items() if k not in NOT_OF_THE_RUN}
         begun = processes.agreed((path / "config.yaml").exists())
@@ -75,7 +79,10 @@ class Run:
             directory.begin(ModelConfig(data.transform.to_dict(), data.class_names, None, facts))
             say(f"{'continuing in' if begun else 'writing to'} {path}")
         seed = config["seed"]
-        return cls(verb, directory, seed, finished, command(verb, options, seed))
+        trackers = Trackers(tracked, path, config)
+        directory.listeners.append(trackers.log)
+        told = command(verb, options, seed)
+        return cls(verb, directory, seed, finished, told, _trackers=trackers)
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""
@@ -117,6 +124,8 @@ class Run:
             self.directory.save_config(config)
             self.directory.save_card(card(config))
         self.directory.finish(result)
+        if self._trackers is not None:
+            self._trackers.finish(result["rows"])
 
     @property
     def path(self) -> Path:
@@ -213,7 +222,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         )
     for note in data.notes:
         say(f"note: {note}")
-    return data
+    return own_normalising(options, data)
 
 
 def read_own(name: str, net: str | None) -> Shape:

@@ -8,16 +8,19 @@ from .. import nets
 from ..data import Data
 from ..errors import InputError
 from ..options import TrainRunOptions, with_changes
+from ..runs import quietly
 from ..shape import Shape
 from ..training.pictures import check_net
 from ..typed import checked
 from .session import Guard, Run, below_unpruned, load_data, read_own, row, unguarded
 from .settings import chosen_recipe
+from .starting import start_of
 from .train import train
 
 __all__ = ["train_run"]
 
 
+@quietly
 @checked
 def train_run(
     options: TrainRunOptions | None = None, *, guard: Guard = unguarded, **changes: Any
@@ -41,7 +44,8 @@ def train_run(
     options = with_changes(options or TrainRunOptions(), changes)
     _check(options)
     data = load_data(options)
-    recipe = chosen_recipe(options, inheriting=bool(options.inherit or options.weights))
+    goes_on = options.inherit or options.weights or options.pretrained
+    recipe = chosen_recipe(options, inheriting=bool(goes_on))
     name = options.shape or options.net or ""
     shape = read_own(name, options.net if options.shape else None)
     if options.inherit and options.teacher_net not in (None, shape.net):
@@ -53,9 +57,8 @@ def train_run(
     if options.teacher:
         of = options.teacher_net or nets.full_shape(shape.net)
         teacher = nets.load(of, options.teacher, data.classes, data.input)
-    start: Shape | nn.Module = shape
-    if options.weights:
-        start = nets.load(shape, options.weights, data.classes, data.input)
+    given = start_of(shape, options, data)
+    start: Shape | nn.Module = shape if given is None else given[0]
     _check_nets(start, shape, teacher, data, options)
     run = Run.open("train", options, name, data)
     if run.finished:
@@ -96,8 +99,11 @@ def _check(options: TrainRunOptions) -> None:
         raise InputError(
             f"--teacher-net {options.teacher_net} has no weights: give them as --teacher"
         )
-    if options.inherit and options.weights:
-        raise InputError("--inherit and --weights both say what to start from: give one")
+    starts = [f"--{n}" for n in ("inherit", "weights", "pretrained") if getattr(options, n)]
+    if len(starts) > 1:
+        raise InputError(f"{' and '.join(starts)} both say what to start from: give one")
+    if options.pretrained and options.shape:
+        raise InputError("--pretrained is for a whole net: give --net in the place of --shape")
     if options.inherit and not options.teacher:
         raise InputError(
             "--inherit needs a trained net to inherit from: give its weights as --teacher"

@@ -9,4 +9,4 @@ __all__ = ["main"]
 
 
 def main(options: RunOptions) -> None:
-    print_run(run(options, guard=interruptible))
+    print_run(run(options, guard=interruptible), quiet=options.quiet)

@@ -9,4 +9,4 @@ __all__ = ["main"]
 
 
 def main(options: SearchRunOptions) -> None:
-    print_run(search_run(options, guard=interruptible))
+    print_run(search_run(options, guard=interruptible), quiet=options.quiet)

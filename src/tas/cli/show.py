@@ -30,17 +30,19 @@ def print_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
     console.print(grid(header, body))
 
 
-def print_run(run: Run) -> None:
-    """The result of a finished run, and where its report lies."""
+def print_run(run: Run, *, quiet: bool = False) -> None:
+    """The result of a finished run, and where its report lies; quiet: its table alone."""
     if not processes.is_first():
         return
     try:
         print_rows(timed_rows(run.result))
-        for note in time_notes(run.result):
+        for note in [] if quiet else time_notes(run.result):
             print(f"note: {shown(note)}")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise run.directory.damaged(error) from None
-    print(f"report: {run.report()}")
+    page = run.report()
+    if not quiet:
+        print(f"report: {page}")
 
 
 def print_shapes(shapes: list[tuple[str, Shape]]) -> None:

@@ -9,4 +9,4 @@ __all__ = ["main"]
 
 
 def main(options: TrainRunOptions) -> None:
-    print_run(train_run(options, guard=interruptible))
+    print_run(train_run(options, guard=interruptible), quiet=options.quiet)

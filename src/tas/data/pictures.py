@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import DataError, InputError, quoted, shown
 from ..processes import on_this_machine
+from ..runs import is_quiet
 
 Image.init()
 # Pictures are data, never code: Pillow hands EPS to Ghostscript, a programming language. The
@@ -180,7 +181,7 @@ def _bar(label: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not (show and console.is_terminal),
+        disable=not (show and console.is_terminal and not is_quiet()),
     ) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done: progress.advance(task, done)

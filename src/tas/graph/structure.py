@@ -186,6 +186,7 @@ class _Build:
             place: self.slots(labels)
             for place, labels in self.places.items()
             if place not in notes.consumed
+            and not self._measured(place)
             and multiplied.intersection(self.component[labels.numpy()].tolist())
         }
         consumed = {p: self.slots(self.places[p]) for p in sorted(notes.consumed)}
@@ -206,6 +207,11 @@ class _Build:
             wanted=dict(self.told.wanted),
             heads={name: self._named(labels) for name, labels in self.told.labels.items()},
         )
+
+    def _measured(self, place: Place) -> bool:
+        """Whether these are a norm's statistics, which do not matter where its scale is 0."""
+        path, _, own = place[0].rpartition(".")
+        return own in BESIDE[1:] and (f"{path}.weight", 0) in self.places
 
     # Widths ------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def states_near(
         candidate indices; where no draw falls between low and high, whatever fits the budget.
 
     Raises:
-        InfeasibleBudgetError: none of the draws fits.
+        InfeasibleBudgetError: none of the draws fits, nor does the smallest shape.
     """
     candidates = [c.candidates for c in space.widths] + [c.candidates for c in space.depths]
     size = torch.full((len(candidates), max(map(len, candidates))), -torch.inf)  # of the largest
@@ -55,7 +55,9 @@ def states_near(
             break
         found = len(near)
     if len(near) == 0:
-        near = torch.unique(torch.cat(fitting), dim=0)
+        smallest = torch.zeros(1, len(candidates), dtype=torch.long)  # which no draw may have met
+        smallest = smallest[(model.of_states(smallest) <= budget.limit) & others(smallest)]
+        near = torch.unique(torch.cat([*fitting, smallest]), dim=0)
     if len(near) == 0:
         lowest, highest = budget.range(space)
         text = f"no shape fits {budget.unit.said(budget.limit)} and what else it may cost"

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import InputError, first_line, one_of
 from ..typed import checked
 
-__all__ = ["SIDE", "build_named", "default_input", "is_named", "made", "trust"]
+__all__ = ["SIDE", "build_named", "default_input", "is_named", "library", "made", "module", "trust"]
 
 SIDE = 224  # pixels, where neither the user nor the net says
 
@@ -40,7 +40,7 @@ def default_input(name: str) -> tuple[int, int, int]:
     """Channels, height and width of the images that a net was made for, where it tells."""
     source, _, which = name.partition(":")
     if source == "timm":
-        timm = _library("timm", name)
+        timm = library("timm", name)
         try:
             c, h, w = timm.get_pretrained_cfg(which).input_size
             return int(c), int(h), int(w)
@@ -67,45 +67,55 @@ def build_named(name: str, classes: int, input: tuple[int, int, int]) -> nn.Modu
             f"yours, allow that with --net {name} (in Python: trust='{name}')"
         )
     if source == "timm":
-        return _timm(name, which, classes, input)
+        return timm_net(name, classes, input)
     if source == "torchvision":
-        return _torchvision(name, which, classes, input)
+        return torchvision_net(name, input, num_classes=classes)
     return _function(name, source, which, classes)
 
 
-def _timm(name: str, which: str, classes: int, input: tuple[int, int, int]) -> nn.Module:
-    timm = _library("timm", name)
+def timm_net(
+    name: str, classes: int, input: tuple[int, int, int], pretrained: bool = False
+) -> nn.Module:
+    """A net of timm's, which adapts pretrained weights to other classes, channels and sides."""
+    which = name.partition(":")[2]
+    timm = library("timm", name)
     if not timm.is_model(which):
         raise InputError(_unknown(name, which, timm.list_models()))
     options: dict[str, Any] = {"num_classes": classes, "in_chans": input[0]}
     if input[1:] != default_input(name)[1:]:
         try:  # what has positions is built for its images; a CNN takes any
-            return _module(name, timm.create_model, which, **options, img_size=input[1:])
+            sized = module(name, timm.create_model, which, **options, img_size=input[1:])
         except InputError:
             pass
-    return _module(name, timm.create_model, which, **options)
+        else:
+            if not pretrained:
+                return sized
+            options["img_size"] = input[1:]
+    return module(name, timm.create_model, which, **options, pretrained=pretrained)
 
 
-def _torchvision(name: str, which: str, classes: int, input: tuple[int, int, int]) -> nn.Module:
-    models = _library("torchvision.models", name)
+def torchvision_net(name: str, input: tuple[int, int, int], **options: Any) -> nn.Module:
+    """A net of torchvision's, with ``num_classes`` or with ``weights`` of theirs."""
+    which = name.partition(":")[2]
+    models = library("torchvision.models", name)
     known = models.list_models(module=models)
     if which not in known:
         raise InputError(_unknown(name, which, known))
-    options: dict[str, Any] = {"num_classes": classes, "weights": None}
+    options = {"weights": None, **options}
     if which in ("googlenet", "inception_v3"):  # the further heads serve a training of their own
         options |= {"aux_logits": False, "init_weights": False}
     if input[1] != SIDE and which.startswith("vit_"):
         options["image_size"] = input[1]
     if input[1] != SIDE and which.startswith("maxvit"):
         options["input_size"] = input[1:]
-    return _module(name, models.get_model, which, **options)
+    return module(name, models.get_model, which, **options)
 
 
-def _function(name: str, module: str, which: str, classes: int) -> nn.Module:
+def _function(name: str, source: str, which: str, classes: int) -> nn.Module:
     if os.getcwd() not in sys.path:  # a module beside which the command is run
         sys.path.insert(0, os.getcwd())
     try:
-        make = getattr(import_module(module), which)
+        make = getattr(import_module(source), which)
     except (Exception, SystemExit) as error:  # whatever a user's module may raise
         raise InputError(
             f"cannot import the net '{name}': {first_line(error)}; give timm:NAME, "
@@ -124,10 +134,10 @@ def made(name: str, make: Any, classes: int | None) -> nn.Module:
         takes = {}  # type: ignore[assignment]
     keys = ("classes", "num_classes") if classes is not None else ()
     options = {key: classes for key in keys if key in takes}
-    return _module(name, make, **options)
+    return module(name, make, **options)
 
 
-def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
+def module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
     try:
         net = make(*given, **options)
     except (Exception, SystemExit) as error:  # whatever a user's or a library's code may raise
@@ -137,7 +147,7 @@ def _module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
     return net
 
 
-def _library(module: str, name: str) -> Any:
+def library(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except Exception as error:

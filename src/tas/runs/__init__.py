@@ -1,7 +1,7 @@
 """Runs: the directory of one, and how far it is."""
 
 from .model import ModelConfig
-from .progress import PhaseProgress, say
+from .progress import PhaseProgress, is_quiet, quiet, quietly, say
 from .rundir import RunDir
 
-__all__ = ["ModelConfig", "PhaseProgress", "RunDir", "say"]
+__all__ = ["ModelConfig", "PhaseProgress", "RunDir", "is_quiet", "quiet", "quietly", "say"]

@@ -2,7 +2,11 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from types import TracebackType
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -11,7 +15,7 @@ from rich.table import Column
 from .. import processes
 from ..errors import shown
 
-__all__ = ["PhaseProgress", "readable_seconds", "say"]
+__all__ = ["PhaseProgress", "is_quiet", "quiet", "quietly", "readable_seconds", "say"]
 
 SHOWN = {  # which figures, under which name, and how
     "loss": "loss {:.3f}",
@@ -51,7 +55,7 @@ class PhaseProgress:
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.first_step = done * steps_per_epoch
-        self.enabled = enabled
+        self.enabled = enabled = enabled and not is_quiet()
         self.each = each
         self.started = time.perf_counter()
         console = Console(stderr=True)
@@ -149,8 +153,61 @@ def _text(figures: dict[str, float]) -> str:
 def say(text: str) -> None:
     """Tell the person at the terminal; what is not a result goes to standard error.
 
+    Where it is quiet, only a warning is told.
+
     >>> from tas.runs import say
     >>> say("writing to runs/mine")
     """
-    if processes.is_first():
+    if processes.is_first() and (not is_quiet() or text.startswith("warning:")):
         print(shown(text), file=sys.stderr)
+
+
+# Of the whole process, for threads of a run speak as well.
+_quiet = [False]
+
+
+def is_quiet() -> bool:
+    """Whether nothing but warnings is to be said.
+
+    >>> from tas.runs import is_quiet
+    >>> is_quiet()
+    False
+    """
+    return _quiet[-1]
+
+
+@contextmanager
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """Inside, nothing but warnings is said.
+
+    >>> from tas.runs import quiet, say
+    >>> with quiet():
+    ...     say("nobody hears it")
+    """
+    _quiet.append(is_quiet() or wanted)
+    try:
+        yield
+    finally:
+        _quiet.pop()
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def quietly(verb: Verb) -> Verb:
+    """A verb that says nothing but warnings where its options, or a change of them, are quiet.
+
+    >>> from tas.runs import quietly, say
+    >>> @quietly
+    ... def work(options=None, **changes):
+    ...     say("nobody hears it")
+    >>> work(quiet=True)
+    """
+
+    @wraps(verb)
+    def call(*given: Any, **named: Any) -> Any:
+        options = given[0] if given else named.get("options")
+        with quiet(bool(named.get("quiet", getattr(options, "quiet", False)))):
+            return verb(*given, **named)
+
+    return call  # type: ignore[return-value]

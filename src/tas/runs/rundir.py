@@ -10,7 +10,7 @@ writes.
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -54,11 +54,13 @@ class RunDir:
     Attributes:
         path: the directory.
         config: what the run was begun with.
+        listeners: are told every line of the log, also those that stand there already.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
+        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
         # One per directory and process, held for as long as any RunDir of it is.
         self._lock = FileLock(path / ".lock", timeout=LOCK_WAIT_SECONDS, is_singleton=True)
@@ -245,6 +247,7 @@ class RunDir:
             return
         with (self.path / LOG).open("a") as file:
             file.write(log_line(line))
+        self._tell(line)
 
     @property
     def log_lines(self) -> list[dict[str, Any]]:
@@ -255,6 +258,12 @@ class RunDir:
         """Make these the lines of a phase, behind those of all others."""
         others = [line for line in self.log_lines if line.get("phase") != phase]
         self._write(LOG, "".join(log_line(line) for line in [*others, *lines]))
+        for line in lines:
+            self._tell(line)
+
+    def _tell(self, line: Mapping[str, Any]) -> None:
+        for listener in self.listeners:
+            listener(line)
 
     def begin(self, config: ModelConfig) -> None:
         """Write ``config.json`` of a run that is not finished, which goes on from it.
