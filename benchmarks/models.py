@@ -347,7 +347,8 @@ cut.
 cores. **of CPU**: the processor's time in it; where it is much less, the machine was at other \
 work, too. **GiB**: peak memory of the process. Without figures: not timed yet."""
 TABLE = """
-| net | choices | locked | from | derived | exact | one-hot | steps | trace | seconds | of CPU | GiB |
+| net | choices | locked | from | derived | exact | one-hot | steps | trace | seconds \
+| of CPU | GiB |
 |---|---|---|---|---|---|---|---|---|---|---|---|"""
 LOCKED = """## What is locked
 
