@@ -1,7 +1,8 @@
 """Torch-Pruning 1.6.1, to a budget of multiply-adds: its settings, of which a net has a best one.
 
 It takes ratios: the ratio is found by bisection, each time from the whole net, so that the cost
-ends at most 1 % below the budget where its steps allow (``bisection.py``). No channel is rounded.
+ends at most 1 % below the budget where its steps allow (``bisection.py``). No channel is rounded
+unless that is asked for.
 Only the classifier is left out. One setting prunes as the project's own benchmark does, in steps
 of a four hundredth over the whole net, until the budget is met.
 """
@@ -58,15 +59,17 @@ def pruned(
     limit: float,
     setting: Setting,
     batches: Iterable[tuple[Tensor, Tensor]],
+    round_to: int | None = None,
 ) -> nn.Module:
     """A copy of the teacher within a limit of multiply-adds.
 
     Args:
         batches: of training pictures, for gradients.
+        round_to: what widths are multiples of.
     """
     gradients = _gradients(teacher, batches) if setting.taylor else []
     if setting.steps > 1:
-        net, pruner = _start(teacher, input, setting, 1.0, gradients)
+        net, pruner = _start(teacher, input, setting, 1.0, gradients, round_to)
         for _ in range(setting.steps):
             if count(net, input).macs <= limit:
                 return _finished(net, pruner)
@@ -76,7 +79,7 @@ def pruned(
         raise ValueError(f"{count(net, input).macs} multiply-adds after {setting.steps} steps")
 
     def cut(ratio: float) -> tuple[int, nn.Module]:
-        net, pruner = _start(teacher, input, setting, ratio, gradients)
+        net, pruner = _start(teacher, input, setting, ratio, gradients, round_to)
         pruner.step()
         net = _finished(net, pruner)
         return count(net, input).macs, net
@@ -90,6 +93,7 @@ def _start(
     setting: Setting,
     ratio: float,
     gradients: list[Tensor | None],
+    round_to: int | None,
 ) -> tuple[nn.Module, Any]:
     net = deepcopy(teacher).eval()
     for parameter, gradient in zip(net.parameters(), gradients, strict=False):
@@ -104,6 +108,7 @@ def _start(
         isomorphic=setting.scope == "isomorphic",
         pruning_ratio=ratio,
         iterative_steps=setting.steps,
+        round_to=round_to,
         ignored_layers=[
             m for m in net.modules() if isinstance(m, nn.Linear) and m.out_features == classes
         ],
