@@ -1,4 +1,4 @@
-"""Finds the numbers in a net's own code that count channels, by trying out guesses.
+"""Finds numbers in a net's own code that count channels, and widths that must be equal, by trial.
 
 A net that is cut and fails is rewritten at one number, and at one more, as long as it comes further
 by it. What runs at last has to compute what the whole net computes, for one image in evaluation and
@@ -10,9 +10,11 @@ from itertools import islice
 
 from .bench import Bench, Failure
 from .guesses import Guess, guesses, kind
+from .joints import Joint, joined, united
 
 __all__ = ["Mender"]
 
+JOINS = 3  # kinds of modules in which a width may have to be as wide as others
 STEPS = 6  # numbers, of one kind of module each, that a width may need
 MOST = 16  # guesses at each
 IN_ALL = 120  # of a net
@@ -46,31 +48,61 @@ class Mender:
         self._left = IN_ALL
 
     def mend(self, names: Sequence[str]) -> bool:
-        """Whether some widths that are alike can be cut with rewrites, which the bench then has."""
-        bench, before = self._bench, self._bench.rewrites
+        """Whether some widths that are alike can be cut with rewrites, and together with others
+        that are as wide where they fail; the bench then has these rewrites and joints."""
+        bench, before = self._bench, (self._bench.rewrites, self._bench.joints)
+        for _ in range(JOINS + 1):
+            failure = self._rewritten(names)
+            if failure is None:
+                self._spare(names, *before)
+                return True
+            if not self._join(names, failure.place):
+                break
+        bench.rewrites, bench.joints = before
+        return False
+
+    def _join(self, names: Sequence[str], place: str) -> bool:
+        """Whether the widths are joined with more of those that are as large in the module that
+        fails, or in the nearest one around it that has any; else with multiples and parts."""
+        bench, whole = self._bench, self._bench.whole(names)
+        around = [place]
+        while place:
+            place = place.rpartition(".")[0]
+            around.append(place)
+        for path, multiples in [*((path, False) for path in around[:-1]), (around[0], True)]:
+            if path:
+                found = joined(bench.structure, whole, path, bench.candidates, multiples)
+                joints = united(list(bench.candidates), [*bench.joints, *found])
+                if joints != bench.joints:
+                    bench.joints = joints
+                    return True
+        return False
+
+    def _rewritten(self, names: Sequence[str]) -> Failure | None:
+        """Rewrite numbers one after the other, as long as it comes further by it."""
+        bench = self._bench
         failure = self._tried(names)
         for _ in range(STEPS):
             if failure is None:
-                return True
+                return None
             start, best = bench.rewrites, failure
             step = start
-            every = guesses(bench.net, bench.structure, names, failure.place, start)
+            whole, place = bench.whole(names), failure.place
+            every = guesses(bench.net, bench.structure, whole, place, start, bench.read)
             for guess in islice(every, min(MOST, self._left)):
                 self._left -= 1
                 bench.rewrites = start + guess
                 further = self._tried(names)
                 if further is None:
-                    self._spare(names, before)
-                    return True
+                    return None
                 if further.reached > best.reached:
                     best, step = further, bench.rewrites
+            bench.rewrites, failure = step, best
             if step is start:
                 break
-            bench.rewrites, failure = step, best
-        bench.rewrites = before
-        return False
+        return failure
 
-    def _spare(self, names: Sequence[str], before: Guess) -> None:
+    def _spare(self, names: Sequence[str], before: Guess, joints: Sequence[Joint]) -> None:
         """Leave out what does as well without: it may only happen to be equal."""
         bench = self._bench
         kinds = {(kind(r.module), r.steps): None for r in bench.rewrites if r not in before}
@@ -81,6 +113,14 @@ class Mender:
             )
             if self._tried(names) is not None:
                 bench.rewrites = every
+        staying = {*names, *(name for joint in joints for name in joint)}
+        others = {kind(n): None for joint in bench.joints for n in joint if n not in staying}
+        for own in others if len(others) > 1 else ():
+            all_joints = bench.joints
+            left = [[n for n in j if n in staying or kind(n) != own] for j in all_joints]
+            bench.joints = united(list(bench.candidates), left)
+            if self._tried(names) is not None:
+                bench.joints = all_joints
 
     def _tried(self, names: Sequence[str]) -> Failure | None:
         bench = self._bench

@@ -3,7 +3,8 @@
 What the net's own code takes for a constant (a number of heads in a view, a split at a fixed place)
 cannot be seen in a trace. So the net is cut as far as it goes and run: it has to run, and to give
 what the whole net gives whose cut channels nobody reads. What fails is found by bisection. Where
-the constant is a number in an attribute, it is found and follows what is cut (``mending``).
+the constant is a number in an attribute, it is found and follows what is cut, and widths that must
+be equal are cut together (``mending``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from ..sides import Rewrite, size_of
 from .bench import Bench, Failure
 from .constants import settled
 from .guesses import kind
+from .joints import Joint
 from .mending import Mender
 from .structure import Structure
 
@@ -35,10 +37,12 @@ class Verdict:
     Attributes:
         failed: the names of widths and runs that do not bear to be cut, with the reason.
         rewrites: what is rewritten in the net's own code so that the others do.
+        joints: of the others, those that have to keep the same ratio of their channels.
     """
 
     failed: dict[str, str]
     rewrites: tuple[Rewrite, ...]
+    joints: tuple[Joint, ...]
 
 
 def trial(
@@ -61,6 +65,10 @@ def trial(
 
     def extend(items: Sequence[str], test: Test) -> None:
         """Add to what is good those of the items with which it stays good."""
+        there = bench.whole(good)
+        items = [name for name in items if name not in there]
+        if not items:
+            return
         failure = test([*good, *items])
         if failure is None:
             good.extend(items)
@@ -91,7 +99,7 @@ def trial(
     for names in (list(candidates), [run.name for run in structure.runs]):
         if names:
             extend(sorted(names, key=kind), bench.runs)
-    passed, good = sorted(good, key=kind), []
+    passed, good = sorted(bench.whole(good), key=kind), []
     if _macs(structure) * len(passed) <= CHEAP:  # together, two that are wrong may get along
         for name in passed:
             failure = bench.computes([name])
@@ -100,12 +108,15 @@ def trial(
         passed = [name for name in passed if name not in failed]
     if passed:
         extend(passed, bench.computes)
-    passed, good = good, []
+    passed, good = bench.whole(good), []
     if passed:
         extend(passed, bench.trains)
+    good = bench.whole(good)
+    failed = {name: reason for name, reason in failed.items() if name not in good}
     channels = {width.name: width.channels for width in structure.widths}
     staying = [name for name in channels if name not in good]
-    return Verdict(failed, settled(bench.rewrites, channels, staying))
+    joints = tuple(joint for joint in bench.joints if set(joint) <= set(good))
+    return Verdict(failed, settled(bench.rewrites, channels, staying), joints)
 
 
 def _macs(structure: Structure) -> int:
