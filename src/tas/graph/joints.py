@@ -7,6 +7,7 @@ labels in common. But both may shrink if they do so together: a *joint*.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from math import gcd
 
 from ..errors import ShapeError
@@ -96,7 +97,7 @@ def check_joints(structure: Structure, widths: Mapping[str, int]) -> None:
     full = {width.name: width.channels for width in structure.widths}
     for joint in structure.joints:
         given = [name for name in joint if name in widths]
-        for a, b in zip(given, given[1:], strict=False):
+        for a, b in pairwise(given):
             if widths[a] * full[b] != widths[b] * full[a]:
                 raise ShapeError(
                     f"the shape has {widths[a]} of {full[a]} channels for '{a}', but {widths[b]} "
