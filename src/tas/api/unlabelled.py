@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .. import nets
 from ..data import Data
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..forward import answer, evaluating, example_for
 from ..nets.pretrained import own_classes
 from ..weights import load_backbone
@@ -47,8 +47,7 @@ def check_unlabelled(
         )
     for name in ("kd_alpha", "label_smoothing"):
         if getattr(options, name, None) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(f"{flag} weighs labels, and --unlabelled has none: leave it out")
+            raise InputError(f"{flag(name)} weighs labels, and --unlabelled has none: leave it out")
 
 
 def with_classes(options: Any, data: Data, net: str, model: nn.Module | None = None) -> Data:
