@@ -6,7 +6,7 @@ A field's metadata hold its help. ``None`` means: as the preset, the data or the
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
-from .errors import InputError, one_of
+from .errors import InputError, flag, one_of
 from .typed import checked
 
 __all__ = [
@@ -473,11 +473,6 @@ def empty(values: dict[str, Any]) -> str | None:
         if any(isinstance(text, str) and not text.strip() for text in texts):
             return name
     return None
-
-
-def flag(name: str) -> str:
-    """An option as the command has it."""
-    return f"--{name.replace('_', '-')}"
 
 
 def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:

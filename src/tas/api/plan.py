@@ -9,11 +9,11 @@ from torch import nn
 from .. import nets, processes
 from ..costs import Budget
 from ..data import Data, Split, read_split, search_split
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..inherit import Source
 from ..methods import Found
 from ..model_options import _Runtime
-from ..options import _Timing
+from ..options import EMPTY, _Timing
 from ..recipes import Recipe
 from ..runs import say
 from ..shape import Shape
@@ -184,7 +184,7 @@ def _check(options: Any) -> None:
     """Options that are empty, or contradict one another."""
     for name in ("ratios", "only", "split"):
         if getattr(options, name) in ([], ""):
-            raise InputError(f"--{name} is empty: leave it out, or give a value")
+            raise InputError(f"{flag(name)}{EMPTY}")
     if options.split and options.subset is not None:
         raise InputError(
             "--split and --subset cannot be combined: give --subset to `tas split` instead"

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import nets
+from ..errors import flag
 from ..version import __version__
 
 __all__ = ["command", "hardware", "provenance", "versions"]
@@ -45,7 +46,7 @@ def command(verb: str, options: Any, seed: int) -> str:
         if f.name in NOT_OF_THE_RUN or value == f.default or (in_python and f.name == "net"):
             continue
         arguments.append(f"{f.name}={value!r}")
-        words.append(f"--{f.name.replace('_', '-')}")
+        words.append(flag(f.name))
         if isinstance(value, list | tuple):
             words.append(f"[{','.join(map(str, value))}]")
         elif isinstance(value, bool):

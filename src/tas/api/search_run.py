@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from .. import nets, training
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..options import SearchRunOptions, with_changes
 from ..runs import quietly, say
 from ..training.pictures import measuring_batches
@@ -97,5 +97,5 @@ def _how(options: SearchRunOptions) -> list[str]:
         value = getattr(options, name)
         if value != getattr(SearchRunOptions(), name):
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            given += [f"--{name.replace('_', '-')}", text]
+            given += [flag(name), text]
     return given

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..typed import checked
+from .listing import is_folder, is_hidden
 from .parts import Files, Images, Part
 from .pictures import SUFFIXES, check_workers, cpus, reason
 from .transform import Transform
@@ -59,9 +60,9 @@ def _below(path: str, above: frozenset[str] = frozenset()) -> list[str]:
     found: list[str] = []
     if real not in above:
         for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if is_hidden(entry.name):
                 continue
-            if entry.is_dir():
+            if is_folder(entry):
                 inside = _below(entry.path, above | {real})
                 found += [] if inside == [entry.path] else inside
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:

@@ -11,9 +11,7 @@ from torch import Tensor
 from ..errors import DataError
 from .classes import absent, numbers, some
 from .pictures import SUFFIXES
-from .split import stratified_split
-
-TEST_FRACTION = 0.2
+from .split import TEST_FRACTION, stratified_split
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def _list_classes(root: Path, strict: bool) -> Listing:
         class_names = sorted(
             entry.name
             for entry in os.scandir(root)
-            if _is_folder(entry) and not _is_hidden(entry.name)
+            if is_folder(entry) and not is_hidden(entry.name)
         )
         pictures = {name: _list_pictures(root / name) for name in class_names}
     except OSError as error:
@@ -125,18 +123,19 @@ def _list_pictures(folder: Path) -> list[str]:
     return sorted(
         entry.path
         for entry in os.scandir(folder)
-        if not _is_hidden(entry.name)
+        if not is_hidden(entry.name)
         and os.path.splitext(entry.name)[1].lower() in SUFFIXES
-        and not _is_folder(entry)
+        and not is_folder(entry)
     )
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Of the system, not of the user: ``.git``, ``.DS_Store``; and what zip files of macOS hold."""
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
