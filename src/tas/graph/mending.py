@@ -114,13 +114,13 @@ class Mender:
             if self._tried(names) is not None:
                 bench.rewrites = every
         staying = {*names, *(name for joint in joints for name in joint)}
-        others = {kind(n): None for joint in bench.joints for n in joint if n not in staying}
-        for own in others if len(others) > 1 else ():
-            all_joints = bench.joints
-            left = [[n for n in j if n in staying or kind(n) != own] for j in all_joints]
+        partners = {kind(n): None for joint in bench.joints for n in joint if n not in staying}
+        for partner in partners if len(partners) > 1 else ():
+            together = bench.joints
+            left = [[n for n in j if n in staying or kind(n) != partner] for j in together]
             bench.joints = united(list(bench.candidates), left)
             if self._tried(names) is not None:
-                bench.joints = all_joints
+                bench.joints = together
 
     def _tried(self, names: Sequence[str]) -> Failure | None:
         bench = self._bench

@@ -28,22 +28,22 @@ def reading(net: nn.Module) -> Iterator[Collection[Read]]:
     """
     found: set[Read] = set()
     paths = {id(module): path for path, module in net.named_modules()}
-    watched: dict[type, type] = {}
-    before: list[tuple[nn.Module, type]] = []
+    watched: dict[type[nn.Module], Any] = {}
+    before: list[tuple[nn.Module, type[nn.Module]]] = []
     try:
         for module in net.modules():
             kind = type(module)
             if kind not in watched:
                 watched[kind] = _watched(kind, paths, found)
             before.append((module, kind))
-            module.__class__ = watched[kind]  # type: ignore[assignment]
+            module.__class__ = watched[kind]
         yield found
     finally:
         for module, kind in before:
-            module.__class__ = kind  # type: ignore[assignment]
+            module.__class__ = kind
 
 
-def _watched(kind: type, paths: dict[int, str], found: set[Read]) -> type:
+def _watched(kind: Any, paths: dict[int, str], found: set[Read]) -> Any:
     """A class that is the same, but that tells what is read of its objects."""
 
     def __getattribute__(self: Any, name: str) -> Any:  # noqa: N807
