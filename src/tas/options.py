@@ -38,6 +38,11 @@ DATA = (
     "PATH/{train,val|test}/CLASS/*"
 )
 
+UNLABELLED = (
+    "the pictures of --data, at any depth, have no labels: a trained net's answers stand for them, "
+    "and the result tells the share of equal answers"
+)
+
 
 @dataclass(frozen=True)
 class _Files:
@@ -65,6 +70,7 @@ class _Data(_Files):
     """Where the pictures come from."""
 
     data: str = option("digits", DATA)
+    unlabelled: bool = option(False, UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -386,6 +392,11 @@ class EvalOptions(_Compute, _Files):
     shape: str | None = option(None, "or a shape: a published one or a file")
     weights: str | None = option(None, "the weights (.safetensors or a state dict)")
     data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
+    unlabelled: bool = option(
+        False,
+        "the pictures have no labels: tell the share of them that the net answers as the unpruned "
+        "net of its run does",
+    )
     batch_size: int = option(256, "pictures per step")
     json: bool = option(False, "print a JSON object")
 
