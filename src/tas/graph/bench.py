@@ -135,7 +135,7 @@ class Bench:
 
     def agrees(self, names: Sequence[str]) -> Failure | None:
         """Whether it gives that for two examples in training as well, where the whole net runs."""
-        if self._in_training(self.net) is not None:  # it may want targets
+        if not self._trained:
             return None
         plan = self._plan(names, ANY)
         found = self._scores(self.net, self.several, plan, training, several=True)
@@ -163,9 +163,12 @@ class Bench:
         """Whether the net that is cut runs in training, where the whole one does."""
         small = self._small(self.net, self._plan(names, SMALLEST, depths=True))
         failure = self._in_training(small)
-        if failure is None or self._in_training(self.net) is not None:  # it may want targets
-            return None
-        return failure
+        return failure if self._trained else None
+
+    @cached_property
+    def _trained(self) -> bool:
+        """Whether the whole net runs in training; it may want targets."""
+        return self._in_training(self.net) is None
 
     # What is cut -------------------------------------------------------------------------------
 
