@@ -182,7 +182,9 @@ def test_trial_shapes_are_the_same_each_time_and_spread() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("[]", "no JSON object"),
+        ("[]", "line 2 is not what was written"),
+        ({"sha256": "0" * 16}, "line 2 is not what was written"),
+        ("[" * 100_000, "line 2"),
         ("{", "damaged"),
         ('{"widths": {}, "depths": {}}', "line 2"),
         ({"ratio": -1.0}, "its times are"),

@@ -166,10 +166,10 @@ def search(
     choices |= {"residual": residual, "widths_per": widths_per}
     space, source = search_space(net, data, options.method(), **choices)
     asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
-    rest["out"] = given_out(out, "tas.search", space, data, seed, asked)
-    within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
-    return find(space, source, data, within, options=options, workers=workers, **rest)
+    with given_out(out, "tas.search", space, data, seed, asked) as rest["out"]:
+        within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
+        return find(space, source, data, within, options=options, workers=workers, **rest)
 
 
 def _default_options(net: str | nn.Module | Space) -> MethodOptions:

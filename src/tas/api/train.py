@@ -110,17 +110,17 @@ def train(
         check_net(teacher, data, "teacher", options.precision)
     whose = None if teacher is None else net_name(teacher)
     asked = {"options": options, "augment": augment, "inherit": inherit, "phase": phase}
-    out = given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose})
-    history = training.fit(
-        learning(net, teacher, options),
-        batches,
-        phase=phase,
-        out=out,
-        evaluate_on=unvaried_batches(data, data.test, options, device, workers),
-        device=device,
-        seed=seed,
-        progress=progress,
-    )
+    with given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose}) as directory:
+        history = training.fit(
+            learning(net, teacher, options),
+            batches,
+            phase=phase,
+            out=directory,
+            evaluate_on=unvaried_batches(data, data.test, options, device, workers),
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
     counted = count(net, data.input)
     accuracy = history.last["test_accuracy"]
     return Trained(net, counted.macs, counted.params, accuracy, history, counted.note)

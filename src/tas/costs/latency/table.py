@@ -5,17 +5,19 @@ killed; a last line that was cut off is left out. What a line is for stands in i
 to ``fit`` and ``found``, and ``test`` tells how good they are.
 """
 
-import json
 import math
+import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, ShapeError, first_line
+from ...errors import InputError, first_line
+from ...reading import parse_json, read_text
 from ...shape import Shape
 from ...space import Space
+from ...sums import signed, unsigned
 
 __all__ = ["FORMAT", "LatencyTable", "Measurement"]
 
@@ -108,24 +110,20 @@ class LatencyTable:
             InputError: it cannot be read, or is no table.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise InputError(f"the latency table '{path}' cannot be read: {reason}") from None
+        text = read_text(path, "latency table")
         rows = text.split("\n")[:-1]  # what follows the last line end was cut off
         if not rows:
             raise InputError(f"'{path}' is no latency table: `tas latency table` writes one")
         try:
-            head = _object(rows[0])
+            head = _object(rows[0], 1)
             if head.get("format") != FORMAT:
                 raise ValueError(f"its first line says '{head.get('format')}', not '{FORMAT}'")
             net = Shape.from_dict(head["net"], source="its net")
             facts = head["facts"]
             if not isinstance(facts, dict):
                 raise TypeError("its facts are no object")
-            lines = [_measurement(_object(row), number) for number, row in enumerate(rows[1:], 2)]
-        except (ShapeError, ValueError, KeyError, TypeError, RecursionError) as error:
+            lines = [_measurement(_object(row, n), n) for n, row in enumerate(rows[1:], 2)]
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"the latency table '{path}' is damaged: {first_line(error)}"
             ) from None
@@ -183,7 +181,7 @@ class LatencyTable:
             if not new:
                 _end_whole(self.path)
             with self.path.open("w" if new else "a", encoding="utf-8") as file:
-                file.write(json.dumps(content) + "\n")
+                file.write(signed(content))
         except OSError as error:
             raise InputError(
                 f"the latency table '{self.path}' cannot be written: {error.strerror}"
@@ -194,13 +192,13 @@ def _end_whole(path: Path) -> None:
     """Cut off a last line that an earlier process left half written."""
     content = path.read_bytes()
     if not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _object(row: str) -> dict[str, Any]:
-    content = json.loads(row)
-    if not isinstance(content, dict):
-        raise TypeError("a line is no JSON object")
+def _object(row: str, number: int) -> dict[str, Any]:
+    content = parse_json(row, f"line {number}")
+    if not isinstance(content, dict) or not unsigned(content):
+        raise ValueError(f"line {number} is not what was written")
     return content
 
 
