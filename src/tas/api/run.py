@@ -19,6 +19,8 @@ from .plan import Plan
 from .session import Guard, Run, row, unguarded
 from .times import times_of
 from .train import Trained, train
+from .unlabelled import NOTE as UNLABELLED
+from .unlabelled import check_unlabelled
 
 __all__ = ["run"]
 
@@ -92,6 +94,7 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
     ]
     if len(weights) > 1:
         raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
+    check_unlabelled(options, ("teacher", "weights", "pretrained"), model)
     if options.inherit is False and (model is not None or nets.is_named(options.net)):
         raise InputError(
             "--inherit false is for built-in ResNets alone: a net cut from any other always "
@@ -111,8 +114,9 @@ class _Job:
         traced = model is not None or nets.is_named(options.net)
         self.from_teacher = traced or (self.inherit and not self.paper)
         self.plan = Plan.of(options, inheriting=self.from_teacher, model=model, teaches=True)
-        weights = None if self.plan.start else options.teacher or options.weights
-        self.given = nets.load(self.plan.full, weights) if weights else model
+        self.given = self.plan.ready or model
+        if options.teacher:
+            self.given = nets.load(self.plan.full, options.teacher)
 
     def do(self, run: Run) -> None:
         common = run.common(self.options)
@@ -123,7 +127,8 @@ class _Job:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
         found = self.plan.search(run)
         notes = self.plan.notes()
-        how = "distilled" if self.plan.recipe.student.distils else "trained"
+        distils = self.plan.recipe.student.distils or not self.plan.data.labelled
+        how = "distilled" if distils else "trained"
 
         def student(shape: Shape, phase: str) -> Trained:
             # A supernet's weights are those of the searched net alone, not of its baseline.
@@ -158,7 +163,7 @@ class _Job:
             {
                 **self.plan.facts(),
                 "rows": [*rows, searched],
-                "notes": [*notes, NOTE],
+                "notes": [*notes, NOTE if self.plan.data.labelled else UNLABELLED],
                 "times": times_of(known, self.plan.data.input),
             }
         )
@@ -178,6 +183,12 @@ class _Job:
             )
             run.directory.save_weights(trained.net, "teacher.safetensors")
             return trained.net, [row("unpruned", trained)]
+        full = self.plan.full
+        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
+        if not self.plan.data.labelled:
+            if self.options.pretrained:  # else there is a file of them
+                run.directory.save_weights(self.given, "teacher.safetensors")
+            return self.given, [{**as_given, "agreement": 100.0, "distance": 0.0}]
         tested = evaluate(
             self.given,
             self.plan.data,
@@ -186,6 +197,4 @@ class _Job:
             precision=self.options.precision or "auto",
             workers=self.options.workers,
         )
-        full = self.plan.full
-        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
         return self.given, [{**as_given, "accuracy": tested["accuracy"]}]

@@ -13,7 +13,7 @@ from ..data import Augment, Data
 from ..errors import InputError
 from ..forward import Forward
 from ..inherit import Source
-from ..methods import Found, MethodOptions, Problem
+from ..methods import Found, MethodOptions, Problem, TrialOptions
 from ..recipes import quick
 from ..runs import RunDir
 from ..seeds import check_seed
@@ -28,6 +28,7 @@ from .batches import find_on_batches
 from .opening import given_out
 from .spaces import search_space
 from .time_budget import How, found_within, given_budget
+from .unlabelled import known_by
 
 __all__ = ["find", "search"]
 
@@ -104,7 +105,8 @@ def search(
         net: a net, or its name (``"resnet20"``, ``"timm:resnet50"``); or a space, to which
             ``what``, ``residual``, ``ratios``, ``widths_per``, ``ignore``, ``only`` and
             ``round_to`` do not apply.
-        data: a data set, its name, or the path of a folder of images.
+        data: a data set, its name, or the path of a folder of images; without labels
+            (``tas.data.load(folder, unlabelled=True)``) the net's own answers count.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
         batches: in the place of ``data``: anything that yields batches, such as a ``DataLoader``.
             The first 2,048 examples are kept, in at most 64 batches and 1 GiB.
@@ -164,12 +166,25 @@ def search(
     data = given_data(_only_data(data, own), device, workers, progress)
     options = options or _default_options(net)
     choices |= {"residual": residual, "widths_per": widths_per}
+    if not data.labelled:
+        data = _answered(net, data, options)
     space, source = search_space(net, data, options.method(), **choices)
     asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
     with given_out(out, "tas.search", space, data, seed, asked) as rest["out"]:
         within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
         return find(space, source, data, within, options=options, workers=workers, **rest)
+
+
+def _answered(net: Any, data: Data, options: MethodOptions) -> Data:
+    """Pictures without labels, with the classes of the net that answers in their place."""
+    model = net.model if isinstance(net, TracedSpace) else net
+    if not isinstance(options, TrialOptions) or not isinstance(model, nn.Module):
+        raise InputError(
+            f"the pictures of '{data.name}' have no labels: give a trained net itself, which "
+            "answers in their place, and search by TrialOptions"
+        )
+    return known_by(model, data)
 
 
 def _default_options(net: str | nn.Module | Space) -> MethodOptions:

@@ -6,13 +6,14 @@ from typing import Any
 from torch import nn
 
 from .. import nets, training
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..options import SearchRunOptions, with_changes
 from ..runs import quietly, say
 from ..training.pictures import measuring_batches
 from ..typed import checked
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
+from .unlabelled import check_unlabelled
 
 __all__ = ["search_run"]
 
@@ -52,6 +53,7 @@ def search_run(
             f"--weights: the paper's search of {options.net} starts from fresh weights; leave it "
             "out, or choose --preset quick, cifar or imagenet"
         )
+    check_unlabelled(options, ("weights",))
     plan = Plan.of(options, inheriting=options.weights is not None)
     run = Run.open("search", options, options.net, plan.data)
     if run.finished:
@@ -62,6 +64,8 @@ def search_run(
         notes = plan.notes()
         command = ["tas", "train", "--data", options.data, *_how(options)]
         command += ["--shape", str(run.directory.shape)]
+        if options.unlabelled and options.weights:
+            command += ["--unlabelled", "--teacher", options.weights]
         if found.source.trained:
             small = found.derive(inherit=True)
             _measure_norms(small, plan, options)
@@ -97,5 +101,5 @@ def _how(options: SearchRunOptions) -> list[str]:
         value = getattr(options, name)
         if value != getattr(SearchRunOptions(), name):
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            given += [f"--{name.replace('_', '-')}", text]
+            given += [flag(name), text]
     return given
