@@ -18,6 +18,7 @@ from .joints import check_joints
 from .labels import Place
 from .mirrors import follow, tensors
 from .skeleton import Skeleton, copied
+from .splits import keeping_groups
 from .structure import Structure
 
 __all__ = ["Cutter", "copied", "cut", "cut_to", "kept_atoms", "kept_blocks", "reordered"]
@@ -129,7 +130,7 @@ class Cutter:
             container, _, name = path.rpartition(".")
             del net.get_submodule(container)._modules[name]
         after = {name: tuple(small[n].shape) for name, n in named.items()}
-        follow(net, self._before, after)
+        follow(net, self._before, after, keeping_groups(self._structure.splits))
         if rewrites:
             left = {name: len(atoms) * self._units[name] for name, atoms in kept.items()}
             rewrite(net, rewrites, {**self._channels, **left})
