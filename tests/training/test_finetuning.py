@@ -1,4 +1,4 @@
-"""How a net is fine-tuned: what decays, what waits, what is mixed, and that it goes on bit for bit."""
+"""How a net is fine-tuned: what decays, what waits, what is mixed; it goes on bit for bit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tas
+from pictures_on_disk import folder
 from tas.data import Augment, batches
 from tas.errors import InputError
 from tas.runs import RunDir
@@ -26,8 +27,8 @@ def test_it_goes_on_bit_for_bit(tmp_path: Path, precision: str) -> None:
     whole = Classification(tiny_net(), options)
     expected = fit(whole, TinyBatches(), progress=False)
     out = RunDir.open(tmp_path / "run", {})
+    broken = TinyBatches(break_at=(3, 1))
     with pytest.raises(KeyboardInterrupt):
-        broken = TinyBatches(break_at=(3, 1))
         fit(Classification(tiny_net(), options), broken, out=out, progress=False)
     again = Classification(tiny_net(seed=5), options)
     found = fit(again, TinyBatches(), out=out, progress=False)
@@ -81,8 +82,6 @@ def test_pictures_and_labels_are_mixed_alike() -> None:
 def test_pictures_are_changed_the_same_way_wherever_they_are_kept(
     vary: str, tmp_path: Path
 ) -> None:
-    from pictures_on_disk import folder
-
     root = folder(tmp_path, size=(16, 16))
     kept, on_disk = (
         tas.data.load(root, vary=vary, in_memory=where, progress=False)  # type: ignore[arg-type]
@@ -112,7 +111,7 @@ def test_mistakes(change: dict[str, object], words: str) -> None:
         tiny_options(**change)
     with pytest.raises(InputError, match="--randaugment 31"):
         Augment(randaugment=31)
-    with pytest.raises(InputError, match="--optimizer adamw: .*give one by --lr, such as 0.001"):
+    with pytest.raises(InputError, match=r"--optimizer adamw: .*give one by --lr, such as 0.001"):
         tas.run(optimizer="adamw")
 
 
