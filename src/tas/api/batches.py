@@ -71,22 +71,22 @@ def find_on_batches(
         raise InputError("the space has no trained net: give the net itself, not its space")
     check_weights(source.net, "net", options.precision)
     asked = {"budget": str(within["given"]), "limits": within["also"], "options": options}
-    out = given_out(out, "tas.search", space, "batches", seed, asked)
-    budget, bench = given_budget(space, out=out, **within)
-    problem = BatchProblem(
-        space=space,
-        source=source,
-        budget=budget,
-        objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
-        batches=given,
-        precision=options.precision,
-        seed=seed,
-        device=str(device_of(source.net)) if device == "auto" else device,
-        out=out,
-        progress=progress,
-    ).ordered()
-    method = options.method()
-    return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))
+    with given_out(out, "tas.search", space, "batches", seed, asked) as directory:
+        budget, bench = given_budget(space, out=directory, **within)
+        problem = BatchProblem(
+            space=space,
+            source=source,
+            budget=budget,
+            objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
+            batches=given,
+            precision=options.precision,
+            seed=seed,
+            device=str(device_of(source.net)) if device == "auto" else device,
+            out=directory,
+            progress=progress,
+        ).ordered()
+        method = options.method()
+        return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))
 
 
 def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:

@@ -170,10 +170,10 @@ def search(
         data = _answered(net, data, options)
     space, source = search_space(net, data, options.method(), **choices)
     asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
-    rest["out"] = given_out(out, "tas.search", space, data, seed, asked)
-    within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
-    return find(space, source, data, within, options=options, workers=workers, **rest)
+    with given_out(out, "tas.search", space, data, seed, asked) as rest["out"]:
+        within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
+        return find(space, source, data, within, options=options, workers=workers, **rest)
 
 
 def _answered(net: Any, data: Data, options: MethodOptions) -> Data:

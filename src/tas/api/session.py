@@ -1,7 +1,7 @@
 """A run: a directory that one command or call works in, and goes on in after an interruption."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -83,6 +83,12 @@ class Run:
         directory.listeners.append(trackers.log)
         told = command(verb, options, seed)
         return cls(verb, directory, seed, finished, told, _trackers=trackers)
+
+    @contextmanager
+    def working(self, guard: "Guard") -> Iterator[None]:
+        """Around the work: a mistake that is found before anything was done leaves no trace."""
+        with guard(self), self.directory.claimed():
+            yield
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""
