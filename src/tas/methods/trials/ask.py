@@ -62,7 +62,7 @@ class Examiner:
         net = self._ready(space.unpruned)
         for batch in self.batches:
             self.answers.append(self._answer(net, batch))
-            check_answer(self.answers[-1])
+            check_answer(self.answers[-1], self.answers[0])
             if _bytes(self.answers) > BYTES:
                 break
         self.count = len(generations(options.trials))
