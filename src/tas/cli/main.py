@@ -57,6 +57,7 @@ EXAMPLES = {
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
+        "tas run --data PATH --net timm:resnet18 --pretrained --preset finetune --budget 0.5",
         "tas run --data photos --unlabelled --teacher teacher.safetensors --budget 0.5",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
