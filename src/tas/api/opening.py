@@ -139,7 +139,9 @@ def unpruned(folder: ModelFolder) -> nn.Module | None:
     if run is None or run.get("verb") not in ("run", "search"):
         return None
     given = [Path(str(run[name])) for name in ("teacher", "weights") if run.get(name)]
-    weights = next((p for p in (folder.path / "teacher.safetensors", *given) if p.exists()), None)
+    # A run with several budgets has one for all of them.
+    own = folder.path.parent if run.get("budgets") else folder.path
+    weights = next((p for p in (own / "teacher.safetensors", *given) if p.exists()), None)
     shape = folder.shape
     if weights is None or not (nets.is_named(shape.net) or shape.net in nets.ARCHITECTURES):
         return None

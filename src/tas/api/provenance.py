@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import nets
+from ..costs import budget_text
 from ..version import __version__
 
 __all__ = ["command", "hardware", "provenance", "versions"]
@@ -46,7 +47,9 @@ def command(verb: str, options: Any, seed: int) -> str:
             continue
         arguments.append(f"{f.name}={value!r}")
         words.append(f"--{f.name.replace('_', '-')}")
-        if isinstance(value, list | tuple):
+        if f.name == "budget" and isinstance(value, list | tuple):
+            words.append(budget_text(value))
+        elif isinstance(value, list | tuple):
             words.append(f"[{','.join(map(str, value))}]")
         elif isinstance(value, bool):
             words.append(str(value).lower())

@@ -43,6 +43,8 @@ def report(run: str | Path) -> Path:
     >>> tas.api.report("runs/small").name
     'report.html'
 
+    Of a run with several budgets those of each are drawn as well.
+
     What its net answers on its test pictures, and where its multiply-adds go, is computed where
     both are at hand, and kept in ``details.json``.
 
@@ -50,6 +52,8 @@ def report(run: str | Path) -> Path:
         InputError: the folder holds no run, or cannot be written.
     """
     path = Path(run)
+    for part in _parts(path):
+        report(part)
     if (path / "result.json").is_file() and not _is_answered(path / DETAILS):
         try:
             details = _details(path)
@@ -59,6 +63,14 @@ def report(run: str | Path) -> Path:
             with suppress(OSError):  # the report says so, which is to be written there as well
                 write_whole(path / DETAILS, json.dumps(details) + "\n")
     return html(path)
+
+
+def _parts(path: Path) -> list[Path]:
+    """The runs of several budgets in one."""
+    file = path / "result.json"
+    budgets = read_result(file).get("budgets", []) if file.is_file() else []
+    parts = [path / Path(each["name"]).name for each in budgets]
+    return [part for part in parts if (part / "result.json").is_file()]
 
 
 def _is_answered(path: Path) -> bool:

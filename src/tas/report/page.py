@@ -77,6 +77,7 @@ def html(run_dir: str | Path) -> Path:
                 *([_damaged(damaged)] if damaged else []),
             ],
             details=_details(run_dir / "details.json"),
+            parts=[each["name"] for each in result.get("budgets", [])],
             config=read_text(config) if config.is_file() else None,
         )
         path = run_dir / "report.html"
@@ -131,7 +132,7 @@ def template() -> Any:
 def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) -> list[Picture]:
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
-    budget = result.get("budget")
+    budgets = _budgets(result)
     file = run_dir / "shape.json"
     shape = Shape.load(file).to_dict() if file.is_file() else None
     full = result.get("full_shape")
@@ -154,11 +155,16 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
         )
     if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
         says = "Points: accuracy against MACs of every net."
-        draw = partial(tradeoff_figure, timed_rows(result), budget=budget)
+        draw = partial(tradeoff_figure, timed_rows(result), budgets=budgets)
         add("tradeoff", "Accuracy and cost", says, draw)
     if log:
         says = "Lines: accuracy, loss and cost over the epochs."
-        add("history", "How the run went", says, partial(history_figure, log, budget=budget))
+        add(
+            "history",
+            "How the run went",
+            says,
+            partial(history_figure, log, budget=result.get("budget")),
+        )
     return pictures
 
 
@@ -177,15 +183,26 @@ def _title(result: dict[str, Any]) -> str:
     return " on ".join(str(result[key]) for key in ("net", "data") if result.get(key))
 
 
+def _budgets(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The budget of a result, or all of them."""
+    own = result.get("budget")
+    return [own] if own else result.get("budgets", [])
+
+
+def _amount(budget: dict[str, Any]) -> str:
+    counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
+    amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
+    text = f"{amount} {counted or budget['unit']}"
+    if budget.get("ratio"):
+        text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"
+    return text
+
+
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
-    if budget := result.get("budget"):
-        counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
-        amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
-        text = f"{amount} {counted or budget['unit']}"
-        if budget.get("ratio"):
-            text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"
-        facts.append(("Budget", text))
+    if budgets := _budgets(result):
+        name = "Budgets" if len(budgets) > 1 else "Budget"
+        facts.append((name, ", ".join(map(_amount, budgets))))
     if result.get("seconds_total") is not None:
         facts.append(("Whole run", duration(result["seconds_total"])))
     if result.get("seed") is not None:

@@ -33,6 +33,7 @@ class Row(_Net, total=False):
     accuracy: float | None  # percent; the mean where there are several runs
     spread: float | None  # standard deviation over the runs, in points
     runs: int
+    series: str  # whose points one line joins, where nets of several budgets are drawn
     seconds: float | None  # wall time that this net took
     ms: dict[str, float]  # milliseconds of one picture, by runtime
 

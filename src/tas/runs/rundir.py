@@ -82,6 +82,25 @@ class RunDir:
         processes.by_first(directory._claim)
         return directory
 
+    def part(self, name: str) -> "RunDir":
+        """The directory of one of this run's budgets, within this one. It is finished when the run
+        is: until then it can be written.
+
+        >>> import tas
+        >>> whole = tas.RunDir.open("runs/both", {"net": "resnet20", "budget": "0.3,0.5"})
+        >>> whole.part("0.3").config
+        {'net': 'resnet20', 'budget': '0.3', 'budgets': '0.3,0.5'}
+        """
+        own = {**self.config, "budget": name, "budgets": self.config["budget"]}
+        part = RunDir.open(self.path / name, own)
+        processes.by_first(part._reopen)
+        return part
+
+    def _reopen(self) -> None:
+        if processes.is_first() and self.finished:
+            (self.path / RESULT).unlink()
+            sums.unseal(self.path)
+
     @staticmethod
     def fresh(path: Path) -> Path:
         """A directory that is made now, for this run alone: of this name, or numbered behind it.
