@@ -6,7 +6,7 @@ A field's metadata hold its help. ``None`` means: as the preset, the data or the
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
-from .errors import InputError, one_of
+from .errors import InputError, flag, one_of
 from .typed import checked
 
 __all__ = [
@@ -38,6 +38,11 @@ DATA = (
     "PATH/{train,val|test}/CLASS/*"
 )
 
+UNLABELLED = (
+    "the pictures of --data, at any depth, have no labels: a trained net's answers stand for them, "
+    "and the result tells the share of equal answers"
+)
+
 
 @dataclass(frozen=True)
 class _Files:
@@ -65,6 +70,7 @@ class _Data(_Files):
     """Where the pictures come from."""
 
     data: str = option("digits", DATA)
+    unlabelled: bool = option(False, UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -386,6 +392,11 @@ class EvalOptions(_Compute, _Files):
     shape: str | None = option(None, "or a shape: a published one or a file")
     weights: str | None = option(None, "the weights (.safetensors or a state dict)")
     data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
+    unlabelled: bool = option(
+        False,
+        "the pictures have no labels: tell the share of them that the net answers as the unpruned "
+        "net of its run does",
+    )
     batch_size: int = option(256, "pictures per step")
     json: bool = option(False, "print a JSON object")
 
@@ -473,11 +484,6 @@ def empty(values: dict[str, Any]) -> str | None:
         if any(isinstance(text, str) and not text.strip() for text in texts):
             return name
     return None
-
-
-def flag(name: str) -> str:
-    """An option as the command has it."""
-    return f"--{name.replace('_', '-')}"
 
 
 def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:

@@ -25,6 +25,8 @@ class _Row(_Net, total=False):
     macs: Number
     params: Number
     accuracy: float | None
+    agreement: float | None
+    distance: float | None
     spread: float | None
     runs: int
     series: str
@@ -65,6 +67,8 @@ class _Line(_Named, total=False):
     loss: float
     accuracy: float
     test_accuracy: float
+    agreement: float
+    test_agreement: float
     expected_cost: float
     tau: float
 

@@ -13,6 +13,7 @@ from helpers import randomise_norms
 from tas.data import Augment, search_split
 from tas.errors import InputError
 from tas.methods import Found, TrialOptions
+from tas.methods.batches import kept
 from tas.recipes import quick
 from tas.training import distance, seeded
 from tas.training.pictures import training_batches
@@ -86,6 +87,21 @@ def test_a_pair_is_inputs_and_targets_with_or_without_labels() -> None:
     labelled = [(x, torch.arange(32) % 5) for x in PICTURES]
     shapes = [search(net, of).shape for of in (PICTURES, labelled, [[x] for x in PICTURES])]
     assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_what_a_loader_collates_is_as_good_as_a_tuple() -> None:
+    """Its examples are counted, and one of them is run, whatever ``forward`` takes of it."""
+    make, (first, second), _ = ANY["two pictures"]
+    with seeded(0):
+        net = make()
+    labels = torch.arange(len(first))
+    shapes = [
+        search(net, [of], forward=lambda net, batch: net(batch[0], batch[1])).shape
+        for of in ((first, second, labels), [first, second, labels])
+    ]
+    assert shapes[0] == shapes[1]
+    batch = [torch.zeros(512, 3), torch.zeros(512)]
+    assert len(kept([batch] * 10)) == len(kept([tuple(batch)] * 10)) == 4
 
 
 def test_score_and_train_decide() -> None:

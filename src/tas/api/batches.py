@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from ..costs import budget_text
 from ..errors import InputError
-from ..forward import Forward, call, first_of, inputs_of, mapped
+from ..forward import Forward, call, device_of, inputs_of, mapped
 from ..inherit import Source
 from ..methods import Found, MethodOptions, TrialOptions
 from ..methods.batches import BatchProblem, kept
@@ -83,7 +82,7 @@ def find_on_batches(
         batches=given,
         precision=options.precision,
         seed=seed,
-        device=str(_device(source.net)) if device == "auto" else device,
+        device=str(device_of(source.net)) if device == "auto" else device,
         progress=progress,
     ).ordered()
     return find_each(problem, options.method(), budgets, bench, outs_of(out, limited["given"]))
@@ -94,7 +93,7 @@ def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:
     if not isinstance(net, nn.Module):
         raise InputError(f"the net is {net!r}: give a torch.nn.Module, or a Space")
     inputs = batch if forward else inputs_of(batch)
-    example = mapped(first_of(inputs), lambda x: x.to(_device(net)))
+    example = mapped(inputs, lambda x: x.to(device_of(net)))  # of which the first is run
     ours = isinstance(net, ResNet) and isinstance(inputs, Tensor) and inputs.dim() == 4
     if ours and not (how["ignore"] or how["only"]):
         shape = cast(ResNet, net).shape.replace(input=tuple(inputs.shape[1:]))
@@ -102,7 +101,3 @@ def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:
             shape, what=how["what"], residual="tied", ratios=how["ratios"], round_to=how["round_to"]
         )
     return trace(net, example, forward=forward, **how)
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))

@@ -124,7 +124,7 @@ def own_data(folder: ModelFolder) -> dict[str, Any]:
     """
     run = RunDir.recorded(folder.path)
     if run is not None:
-        names = ("data", "image_size", "in_memory", "data_dir")
+        names = ("data", "image_size", "in_memory", "data_dir", "unlabelled")
         return {name: run[name] for name in names if run.get(name) is not None}
     data = folder.provenance.get("data")
     return {"data": data} if isinstance(data, str) else {}

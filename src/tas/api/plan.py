@@ -10,11 +10,11 @@ from torch import nn
 from .. import nets, processes
 from ..costs import Budget, given_budgets
 from ..data import Data, Split, read_split, search_split
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..inherit import Source
 from ..methods import Found
 from ..model_options import _Runtime
-from ..options import _Timing
+from ..options import EMPTY, _Timing
 from ..recipes import Recipe
 from ..runs import say
 from ..shape import Shape
@@ -29,6 +29,7 @@ from .settings import chosen_recipe
 from .spaces import search_space
 from .starting import start_of
 from .time_budget import TABLE, bench_of, time_unit
+from .unlabelled import with_classes
 
 __all__ = ["Plan"]
 
@@ -47,6 +48,7 @@ class Plan:
     asked: list[Budget] | None  # None: of a time that is still to be measured (``timed``)
     bench: Bench | None = None
     start: nn.Module | None = None  # what the unpruned net's training begins with; None: afresh
+    ready: nn.Module | None = None  # the unpruned net, where it need not be trained
 
     @classmethod
     def of(
@@ -65,7 +67,7 @@ class Plan:
                 classes yet.
         """
         _check(options)
-        data = load_data(options)
+        data = with_classes(options, load_data(options), options.net, model)
         recipe = chosen_recipe(options, inheriting)
         if options.subset is not None:  # drawn by the run's seed, later; here it is tried
             search_split(data, recipe.fraction, subset=options.subset)
@@ -102,6 +104,7 @@ class Plan:
             asked=None if time else budgets_in(space, options.budget, options.unit, limits),
             split=read_split(options.split, data) if options.split else None,
             start=given[0] if given is not None and given[1] else None,
+            ready=given[0] if given is not None and not given[1] else None,
         )
         if plan.uncounted:
             say(f"note: {plan.uncounted}")
@@ -204,7 +207,7 @@ def _check(options: Any) -> None:
     """Options that are empty, or contradict one another."""
     for name in ("ratios", "only", "split"):
         if getattr(options, name) in ([], ""):
-            raise InputError(f"--{name} is empty: leave it out, or give a value")
+            raise InputError(f"{flag(name)}{EMPTY}")
     if options.split and options.subset is not None:
         raise InputError(
             "--split and --subset cannot be combined: give --subset to `tas split` instead"

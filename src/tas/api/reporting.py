@@ -88,8 +88,9 @@ def _details(path: Path) -> dict[str, Any]:
     details: dict[str, Any] = {"layers": _layers(net, folder.shape, full)}
     if folder.transform is not None and folder.classes is not None:
         form = Form(folder.transform, folder.classes, True, True, {})
-        tested = ExportPictures.own(form, folder).to_test()
-        if tested is not None:
+        pictures = ExportPictures.own(form, folder)
+        tested = pictures.to_test()
+        if tested is not None and pictures.data is not None and pictures.data.labelled:
             details |= _answers(net, form, tested)
     return details
 

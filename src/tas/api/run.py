@@ -20,6 +20,8 @@ from .plan import Plan
 from .session import Guard, Run, row, unguarded
 from .times import times_in, times_of
 from .train import Trained, train
+from .unlabelled import NOTE as UNLABELLED
+from .unlabelled import check_unlabelled
 
 __all__ = ["run"]
 
@@ -93,6 +95,7 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
     ]
     if len(weights) > 1:
         raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
+    check_unlabelled(options, ("teacher", "weights", "pretrained"), model)
     if options.inherit is False and (model is not None or nets.is_named(options.net)):
         raise InputError(
             "--inherit false is for built-in ResNets alone: a net cut from any other always "
@@ -112,8 +115,9 @@ class _Job:
         traced = model is not None or nets.is_named(options.net)
         self.from_teacher = traced or (self.inherit and not self.paper)
         self.plan = Plan.of(options, inheriting=self.from_teacher, model=model, teaches=True)
-        weights = None if self.plan.start else options.teacher or options.weights
-        self.given = nets.load(self.plan.full, weights) if weights else model
+        self.given = self.plan.ready or model
+        if options.teacher:
+            self.given = nets.load(self.plan.full, options.teacher)
 
     def do(self, run: Run) -> None:
         self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
@@ -130,7 +134,8 @@ class _Job:
 
     def students(self, run: Run, budget: Budget, found: Found, teacher: nn.Module) -> "_Students":
         """The nets of one budget, trained: equal widths, and the one that was searched."""
-        how = "distilled" if self.plan.recipe.student.distils else "trained"
+        distils = self.plan.recipe.student.distils or not self.plan.data.labelled
+        how = "distilled" if distils else "trained"
         own = _Students(run, budget)
 
         def student(shape: Shape, phase: str) -> Trained:
@@ -173,12 +178,13 @@ class _Job:
             known |= own.called(several)
         times = times_of(known, self.plan.data.input)
         notes = self.plan.notes()
+        note = NOTE if self.plan.data.labelled else UNLABELLED
         for own in each if several else []:
             own.run.finish(
                 {
                     **self.plan.facts(own.budget),
                     "rows": [first, *own.rows],
-                    "notes": [*notes, *own.notes, NOTE],
+                    "notes": [*notes, *own.notes, note],
                     "times": times_in(times, own.name, [other.name for other in each]),
                 }
             )
@@ -188,7 +194,7 @@ class _Job:
             {
                 **self.plan.facts(None),
                 "rows": [first, *rows],
-                "notes": [*notes, *own_notes, NOTE],
+                "notes": [*notes, *own_notes, note],
                 "times": times,
             }
         )
@@ -208,6 +214,12 @@ class _Job:
             )
             run.directory.save_weights(trained.net, "teacher.safetensors")
             return trained.net, row("unpruned", trained)
+        full = self.plan.full
+        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
+        if not self.plan.data.labelled:
+            if self.options.pretrained:  # else there is a file of them
+                run.directory.save_weights(self.given, "teacher.safetensors")
+            return self.given, {**as_given, "agreement": 100.0, "distance": 0.0}
         tested = evaluate(
             self.given,
             self.plan.data,
@@ -216,8 +228,6 @@ class _Job:
             precision=self.options.precision or "auto",
             workers=self.options.workers,
         )
-        full = self.plan.full
-        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
         return self.given, {**as_given, "accuracy": tested["accuracy"]}
 
 

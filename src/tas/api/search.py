@@ -13,7 +13,7 @@ from ..data import Augment, Data
 from ..errors import InputError
 from ..forward import Forward
 from ..inherit import Source
-from ..methods import Found, MethodOptions, Problem
+from ..methods import Found, MethodOptions, Problem, TrialOptions
 from ..recipes import quick
 from ..runs import RunDir
 from ..seeds import check_seed
@@ -29,6 +29,7 @@ from .budgets import Given, find_each, outs_of, within
 from .opening import given_out
 from .spaces import search_space
 from .time_budget import How
+from .unlabelled import known_by
 
 __all__ = ["find", "search"]
 
@@ -154,7 +155,8 @@ def search(
         net: a net, or its name (``"resnet20"``, ``"timm:resnet50"``); or a space, to which
             ``what``, ``residual``, ``ratios``, ``widths_per``, ``ignore``, ``only`` and
             ``round_to`` do not apply.
-        data: a data set, its name, or the path of a folder of images.
+        data: a data set, its name, or the path of a folder of images; without labels
+            (``tas.data.load(folder, unlabelled=True)``) the net's own answers count.
         budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``). Of a list, such
             as ``[0.3, 0.5, 0.7]``, one search finds a shape within each: channels are put in order
             and least squares solved once, and what is tried for one budget tells of the next.
@@ -221,6 +223,8 @@ def search(
     data = given_data(_only_data(data, own), device, workers, progress)
     options = options or _default_options(net)
     choices |= {"residual": residual, "widths_per": widths_per}
+    if not data.labelled:
+        data = _answered(net, data, options)
     space, source = search_space(net, data, options.method(), **choices)
     text = budget_text(budget)
     asked = {"budget": text, "limits": limits, "options": options, "augment": augment}
@@ -229,6 +233,17 @@ def search(
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
     rest["outs"] = outs_of(whole, budget)
     return of_one(find(space, source, data, budgets, options=options, workers=workers, **rest))
+
+
+def _answered(net: Any, data: Data, options: MethodOptions) -> Data:
+    """Pictures without labels, with the classes of the net that answers in their place."""
+    model = net.model if isinstance(net, TracedSpace) else net
+    if not isinstance(options, TrialOptions) or not isinstance(model, nn.Module):
+        raise InputError(
+            f"the pictures of '{data.name}' have no labels: give a trained net itself, which "
+            "answers in their place, and search by TrialOptions"
+        )
+    return known_by(model, data)
 
 
 def _default_options(net: str | nn.Module | Space) -> MethodOptions:

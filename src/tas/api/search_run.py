@@ -7,13 +7,14 @@ from torch import nn
 
 from .. import nets, training
 from ..costs import given_budgets
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..options import SearchRunOptions, with_changes
 from ..runs import quietly, say
 from ..training.pictures import measuring_batches
 from ..typed import checked
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
+from .unlabelled import check_unlabelled
 
 __all__ = ["search_run"]
 
@@ -53,6 +54,7 @@ def search_run(
             f"--weights: the paper's search of {options.net} starts from fresh weights; leave it "
             "out, or choose --preset quick, cifar or imagenet"
         )
+    check_unlabelled(options, ("weights",))
     plan = Plan.of(options, inheriting=options.weights is not None)
     run = Run.open("search", options, options.net, plan.data)
     if run.finished:
@@ -71,6 +73,8 @@ def _search(plan: Plan, run: Run) -> None:
     for part, budget, found in zip(parts, plan.budgets, plan.search(run, parts), strict=True):
         command = ["tas", "train", "--data", plan.options.data, *_how(plan.options)]
         command += ["--shape", str(part.directory.shape)]
+        if plan.options.unlabelled and plan.options.weights:
+            command += ["--unlabelled", "--teacher", plan.options.weights]
         if found.source.trained:
             small = found.derive(inherit=True)
             _measure_norms(small, plan, plan.options)
@@ -105,5 +109,5 @@ def _how(options: SearchRunOptions) -> list[str]:
         value = getattr(options, name)
         if value != getattr(SearchRunOptions(), name):
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            given += [f"--{name.replace('_', '-')}", text]
+            given += [flag(name), text]
     return given

@@ -236,6 +236,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         vary=recipe(options.preset).vary if hasattr(options, "preset") else None,
         transform=Transform.from_dict(known.transform) if known else None,
         class_names=known.classes if known else None,
+        unlabelled=getattr(options, "unlabelled", False),
     )
     if to_train and data.absent:
         names = ", ".join(f"'{name}'" for name in data.absent[:3])
@@ -290,10 +291,13 @@ def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any
     """A row of a result table."""
     figures: dict[str, Any] = {}
     if trained is not None:
+        shares = {"accuracy": trained.accuracy}
+        if trained.agreement is not None:
+            shares = {"agreement": trained.agreement, "distance": trained.history.last["test_loss"]}
         figures = {
             "macs": trained.macs,
             "params": trained.params,
-            "accuracy": trained.accuracy,
+            **shares,
             "seconds": trained.history.seconds,
         }
     return {"name": name, **figures, **more}

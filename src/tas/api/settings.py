@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from ..data import Augment
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..methods import OPTIONS, Method
 from ..recipes import Recipe, recipe
 from ..runs import say
@@ -91,8 +91,7 @@ def _check_method(options: Any, search: StepOptions) -> None:
                 f"choose --preset {' or '.join(other.presets)}",
             )
         raise InputError(
-            f"--{name.replace('_', '-')} does not apply to the search {which}: "
-            f"leave it out, or {advice}"
+            f"{flag(name)} does not apply to the search {which}: leave it out, or {advice}"
         )
 
 

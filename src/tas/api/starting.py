@@ -44,7 +44,8 @@ def start_of(net: str | Shape, options: Any, data: Data) -> tuple[nn.Module, boo
             "note: all weights but the classifier's are taken: "
             f"'{left.module}' has {left.classes} classes there, {data.classes} here"
         )
-    return begun, options.pretrained or left is not None
+    trains = options.pretrained or left is not None
+    return begun, trains and data.labelled
 
 
 def own_normalising(options: Any, data: Data) -> Data:

@@ -1,7 +1,6 @@
 """What a result says of the time of its nets: measured, beside the unpruned net, and in words."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
@@ -10,7 +9,7 @@ from .. import processes
 from ..errors import InputError, first_line
 from ..forward import example_for
 from ..timing import runtime_named
-from .latency import in_turns
+from ..timing.runtimes import has_onnx, in_turns
 
 __all__ = ["times_in", "times_of"]
 
@@ -53,11 +52,11 @@ def _measured(nets: Mapping[str, nn.Module], input: tuple[int, int, int]) -> dic
     notes = [HOW]
     first = next(iter(nets))
     for name, title in TITLES.items():
-        if name == "onnxruntime" and not (find_spec("onnxruntime") and find_spec("onnx")):
+        if name == "onnxruntime" and not has_onnx():
             continue
         try:
-            example = example_for(next(iter(nets.values())), input).cpu()
-            times = in_turns(runtime_named(name), [*nets.values()], example, SECONDS)
+            runtime, example = runtime_named(name), example_for(nets[first], input).cpu()
+            times = in_turns(runtime, [runtime.timer(n, example) for n in nets.values()], SECONDS)
         except InputError as error:
             notes.append(f"No time in {title}: {first_line(error)}.")
             continue

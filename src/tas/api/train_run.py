@@ -16,8 +16,12 @@ from .session import Guard, Run, below_unpruned, load_data, read_own, row, ungua
 from .settings import chosen_recipe
 from .starting import start_of
 from .train import train
+from .unlabelled import NOTE as UNLABELLED
+from .unlabelled import check_unlabelled, with_classes
 
 __all__ = ["train_run"]
+
+NOTE = "Accuracy: percent of the test pictures, last epoch."
 
 
 @quietly
@@ -43,7 +47,7 @@ def train_run(
     """
     options = with_changes(options or TrainRunOptions(), changes)
     _check(options)
-    data = load_data(options)
+    check_unlabelled(options, ("teacher",))
     goes_on = options.inherit or options.weights or options.pretrained
     recipe = chosen_recipe(options, inheriting=bool(goes_on))
     name = options.shape or options.net or ""
@@ -53,9 +57,10 @@ def train_run(
             f"--inherit: --teacher-net {options.teacher_net} is not the unpruned net of {name}: "
             f"give a teacher that is a {shape.net}"
         )
+    of = options.teacher_net or shape.net
+    data = with_classes(options, load_data(options), of)
     teacher = None
     if options.teacher:
-        of = options.teacher_net or nets.full_shape(shape.net)
         teacher = nets.load(of, options.teacher, data.classes, data.input)
     given = start_of(shape, options, data)
     start: Shape | nn.Module = shape if given is None else given[0]
@@ -75,16 +80,18 @@ def train_run(
         )
         as_trained = shape.replace(classes=data.classes, input=data.input)
         run.save(trained.net, nets.measured(as_trained), data)
-        how = "distilled" if teacher and recipe.student.distils else "trained"
+        distils = recipe.student.distils or not data.labelled
+        how = "distilled" if teacher and distils else "trained"
         full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
         notes = [*data.notes, *([trained.note] if trained.note else [])]
+        notes += [NOTE if data.labelled else UNLABELLED]
         run.finish(
             {
                 "net": name,
                 "data": data.name,
                 "rows": below_unpruned(row(f"{name}, {how}", trained), full),
                 "full_shape": full.to_dict(),
-                "notes": [*notes, "Accuracy: percent of the test pictures, last epoch."],
+                "notes": notes,
             }
         )
     return run

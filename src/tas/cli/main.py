@@ -20,7 +20,7 @@ from jsonargparse import ArgumentParser
 from .. import model_options, processes
 from .. import options as verb_options
 from ..cli import early, ending
-from ..errors import InputError, TasError, nearest, one_line, one_of, quoted
+from ..errors import InputError, TasError, flag, nearest, one_line, one_of, quoted
 from ..reading import read_yaml
 from ..version import __version__
 from .output import heard
@@ -58,6 +58,7 @@ EXAMPLES = {
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
+        "tas run --data photos --unlabelled --teacher teacher.safetensors --budget 0.5",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
     "search": [
@@ -127,7 +128,7 @@ class Parser(ArgumentParser):
         help_text = f"see tas {verb} --help" if verb else "see tas --help"
         names = [f.name for f in fields(VERBS[verb][0])] if verb else []
         if found := re.match(r"unrecognized arguments: ([^\s=]+)", message):
-            near = nearest(found[1], [f"--{name.replace('_', '-')}" for name in names])
+            near = nearest(found[1], map(flag, names))
             hint = f"did you mean {near}? " if near else ""
             return f"unknown option '{found[1]}': {hint}{help_text}"
         if found := re.match(r"argument VERB: invalid choice: '(.*?)'", message):
@@ -152,7 +153,7 @@ class Parser(ArgumentParser):
         value = re.search(r"(?:Given value|Got value): (.*)", message)
         given = value[1] if value else ""
         action = next((a for a in self._actions if a.dest == key), None)
-        name = f"--{key.replace('_', '-')}" if action is None or action.option_strings else key
+        name = flag(key) if action is None or action.option_strings else key
         literals = "".join(re.findall(r"Literal\[(.*?)\]", message))
         if choices := list(dict.fromkeys(re.findall(r"'([\w.-]+)'", literals))):
             near = nearest(given, choices)
@@ -191,10 +192,10 @@ def _main(given: Sequence[str]) -> None:
     values = {f.name: parsed[verb][f.name] for f in fields(kind)}
     if empty := verb_options.empty(values):
         named = any("positional" in f.metadata for f in fields(kind) if f.name == empty)
-        fail(f"{empty.upper() if named else verb_options.flag(empty)}{verb_options.EMPTY}")
+        fail(f"{empty.upper() if named else flag(empty)}{verb_options.EMPTY}")
     for name, hint in get_type_hints(kind).items():
         if values[name] is None and type(None) not in get_args(hint):
-            fail(f"--{name.replace('_', '-')} null: leave it out, or give a value")
+            fail(f"{flag(name)} null: leave it out, or give a value")
     try:
         chosen = kind(**values)
         module = import_module(f".{verb}", __package__)
@@ -267,11 +268,11 @@ def _verb_parser(verb: str, kind: type) -> Parser:
         for f in fields(kind):
             if f.name in own and "positional" not in f.metadata:
                 assert f.default is not MISSING
-                flag, text = f"--{f.name.replace('_', '-')}", f.metadata["help"]
+                word, text = flag(f.name), f.metadata["help"]
                 if hints[f.name] is bool and f.default is False:
-                    group.add_argument(flag, action="store_true", help=text)
+                    group.add_argument(word, action="store_true", help=text)
                 else:
-                    group.add_argument(flag, type=hints[f.name], default=f.default, help=text)
+                    group.add_argument(word, type=hints[f.name], default=f.default, help=text)
     return parser
 
 

@@ -212,9 +212,9 @@ class Budget:
         if lowest <= self.limit <= highest or (at_most and lowest <= self.limit):
             return
         said, full = self.unit.said, _full(space, self.unit)
-        quoted = f"'{given}' ({said(self.limit)})" if given else said(self.limit)
+        asked = f"'{given}' ({said(self.limit)})" if given else said(self.limit)
         raise InfeasibleBudgetError(
-            f"the budget {quoted} cannot be met with these choices: {space.unpruned.net} can "
+            f"the budget {asked} cannot be met with these choices: {space.unpruned.net} can "
             f"have {said(lowest)} to {said(highest)}, a ratio of "
             f"{lowest / full:.3f} to {highest / full:.3f}",
             lowest,

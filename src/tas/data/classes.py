@@ -41,6 +41,14 @@ def by_name(data: Data, known: Sequence[str]) -> Data:
     return replace(data, class_names=tuple(known), train=train, test=test, notes=notes)
 
 
+def without_labels(data: Data, known: Sequence[str]) -> Data:
+    """``data`` as pictures alone, with the classes of the net that is to answer."""
+    train, test = (
+        replace(part, labels=torch.zeros_like(part.labels)) for part in (data.train, data.test)
+    )
+    return replace(data, class_names=tuple(known), train=train, test=test, labelled=False)
+
+
 def absent(where: str, have: Collection[str], known: Sequence[str]) -> list[str]:
     """A note on the ``known`` classes that the data do not have, if there are any."""
     left = [name for name in known if name not in have]

@@ -1,4 +1,5 @@
-"""Any folder of images ``PATH/{train,val|test}/CLASS/*``, or ``PATH/CLASS/*`` without a split."""
+"""Any folder of images ``PATH/{train,val|test}/CLASS/*``, or ``PATH/CLASS/*`` without a split; or
+of pictures without labels, at any depth."""
 
 import math
 from collections import Counter
@@ -14,7 +15,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..processes import agreed, on_this_machine
 from .classes import some
-from .listing import Listing, list_parts
+from .listing import Listing, list_parts, list_unlabelled
 from .parts import Data, Files, Images, Part, Pictures, sample_step, statistics
 from .pictures import Skipped, probe, read_pictures
 from .transform import SMALL, Colour, Transform, Vary, as_pixels, as_rows
@@ -38,6 +39,7 @@ class Options:
     vary: Vary | None
     transform: Transform | None
     class_names: Sequence[str] | None
+    unlabelled: bool = False
 
 
 def load(root: Path, name: str, options: Options, colours: Colours | None = None) -> Data:
@@ -46,7 +48,8 @@ def load(root: Path, name: str, options: Options, colours: Colours | None = None
     Raises ``DataError``: missing or empty, a class without images, classes that differ between
     the parts, too many unreadable pictures.
     """
-    train, test, notes = list_parts(root, options.seed, options.class_names)
+    lists = list_unlabelled if options.unlabelled else list_parts
+    train, test, notes = lists(root, options.seed, options.class_names)
     everything = train.paths + test.paths
     probed = _Probed.of(root, everything)
     transform = options.transform or probed.chosen(options)
@@ -79,6 +82,7 @@ def load(root: Path, name: str, options: Options, colours: Colours | None = None
         test=parts[1],
         flip=True,
         notes=tuple(notes),
+        labelled=not options.unlabelled,
     )
 
 
@@ -165,6 +169,8 @@ class _Probed:
 
 
 def _check_classes_left(listing: Listing, broken: Tensor) -> None:
+    if broken.all():
+        raise DataError(f"none of the pictures can be read, e.g. '{listing.paths[0]}'")
     classes = len(listing.class_names)
     had, left = (ls.bincount(minlength=classes) for ls in (listing.labels, listing.labels[~broken]))
     gone = [listing.class_names[i] for i in ((had > 0) & (left == 0)).nonzero().squeeze(1).tolist()]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ShapeError, first_line
-from ..forward import Example, evaluating, training
+from ..forward import Example, device_of, evaluating, training
 from ..sides import Rewrite
 from .compare import Answer, answered
 from .cut import Cutter, copied
@@ -75,7 +75,7 @@ class Bench:
         example = Example.of(example)
         self.structure, self.candidates = structure, candidates
         self.blocks = {run.name: run for run in structure.runs}
-        self.device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        self.device = device_of(net)
         self.masks = Masks(structure).to(self.device)
         self.net, self.example = _in_float32(scrambled(net), example.first().noise())
         self.several = example.noise().pair()  # norms need more than one in training

@@ -250,16 +250,16 @@ def reordered(net: nn.Module, structure: Structure, ranking: Mapping[str, Tensor
         ranking: by a width's name, its atoms in their new order; without an entry, as they are.
     """
     net = copied(net, {})
-    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     orders: dict[Place, Tensor] = {}
     for width in structure.widths:
         if width.name in ranking:
             for (name, dim), positions in width.places.items():
-                start = torch.arange(tensors[name].shape[dim])
+                start = torch.arange(own[name].shape[dim])
                 order = orders.setdefault((name, dim), start)
                 order[positions.flatten()] = positions[ranking[width.name]].flatten()
     for (name, dim), order in orders.items():
-        tensor = tensors[name]
+        tensor = own[name]
         tensor.copy_(tensor.index_select(dim, order.to(tensor.device)))
     return net
 

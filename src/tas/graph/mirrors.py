@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ShapeError, TasError, one_of
 
-__all__ = ["Sizes", "follow", "mirror", "mirrored", "tensors"]
+__all__ = ["Sizes", "follow", "joined", "mirror", "mirrored", "tensors"]
 
 Sizes = dict[str, tuple[int, ...]]  # by the name of a parameter or buffer
 Repeated = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
@@ -36,9 +36,8 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
 
     When a net is cut, the attribute shrinks with the size: a number that is the size or a multiple
     of it, or a tuple in which the size stands. A multiple that a candidate would leave in parts
-    locks its width. It holds for subclasses, too. A second call for
-    an attribute replaces the first. None leaves an attribute alone that has the name of one of
-    PyTorch's.
+    locks its width. It holds for subclasses, too. A second call for an attribute replaces the
+    first. None leaves an attribute alone that has the name of one of PyTorch's.
 
     >>> import tas.graph
     >>> from torch import nn
@@ -88,7 +87,7 @@ _OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {
 def tensors(net: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer, by all of its names."""
     return {
-        _joined(path, name): tensor
+        joined(path, name): tensor
         for path, module in net.named_modules(remove_duplicate=False)
         for name, tensor in {**module._parameters, **module._buffers}.items()
         if isinstance(tensor, Tensor)
@@ -112,7 +111,7 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
         module = _at(net, path)
         if id(module) not in done:  # it may have several paths
             done.add(id(module))
-            first = _joined(path, "weight")
+            first = joined(path, "weight")
             first = first if first in names else names[0]
             _by_name(module, before[first], after[first], _said(module))
             if isinstance(module, nn.RNNBase):  # its parameters stand in a list, too
@@ -126,7 +125,8 @@ def mirrored(module: nn.Module) -> frozenset[str]:
     return frozenset(by_name | _said(module).keys())
 
 
-def _joined(path: str, name: str) -> str:
+def joined(path: str, name: str) -> str:
+    """The full name of a parameter or buffer of the module at a path."""
     return f"{path}.{name}" if path else name
 
 
@@ -163,9 +163,9 @@ def _repeat(
     module: nn.Module, path: str, attribute: str, place: Repeated, before: Sizes, after: Sizes
 ) -> None:
     (name, dim), what = place, f"{type(module).__name__}.{attribute}"
-    full = _joined(path, name)
+    full = joined(path, name)
     if full not in before:
-        start = _joined(path, "") if path else ""
+        start = joined(path, "") if path else ""
         own = [each.removeprefix(start) for each in before if each.startswith(start)]
         raise InputError(f"mirror of {what}: {one_of('parameter', name, own)}")
     if not hasattr(module, attribute):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import Cutter, Structure, Width
+from ..graph.mirrors import joined
 from .readings import Reader, Reading, Readings, readers
 
 __all__ = ["Bank"]
@@ -62,9 +63,9 @@ class Bank:
             if count < width.atoms:
                 path = reader[0]
                 weight, shift = self.folded(reader, count)
-                columns[_joined(path, "weight"), width.name] = weight
+                columns[joined(path, "weight"), width.name] = weight
                 if shift is not None:
-                    name = _joined(path, "bias")
+                    name = joined(path, "bias")
                     biases[name] = biases.get(name, module.bias.detach()) + shift.to(module.bias)
         kept = {name: torch.arange(count) for name, count in counts.items()}
         return self._cutter.cut(kept, depths, biases, columns)
@@ -80,11 +81,11 @@ class Bank:
             if path in layers and layers[path].weight.shape[1] < width.atoms:
                 count = layers[path].weight.shape[1]
                 weight, shift = self.folded(reader, count)
-                name = _joined(path, "weight")
+                name = joined(path, "weight")
                 into = columns[:count].flatten().to(weight.device)
                 found[name] = found[name].index_copy(1, into, weight)
                 if shift is not None:
-                    name = _joined(path, "bias")
+                    name = joined(path, "bias")
                     found[name] = found[name] + shift.to(module.bias)
         return found
 
@@ -135,10 +136,6 @@ def _guess(given: Reading, count: int, device: torch.device) -> tuple[Tensor, Te
     guess = guess.T.cpu()
     missed = mean[count:] - guess @ mean[:count]
     return guess.float(), missed.float()
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 class _Kept(Generic[T]):

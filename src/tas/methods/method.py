@@ -6,7 +6,7 @@ is a folder beside ``trials``, ``probes`` and ``paper``, and a line in ``methods
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol
@@ -139,6 +139,8 @@ class Problem(Question):
             assert self.source.net is not None
             forward = self.objective.forward
             pictures = few(self.source.net, batches, here, forward)
+            if not self.data.labelled:
+                pictures = partial(_alone, pictures)
             ordered = self.source.ordered(self.data.input, pictures, forward)
         return replace(self, source=ordered)
 
@@ -211,7 +213,7 @@ class Problem(Question):
             net = self.source.derive(shape)
         try:
             return self.fit(
-                training.learning(net, teacher, options),
+                training.learning(net, teacher, options, self.data.labelled),
                 self.batches(self.learn, seed),
                 phase=name,
                 evaluate_on=unvaried_batches(
@@ -223,6 +225,12 @@ class Problem(Question):
         except DivergedError as error:
             _log.warning("%s diverged and counts as the worst: %s", name, error)
             return None
+
+
+def _alone(labelled: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """The pictures of batches, whose labels tell nothing."""
+    for pictures, _ in labelled():
+        yield (pictures,)
 
 
 def final_loss(history: History | None) -> float:

@@ -13,7 +13,7 @@ from ..errors import InputError, first_line
 from ..weights import Left, take
 from .named import build_named, default_input, library, timm_net, torchvision_net
 
-__all__ = ["Colours", "own_colours", "pretrained"]
+__all__ = ["Colours", "own_classes", "own_colours", "pretrained"]
 
 
 class Colours(NamedTuple):
@@ -72,6 +72,34 @@ def own_colours(name: str) -> Colours | None:
         return Colours(tuple(shown.mean), tuple(shown.std))
     except (AttributeError, ValueError):  # no such net or weights: building it tells
         return None
+
+
+def own_classes(name: str) -> tuple[str, ...]:
+    """The classes that a net's pretrained weights know; numbers where they have no names.
+
+    Raises:
+        InputError: it has no pretrained weights.
+    """
+    which = name.partition(":")[2]
+    if _source(name) == "timm":
+        theirs = library("timm", name).get_pretrained_cfg(which)
+        count = int(theirs.num_classes) if theirs else 0
+        names = _torchvision("resnet18", name) if count == 1000 else list(map(str, range(count)))
+    else:
+        names = _torchvision(which, name)
+    if not names:
+        raise InputError(f"--pretrained: '{name}' has no pretrained weights: choose another net")
+    twice = {each for each in names if names.count(each) > 1}  # ImageNet has two cranes
+    return tuple(f"{n} ({i})" if n in twice else n for i, n in enumerate(names))
+
+
+def _torchvision(which: str, name: str) -> list[str]:
+    """The classes of torchvision's weights of a net."""
+    try:
+        weights = library("torchvision.models", name).get_model_weights(which).DEFAULT
+    except (AttributeError, ValueError):  # no such net or weights: building it tells
+        return []
+    return [str(each) for each in weights.meta["categories"]]
 
 
 def _source(name: str) -> str:

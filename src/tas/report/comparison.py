@@ -9,13 +9,13 @@ from ..errors import InputError
 from ..records import read_result
 from ..typed import checked
 from .page import drawn, template
-from .tables import Row, cells
+from .tables import SHARES, Row, cells, share_of
 from .tradeoff import tradeoff_figure
 
 __all__ = ["compare"]
 
 # Of two teachers alike but for their time one is enough.
-COMPARED = ("macs", "params", "accuracy", "spread", "runs")
+COMPARED = ("macs", "params", "accuracy", "agreement", "distance", "spread", "runs")
 
 
 @checked
@@ -49,8 +49,8 @@ def compare(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     if not rows:
         raise InputError("none of these runs has a net to compare")
     pictures = []
-    if sum(row.get("accuracy") is not None for row in rows) > 1:
-        says = "Points: accuracy against MACs of every net."
+    if share := share_of(rows):
+        says = f"Points: {SHARES[share]} against MACs of every net."
         draw = partial(tradeoff_figure, rows)
         pictures.append(drawn("tradeoff", "Accuracy and cost", says, draw))
     page = template().render(

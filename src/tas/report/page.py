@@ -23,7 +23,7 @@ from ..whole import replacing, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .svg import inline
-from .tables import cells, duration, quantity, time_notes, timed_rows
+from .tables import SHARES, cells, duration, quantity, share_of, time_notes, timed_rows
 from .tradeoff import tradeoff_figure
 
 _READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
@@ -153,8 +153,8 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
             "Bars: the channels of every convolution, found and unpruned; blocks that were cut.",
             partial(shape_figure, shape, {**full, "macs": macs}),
         )
-    if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
-        says = "Points: accuracy against MACs of every net."
+    if share := share_of(result.get("rows", [])):
+        says = f"Points: {SHARES[share]} against MACs of every net."
         draw = partial(tradeoff_figure, timed_rows(result), budgets=budgets)
         add("tradeoff", "Accuracy and cost", says, draw)
     if log:

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import InputError
 from ..typed import checked
 from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, VERMILLION, canvas
-from .tables import RUNTIMES, Row, quantity
+from .tables import RUNTIMES, SHARES, Row, quantity
 
 # The unpruned net, equal widths and the found net have the colours that they have elsewhere.
 _LOOKS = ((GREY, "s"), (GREEN, "^"), (BLUE, "o"), (ORANGE, "D"), (VERMILLION, "v"), (PINK, "P"))
@@ -24,7 +24,8 @@ def tradeoff_figure(
 ) -> None:
     """Draw accuracy against multiply-adds, and time where it is known of every net.
 
-    Rows without an accuracy are left out; those of one ``series`` are joined by a line.
+    Of pictures without labels it is the share of equal answers. Rows without either are left out;
+    those of one ``series`` are joined by a line.
 
     >>> from tas.report import tradeoff_figure
     >>> rows = [
@@ -42,11 +43,12 @@ def tradeoff_figure(
     Raises:
         InputError: no row has an accuracy.
     """
-    if not any(row.get("accuracy") is not None for row in rows):
+    share = next((s for s in SHARES if any(row.get(s) is not None for row in rows)), None)
+    if share is None:
         raise InputError("no net has an accuracy yet: there is nothing to draw")
     from matplotlib.ticker import EngFormatter
 
-    runtime = _timed(rows)
+    runtime = _timed(rows, share)
     panels = 2 if runtime else 1
     grid = (panels, 1) if narrow else (1, panels)
     height = 2.6 * panels + 0.2 * len(rows) if narrow else 3.8
@@ -55,14 +57,14 @@ def tradeoff_figure(
         limits = [each["value"] for each in budgets if each["unit"] == "macs"]
         for limit, label in zip(limits, _labels(limits), strict=True):
             axes.axvline(limit, color=INK, lw=0.8, ls=(0, (4, 3)), label=label, zorder=0)
-        _points(axes, rows, [row["macs"] for row in rows])
+        _points(axes, rows, share, [row["macs"] for row in rows])
         axes.xaxis.set_major_formatter(EngFormatter())
         axes.set_xlabel("MACs of one image")
-        axes.set_ylabel("accuracy (%)")
+        axes.set_ylabel(SHARES[share])
         last = axes
         if runtime:
             last = figure.add_subplot(*grid, 2, sharey=axes)
-            _points(last, rows, [row.get("ms", {}).get(runtime) for row in rows])
+            _points(last, rows, share, [row.get("ms", {}).get(runtime) for row in rows])
             last.set_xlabel(f"ms of one image, {RUNTIMES.get(runtime, runtime)}")
         if narrow:
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left")
@@ -76,33 +78,37 @@ def _labels(limits: Sequence[float]) -> list[str | None]:
     return [told + ", ".join(map(quantity, limits)), *[None] * len(limits)][: len(limits)]
 
 
-def _series(rows: Sequence[Row], at: Sequence[float | None]) -> Iterator[tuple[str, list[Any]]]:
-    """What has one look: its name, and of every net in it cost, accuracy and spread."""
+def _series(
+    rows: Sequence[Row], share: str, at: Sequence[float | None]
+) -> Iterator[tuple[str, list[Any]]]:
+    """What has one look: its name, and of every net in it cost, share and spread."""
     found: dict[str, list[Any]] = {}
     for row, cost in zip(rows, at, strict=True):
         points = found.setdefault(row.get("series", row["name"]), [])
-        if row.get("accuracy") is not None and cost is not None:
-            points.append((cost, row["accuracy"], row.get("spread")))
+        height: Any = row.get(share)
+        if height is not None and cost is not None:
+            points.append((cost, height, row.get("spread")))
     for name, points in found.items():
         yield name, sorted(points, key=lambda point: point[0])
 
 
-def _timed(rows: Sequence[Row]) -> str | None:
-    """The last runtime that every net with an accuracy was timed on."""
-    of = [row.get("ms", {}) for row in rows if row.get("accuracy") is not None]
+def _timed(rows: Sequence[Row], share: str) -> str | None:
+    """The last runtime that every net with a point was timed on."""
+    of = [row.get("ms", {}) for row in rows if row.get(share) is not None]
     names = [name for name in of[0] if all(name in ms for ms in of)]
     return names[-1] if names else None
 
 
-def _points(axes: Any, rows: Sequence[Row], at: Sequence[float | None]) -> None:
-    """A point for every net, at its cost and its accuracy."""
-    for (name, points), (color, marker) in zip(_series(rows, at), cycle(_LOOKS), strict=False):
+def _points(axes: Any, rows: Sequence[Row], share: str, at: Sequence[float | None]) -> None:
+    """A point for every net, at its cost and its share of right or equal answers."""
+    looks = cycle(_LOOKS)
+    for (name, points), (color, marker) in zip(_series(rows, share, at), looks, strict=False):
         if not points:
             continue
-        costs, accuracies, spreads = zip(*points, strict=True)
+        costs, heights, spreads = zip(*points, strict=True)
         axes.errorbar(
             costs,
-            accuracies,
+            heights,
             yerr=None if None in spreads else spreads,
             color=color,
             fmt=marker if len(points) == 1 else f"{marker}-",
@@ -111,7 +117,7 @@ def _points(axes: Any, rows: Sequence[Row], at: Sequence[float | None]) -> None:
             mew=0.6,
             capsize=4,
             lw=1.4,
-            label=f"{name}: {accuracies[0]:.2f}" if len(points) == 1 else name,
+            label=f"{name}: {heights[0]:.2f}" if len(points) == 1 else name,
         )
     axes.margins(x=0.08, y=0.12)
     lowest, highest = axes.get_ylim()

@@ -21,6 +21,8 @@ SHOWN = {  # which figures, under which name, and how
     "loss": "loss {:.3f}",
     "accuracy": "accuracy {:.1f} %",
     "test_accuracy": "test {:.1f} %",
+    "agreement": "equal {:.1f} %",
+    "test_agreement": "test {:.1f} %",
     "expected_cost": "cost {:.3g}",
     "tau": "tau {:.2f}",
 }

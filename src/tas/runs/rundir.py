@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import processes, sums
-from ..errors import InputError, first_line
+from ..errors import InputError, first_line, flag
 from ..reading import read_yaml
 from ..records import log_line, read_log, read_result
 from ..shape import Shape
@@ -360,13 +360,12 @@ def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) ->
     for name in [*new, *old]:
         if name in old and name in new and old[name] == new[name]:
             continue
-        flag = "--" + name.replace("_", "-")
         if old.get(name) is None:  # not there, or not given
-            differs = f"without {flag}, not with {new[name]}"
+            differs = f"without {flag(name)}, not with {new[name]}"
         elif new.get(name) is None:
-            differs = f"with {flag} {old[name]}, not without it"
+            differs = f"with {flag(name)} {old[name]}, not without it"
         else:
-            differs = f"with {flag} {old[name]}, not {new[name]}"
+            differs = f"with {flag(name)} {old[name]}, not {new[name]}"
         raise InputError(f"--out {path} holds a run {differs}: choose another --out")
 
 

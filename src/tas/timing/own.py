@@ -1,8 +1,10 @@
 """Devices of the user's own: a command that measures an ONNX file, or a function in Python."""
 
 import math
+import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -167,9 +169,6 @@ class OwnDevice:
 
 def _end(running: "subprocess.Popen[str]") -> None:
     """Stop a command and what it started: they are a group of their own."""
-    import os
-    import signal
-
     try:
         os.killpg(running.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

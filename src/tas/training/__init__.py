@@ -2,7 +2,7 @@
 
 from .accelerate_state import alone
 from .classification import Classification
-from .distillation import Distillation, distill_loss, learning
+from .distillation import Distillation, Imitation, distill_loss, learning
 from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import Device, Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
@@ -21,6 +21,7 @@ __all__ = [
     "Distillation",
     "Epochs",
     "History",
+    "Imitation",
     "Objective",
     "Placing",
     "StepOptions",

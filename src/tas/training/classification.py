@@ -39,6 +39,7 @@ class Classification(Learner):
     """
 
     name = "train"
+    figure = "accuracy"  # what the share of correct answers is called
     options: TrainOptions
 
     def __init__(self, model: nn.Module, options: TrainOptions) -> None:
@@ -81,7 +82,7 @@ class Classification(Learner):
         if self.options.clip_norm:
             clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
         loss, correct = (torch.stack(parts).sum() for parts in zip(*figures, strict=True))
-        return {"loss": loss, "accuracy": correct * (100 / len(labels))}
+        return {"loss": loss, self.figure: correct * (100 / len(labels))}
 
     def _learn(
         self, images: Tensor, labels: Tensor, *, of: int, last: bool
@@ -96,12 +97,15 @@ class Classification(Learner):
                     "[N, classes]: build it without its further heads, or train it in a loop of "
                     "your own"
                 )
-            loss = self.loss(images, logits, labels) * (len(labels) / of)
+            loss, wanted = self.judged(images, logits, labels)
+            loss = loss * (len(labels) / of)
             self.accelerator.backward(loss)
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return loss.detach(), (logits.detach().argmax(1) == wanted).sum()
 
-    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+    def judged(self, images: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the classes [N] that are correct."""
+        smoothing = self.options.label_smoothing
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing), labels
 
     def end_epoch(self) -> dict[str, float]:
         self.average_buffers()
@@ -110,8 +114,12 @@ class Classification(Learner):
         return {"lr": self.rate.last}
 
     def evaluate(self, batches: Labelled) -> dict[str, float]:
-        net = self.module if self.mean is None else self.mean.module
-        return measure(net, batches, self.accelerator, self.placing)
+        return measure(self.tested, batches, self.accelerator, self.placing)
+
+    @property
+    def tested(self) -> nn.Module:
+        """The net whose figures count."""
+        return self.module if self.mean is None else self.mean.module
 
     def nets(self) -> list[nn.Module]:
         return [self.module] if self.mean is None else [self.module, self.mean.module]
