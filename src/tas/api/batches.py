@@ -72,20 +72,21 @@ def find_on_batches(
     check_weights(source.net, "net", options.precision)
     text = budget_text(limited["given"])
     asked = {"budget": text, "limits": limited["also"], "options": options}
-    out = given_out(out, "tas.search", space, "batches", seed, asked)
-    budgets, bench = within(space, out=out, **limited)
-    problem = BatchProblem(
-        space=space,
-        source=source,
-        budget=budgets[0],
-        objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
-        batches=given,
-        precision=options.precision,
-        seed=seed,
-        device=str(device_of(source.net)) if device == "auto" else device,
-        progress=progress,
-    ).ordered()
-    return find_each(problem, options.method(), budgets, bench, outs_of(out, limited["given"]))
+    with given_out(out, "tas.search", space, "batches", seed, asked) as whole:
+        budgets, bench = within(space, out=whole, **limited)
+        problem = BatchProblem(
+            space=space,
+            source=source,
+            budget=budgets[0],
+            objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
+            batches=given,
+            precision=options.precision,
+            seed=seed,
+            device=str(device_of(source.net)) if device == "auto" else device,
+            progress=progress,
+        ).ordered()
+        outs = outs_of(whole, limited["given"])
+        return find_each(problem, options.method(), budgets, bench, outs)
 
 
 def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:

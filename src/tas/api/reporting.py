@@ -15,9 +15,10 @@ from .. import nets
 from ..costs import count
 from ..data import Images
 from ..data.transform import as_image
-from ..errors import TasError
+from ..errors import InputError, TasError
 from ..exports import Form
 from ..models import ModelFolder
+from ..reading import read_json
 from ..records import read_result
 from ..report import html
 from ..shape import Shape
@@ -76,8 +77,8 @@ def _parts(path: Path) -> list[Path]:
 def _is_answered(path: Path) -> bool:
     """Whether the answers on the test pictures are there already."""
     try:
-        return "tested" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return "tested" in read_json(path)
+    except (InputError, TypeError):
         return False
 
 

@@ -76,7 +76,7 @@ def run(
     opened = Run.open("run", options, options.net, job.plan.data)
     if opened.finished:
         return opened
-    with guard(opened):
+    with opened.working(guard):
         job.do(opened)
     return opened
 

@@ -228,11 +228,11 @@ def search(
     space, source = search_space(net, data, options.method(), **choices)
     text = budget_text(budget)
     asked = {"budget": text, "limits": limits, "options": options, "augment": augment}
-    whole = given_out(out, "tas.search", space, data, seed, asked)
-    budgets, rest["bench"] = within(space, out=whole, **limited)
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
-    rest["outs"] = outs_of(whole, budget)
-    return of_one(find(space, source, data, budgets, options=options, workers=workers, **rest))
+    with given_out(out, "tas.search", space, data, seed, asked) as whole:
+        budgets, rest["bench"] = within(space, out=whole, **limited)
+        rest["outs"] = outs_of(whole, budget)
+        return of_one(find(space, source, data, budgets, options=options, workers=workers, **rest))
 
 
 def _answered(net: Any, data: Data, options: MethodOptions) -> Data:

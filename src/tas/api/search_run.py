@@ -59,7 +59,7 @@ def search_run(
     run = Run.open("search", options, options.net, plan.data)
     if run.finished:
         return run
-    with guard(run):
+    with run.working(guard):
         _search(plan.timed(run), run)
     return run
 

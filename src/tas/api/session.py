@@ -1,7 +1,7 @@
 """A run: a directory that one command or call works in, and goes on in after an interruption."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -100,6 +100,12 @@ class Run:
                 lambda line: trackers.log({**line, "phase": f"{name}/{line.get('phase')}"})
             )
         return replace(self, directory=directory, _saved=None, _trackers=None, _parts=[])
+
+    @contextmanager
+    def working(self, guard: "Guard") -> Iterator[None]:
+        """Around the work: a mistake that is found before anything was done leaves no trace."""
+        with guard(self), self.directory.claimed():
+            yield
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""

@@ -68,7 +68,7 @@ def train_run(
     run = Run.open("train", options, name, data)
     if run.finished:
         return run
-    with guard(run):
+    with run.working(guard):
         trained = train(
             start,
             data,
