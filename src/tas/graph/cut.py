@@ -14,6 +14,7 @@ from ..errors import ShapeError, one_of
 from ..shape import Shape
 from ..sides import Rewrite
 from .constants import check, rewrite
+from .joints import check_joints
 from .labels import Place
 from .mirrors import follow, tensors
 from .skeleton import Skeleton, copied
@@ -292,6 +293,7 @@ def kept_atoms(
         ShapeError: the shape is not one of this net.
     """
     widths = {width.name: width for width in structure.widths}
+    check_joints(structure, shape.widths)
     kept = {}
     for name, channels in shape.widths.items():
         if name not in widths:
