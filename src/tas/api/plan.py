@@ -111,6 +111,11 @@ class Plan:
         return plan
 
     @property
+    def names(self) -> list[str] | None:
+        """What several budgets are called; None: there is one."""
+        return given_budgets(self.options.budget)
+
+    @property
     def budgets(self) -> list[Budget]:
         """The most that a net may cost; of several, each has a net of its own."""
         assert self.asked is not None
@@ -182,9 +187,8 @@ class Plan:
 
     def facts(self, budget: Budget | None) -> dict[str, Any]:
         """What a result says of the search that led to it; None: of all budgets."""
-        names = given_budgets(self.options.budget)
-        if budget is None and names is not None:
-            told = zip(names, self.budgets, strict=True)
+        if budget is None and self.names is not None:
+            told = zip(self.names, self.budgets, strict=True)
             own: dict[str, Any] = {"budgets": [{"name": n, **self._amount(b)} for n, b in told]}
         else:
             own = {"budget": self._amount(budget or self.budgets[0])}

@@ -7,17 +7,19 @@ from typing import Any
 from torch import nn
 
 from .. import nets, training
-from ..costs import Budget, given_budgets
+from ..costs import Budget
 from ..errors import InputError
 from ..inherit import Source
 from ..methods import Found, equal_widths, even_widths
 from ..options import RunOptions, with_changes
 from ..runs import quietly
+from ..runs.stages import staged
 from ..shape import Shape
 from ..typed import checked
 from .evaluate import evaluate
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
+from .stages import stages_of
 from .times import times_in, times_of
 from .train import Trained, train
 from .unlabelled import NOTE as UNLABELLED
@@ -121,10 +123,16 @@ class _Job:
 
     def do(self, run: Run) -> None:
         self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
+        trains, baseline = self.given is None, self.options.baseline
+        with staged(stages_of(self.plan, teacher=trains, baseline=baseline)):
+            self.work(run)
+
+    def work(self, run: Run) -> None:
+        """All stages, one after the other."""
         teacher, first = self.teacher(run, run.common(self.options))
         if self.from_teacher:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
-        parts = run.parts(given_budgets(self.options.budget), self.plan.data)
+        parts = run.parts(self.plan.names, self.plan.data)
         found = self.plan.search(run, parts)
         own = [
             self.students(*each, teacher)

@@ -76,7 +76,7 @@ def html(run_dir: str | Path) -> Path:
             ],
             details=_details(run_dir / "details.json"),
             parts=[each["name"] for each in result.get("budgets", [])],
-            config=read_text(config) if config.is_file() else None,
+            config=_chosen(read_text(config)) if config.is_file() else None,
         )
         path = run_dir / "report.html"
         write_whole(path, page)
@@ -90,13 +90,8 @@ def _details(path: Path) -> dict[str, Any]:
     try:
         held = read_json(path)
         layers = [dict(layer) for layer in held["layers"]]
-        most = max([layer["unpruned"] or layer["macs"] for layer in layers], default=0) or 1
-        for layer in layers:
-            layer["text"] = quantity(layer["macs"])
-            layer["part"] = f"{100 * layer['macs'] / most:.2f}"
-            layer["whole"] = f"{100 * (layer['unpruned'] or layer['macs']) / most:.2f}"
-            if layer["unpruned"] is not None:
-                layer["text"] += f" of {quantity(layer['unpruned'])}"
+        _bars(layers, "macs", "unpruned", quantity)
+        _bars(layers, "ms", "unpruned_ms", lambda ms: f"{ms:.3f}")
         kinds = (("right_pictures", "Right"), ("wrong_pictures", "Wrong, the most certain first"))
         pictures = [(title, held.get(name, [])) for name, title in kinds]
         for _, cards in pictures:
@@ -104,9 +99,23 @@ def _details(path: Path) -> dict[str, Any]:
                 card["answers"] = [(str(n), f"{100 * p:.1f} %") for n, p in card["answers"]]
                 b64decode(card["png"], validate=True)  # it becomes a part of the page
         shown = [kind for kind in pictures if kind[1]]
+        timed = any(layer.get("ms") for layer in layers)  # those of earlier versions are not
+        held |= {"timed": timed}
         return {**held, "layers": layers, "pictures": shown, "confused": held.get("confused", [])}
     except (ValueError, LookupError, TypeError, AttributeError):
         return {}
+
+
+def _bars(
+    layers: list[dict[str, Any]], name: str, unpruned: str, said: Callable[[float], str]
+) -> None:
+    """What a figure of every layer comes to beside the unpruned net's, in words and as bars."""
+    both = [(layer.get(name) or 0, layer.get(unpruned)) for layer in layers]
+    most = max([own if whole is None else max(own, whole) for own, whole in both], default=0) or 1
+    for layer, (own, whole) in zip(layers, both, strict=True):
+        layer[f"{name}_text"] = said(own) + ("" if whole is None else f" of {said(whole)}")
+        layer[f"{name}_part"] = f"{100 * own / most:.2f}"
+        layer[f"{name}_whole"] = f"{100 * (own if whole is None else whole) / most:.2f}"
 
 
 def _damaged(count: int) -> str:
@@ -175,6 +184,12 @@ def drawn(name: str, title: str, says: str, draw: Callable[..., None]) -> Pictur
             draw(path, narrow=kind == "narrow")
             kinds.append(inline(path, says, kind))
     return Picture(title, kinds)
+
+
+def _chosen(config: str) -> str:
+    """The options that say something: those that are not given stand in the file."""
+    lines = config.splitlines()
+    return "\n".join(line for line in lines if not line.endswith(": null"))
 
 
 def _title(result: dict[str, Any]) -> str:

@@ -53,6 +53,7 @@ class Examiner:
         self.space = space
         self.source = problem.source
         self.out = problem.out
+        self.budget = problem.budget
         self.device = training.where(problem.device, options.precision).device
         bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         self.objective = problem.objective
@@ -109,8 +110,18 @@ class Examiner:
         line |= {"states": states.tolist(), "losses": losses}
         if self.out:
             self.out.keep_log(PHASE, [*self.lines, line])
-        self.bar.epoch(number, figures)
+        self._show(number, line)
         return line
+
+    def _show(self, number: int, line: dict[str, Any]) -> None:
+        """How far it is, with the best so far."""
+        lines = [*self.lines, line]
+        told = [
+            (x, s) for each in lines for x, s in zip(each["losses"], each["states"], strict=True)
+        ]
+        state = min(told, key=lambda pair: pair[0])[1]
+        used = self.budget.cost(self.space, self.shape(torch.tensor(state))) / self.budget.limit
+        self.bar.epoch(number, {"seconds": line["seconds"], "best": line["loss"], "used": used})
 
     def _read_back(self) -> list[dict[str, Any]]:
         """The generations that an earlier run has left in the log, as far as none is missing."""
