@@ -1,6 +1,5 @@
 """What a run leaves for others to read: ``result.json`` and ``log.jsonl``, held to their fields."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Annotated, Any, TypedDict
 
 from .errors import InputError
 from .reading import read_json, read_lines
-from .sums import digest_of
+from .sums import signed, unsigned
 from .typed import Between, fitted
 
 __all__ = ["log_line", "read_log", "read_result"]
 
-SUM = "sha256"
 Number = Annotated[float, Between(0)]
 
 
@@ -82,11 +80,7 @@ def log_line(line: Mapping[str, Any]) -> str:
 
     A search goes on from such lines, and the file as a whole has no sum before its run is finished.
     """
-    return json.dumps({**line, SUM: _sum(line)}) + "\n"
-
-
-def _sum(line: Mapping[str, Any]) -> str:
-    return digest_of(json.dumps(line))[:16]
+    return signed(line)
 
 
 def read_log(path: str | Path) -> tuple[list[dict[str, Any]], int]:
@@ -101,8 +95,7 @@ def read_log(path: str | Path) -> tuple[list[dict[str, Any]], int]:
         try:
             if not isinstance(content, dict):
                 raise InputError(str(content))
-            # Earlier versions left lines without.
-            if SUM in content and content.pop(SUM) != _sum(content):
+            if not unsigned(content):
                 raise InputError("the line is not what was written")
             lines.append(fitted(content, _Line, "the line"))
         except InputError:

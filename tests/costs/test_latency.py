@@ -183,6 +183,8 @@ def test_trial_shapes_are_the_same_each_time_and_spread() -> None:
     ("line", "said"),
     [
         ("[]", "line 2: it holds"),
+        ({"sha256": "0" * 16}, "line 2 is not what was written"),
+        ("[" * 100_000, "line 2"),
         ("{", "line 2 is not JSON"),
         ('{"widths": {}, "depths": {}}', "line 2: the field 'seconds' is missing"),
         ({"ratio": -1.0}, "line 2: 'ratio' is -1.0, not a number"),

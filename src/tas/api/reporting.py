@@ -15,9 +15,10 @@ from .. import nets
 from ..costs import count
 from ..data import Images
 from ..data.transform import as_image
-from ..errors import TasError
+from ..errors import InputError, TasError
 from ..exports import Form
 from ..models import ModelFolder
+from ..reading import read_json
 from ..records import read_result
 from ..report import html
 from ..shape import Shape
@@ -64,8 +65,8 @@ def report(run: str | Path) -> Path:
 def _is_answered(path: Path) -> bool:
     """Whether the answers on the test pictures are there already."""
     try:
-        return "tested" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return "tested" in read_json(path)
+    except (InputError, TypeError):
         return False
 
 

@@ -58,7 +58,7 @@ def search_run(
     run = Run.open("search", options, options.net, plan.data)
     if run.finished:
         return run
-    with guard(run):
+    with run.working(guard):
         plan = plan.timed(run)
         found = plan.search(run)
         notes = plan.notes()

@@ -1,7 +1,7 @@
 """A run: a directory that one command or call works in, and goes on in after an interruption."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..training.trackers import Trackers, chosen_trackers
 from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
-from .starting import own_normalising
+from .starting import own_transform
 from .train import Trained
 
 __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
@@ -83,6 +83,12 @@ class Run:
         directory.listeners.append(trackers.log)
         told = command(verb, options, seed)
         return cls(verb, directory, seed, finished, told, _trackers=trackers)
+
+    @contextmanager
+    def working(self, guard: "Guard") -> Iterator[None]:
+        """Around the work: a mistake that is found before anything was done leaves no trace."""
+        with guard(self), self.directory.claimed():
+            yield
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""
@@ -214,6 +220,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         transform=Transform.from_dict(known.transform) if known else None,
         class_names=known.classes if known else None,
         unlabelled=getattr(options, "unlabelled", False),
+        like=own_transform(options),
     )
     if to_train and data.absent:
         names = ", ".join(f"'{name}'" for name in data.absent[:3])
@@ -223,7 +230,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         )
     for note in data.notes:
         say(f"note: {note}")
-    return own_normalising(options, data)
+    return data
 
 
 def read_own(name: str, net: str | None) -> Shape:

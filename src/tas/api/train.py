@@ -117,17 +117,17 @@ def train(
         check_net(teacher, data, "teacher", options.precision)
     whose = None if teacher is None else net_name(teacher)
     asked = {"options": options, "augment": augment, "inherit": inherit, "phase": phase}
-    out = given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose})
-    history = training.fit(
-        learning(net, teacher, options, data.labelled),
-        batches,
-        phase=phase,
-        out=out,
-        evaluate_on=unvaried_batches(data, data.test, options, device, workers),
-        device=device,
-        seed=seed,
-        progress=progress,
-    )
+    with given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose}) as directory:
+        history = training.fit(
+            learning(net, teacher, options, data.labelled),
+            batches,
+            phase=phase,
+            out=directory,
+            evaluate_on=unvaried_batches(data, data.test, options, device, workers),
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
     counted = count(net, data.input)
     accuracy = history.last.get("test_accuracy", math.nan)
     agreement = history.last.get("test_agreement")

@@ -21,7 +21,7 @@ from .. import model_options, processes
 from .. import options as verb_options
 from ..cli import early, ending
 from ..errors import InputError, TasError, flag, nearest, one_line, one_of, quoted
-from ..reading import read_yaml
+from ..reading import check_yaml, read_yaml
 from ..version import __version__
 from .output import heard
 
@@ -57,6 +57,7 @@ EXAMPLES = {
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
+        "tas run --data PATH --net timm:resnet18 --pretrained --preset finetune --budget 0.5",
         "tas run --data photos --unlabelled --teacher teacher.safetensors --budget 0.5",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
@@ -185,6 +186,7 @@ def _main(given: Sequence[str]) -> None:
     if not given:
         parser.print_help()
         return
+    _check_bounds(given)
     parsed = parser.parse_args(given)
     verb = parsed["verb"]
     kind = VERBS[verb][0]
@@ -211,6 +213,20 @@ def _main(given: Sequence[str]) -> None:
         if isinstance(error, OSError) and error.filename and error.strerror:
             fail(f"{quoted(error.filename)} cannot be used: {error.strerror}")
         raise
+
+
+def _check_bounds(given: Sequence[str]) -> None:
+    """Refuse values that would take for ever to be read, or to be quoted: they are YAML."""
+    before = ""
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (equals and name.startswith("--")):
+            name, value = before, word
+        try:
+            check_yaml(value, f"{name} {quoted(value)}".strip())
+        except InputError as error:
+            fail(f"{error}: give a plain value")
+        before = word if word.startswith("--") else ""
 
 
 def fail(message: str) -> NoReturn:

@@ -14,9 +14,11 @@ from ..errors import ShapeError, one_of
 from ..shape import Shape
 from ..sides import Rewrite
 from .constants import check, rewrite
+from .joints import check_joints
 from .labels import Place
 from .mirrors import follow, tensors
 from .skeleton import Skeleton, copied
+from .splits import keeping_groups
 from .structure import Structure
 
 __all__ = ["Cutter", "copied", "cut", "cut_to", "kept_atoms", "kept_blocks", "reordered"]
@@ -135,7 +137,7 @@ class Cutter:
             container, _, name = path.rpartition(".")
             del net.get_submodule(container)._modules[name]
         after = {name: tuple(small[n].shape) for name, n in named.items()}
-        follow(net, self._before, after)
+        follow(net, self._before, after, keeping_groups(self._structure.splits))
         if rewrites:
             left = {name: len(atoms) * self._units[name] for name, atoms in kept.items()}
             rewrite(net, rewrites, {**self._channels, **left})
@@ -324,6 +326,7 @@ def kept_atoms(
         ShapeError: the shape is not one of this net.
     """
     widths = {width.name: width for width in structure.widths}
+    check_joints(structure, shape.widths)
     kept = {}
     for name, channels in shape.widths.items():
         if name not in widths:

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import InputError
 from ..records import read_result
 from ..typed import checked
+from ..whole import write_whole
 from .page import drawn, template
 from .tables import SHARES, Row, cells, share_of
 from .tradeoff import tradeoff_figure
@@ -65,7 +66,7 @@ def compare(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     )
     path = Path(out)
     try:
-        path.write_text(page, encoding="utf-8")
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"--out {path} cannot be written: {error.strerror}") from None
     return path

@@ -1,13 +1,11 @@
 """The report of a run: one HTML file with everything inside it."""
 
-import json
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -15,11 +13,11 @@ from markupsafe import Markup
 
 from .. import sums
 from ..errors import InputError, shown
-from ..reading import read_text
+from ..reading import read_json, read_text
 from ..records import read_log, read_result
 from ..shape import Shape
 from ..typed import checked
-from ..whole import replacing, write_whole
+from ..whole import replacing, scratch, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .svg import inline
@@ -89,7 +87,7 @@ def html(run_dir: str | Path) -> Path:
 def _details(path: Path) -> dict[str, Any]:
     """What ``details.json`` holds, ready to be shown; empty where it is not there or damaged."""
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
         layers = [dict(layer) for layer in held["layers"]]
         most = max([layer["unpruned"] or layer["macs"] for layer in layers], default=0) or 1
         for layer in layers:
@@ -106,7 +104,7 @@ def _details(path: Path) -> dict[str, Any]:
                 b64decode(card["png"], validate=True)  # it becomes a part of the page
         shown = [kind for kind in pictures if kind[1]]
         return {**held, "layers": layers, "pictures": shown, "confused": held.get("confused", [])}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return {}
 
 
@@ -165,9 +163,9 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
 def drawn(name: str, title: str, says: str, draw: Callable[..., None]) -> Picture:
     """A figure for a page, twice: ``draw`` is given a path and whether it is for a phone."""
     kinds = []
-    with TemporaryDirectory() as home:
+    with scratch() as home:
         for kind in ("wide", "narrow"):
-            path = Path(home) / f"{name}-{kind}.svg"
+            path = home / f"{name}-{kind}.svg"
             draw(path, narrow=kind == "narrow")
             kinds.append(inline(path, says, kind))
     return Picture(title, kinds)

@@ -10,8 +10,8 @@ writes.
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,14 @@ __all__ = ["RunDir"]
 
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
+LOCK = ".lock"
 RESULT = "result.json"
 # What is known again by its sum once the run is finished. A card may be edited, and the report is
 # drawn again.
-SEALED = (CONFIG, LOG, NAME, "model.safetensors", "shape.json", "teacher.safetensors")
+SEALED = (
+    *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
+    *("teacher.safetensors", "latency.jsonl"),
+)
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
@@ -62,8 +66,9 @@ class RunDir:
         self.config = config
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
+        self._made: list[Path] = []  # folders that were not there before, and so nothing in them
         # One per directory and process, held for as long as any RunDir of it is.
-        self._lock = FileLock(path / ".lock", timeout=LOCK_WAIT_SECONDS, is_singleton=True)
+        self._lock = FileLock(path / LOCK, timeout=LOCK_WAIT_SECONDS, is_singleton=True)
 
     @classmethod
     def open(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDir":
@@ -110,6 +115,7 @@ class RunDir:
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
+        self._made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -126,6 +132,25 @@ class RunDir:
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
             raise _unwritable(path, error) from None
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside, a mistake that is found before anything was done leaves no directory behind."""
+        try:
+            yield
+        except InputError:
+            if self._made and processes.is_first():
+                self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        own = {CONFIG, NAME, sums.NAME, LOCK}
+        with suppress(OSError):
+            if {found.name for found in self.path.iterdir()} <= own:
+                for name in own:
+                    (self.path / name).unlink(missing_ok=True)
+                for made in self._made:
+                    made.rmdir()
 
     def _check_own(self, text: str) -> None:
         """Refuse a directory that holds another run, or anything else."""
