@@ -4,21 +4,32 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from ..costs import budget_text
 from ..errors import InputError
-from ..forward import Forward, call, device_of, inputs_of, mapped
+from ..forward import (
+    Forward,
+    answer,
+    call,
+    call_batch,
+    device_of,
+    evaluating,
+    inputs_of,
+    mapped,
+)
 from ..inherit import Source
 from ..methods import Found, MethodOptions, TrialOptions
 from ..methods.batches import BatchProblem, kept
 from ..nets import ResNet
 from ..recipes import quick
-from ..runs import RunDir
+from ..runs import RunDir, say
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
 from ..training import Objective
+from ..training.objective import values_wanted
 from ..weights import check_weights
 from .budgets import find_each, outs_of, within
 from .opening import given_out
@@ -78,7 +89,7 @@ def find_on_batches(
             space=space,
             source=source,
             budget=budgets[0],
-            objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
+            objective=_objective(source.net, given[0], objective),
             batches=given,
             precision=options.precision,
             seed=seed,
@@ -87,6 +98,24 @@ def find_on_batches(
         ).ordered()
         outs = outs_of(whole, limited["given"])
         return find_each(problem, options.method(), budgets, bench, outs)
+
+
+def _objective(net: nn.Module, batch: Any, given: dict[str, Any]) -> Objective:
+    """What nets are compared by; where nobody says how, and the targets say that a net answers with
+    values, by these."""
+    told = {name: value for name, value in given.items() if value is not None}
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if "distance" not in told and pair:
+        placed = mapped(batch, lambda x: x.to(device_of(net)))
+        with evaluating(net), torch.no_grad():
+            found = answer(net, placed, told.get("forward", call_batch))
+        if values_wanted(placed, found):
+            told["distance"] = "mse"
+            say(
+                "note: the targets are values, no class labels, and so answers are compared by "
+                "their squared error; give distance='kl' if they are scores of classes"
+            )
+    return Objective(**told)
 
 
 def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:

@@ -155,7 +155,7 @@ class _Job:
                 net,
                 self.plan.data,
                 teacher=teacher,
-                options=self.plan.recipe.student,
+                options=replace(self.plan.recipe.student, head_epochs=0),
                 phase=phase,
                 **run.common(self.options),
             )
@@ -211,7 +211,9 @@ class _Job:
         """The unpruned net, trained, and its row of the table."""
         if self.given is None:
             start, how = self.plan.start, self.plan.recipe.teacher
-            if start is not None:  # as gently as any net that inherits; the space keeps its own
+            if start is None:
+                how = replace(how, head_epochs=0)  # all of it is fresh
+            else:  # as gently as any net that inherits; the space keeps its own
                 start, how = deepcopy(start), replace(how, travel=self.plan.recipe.student.travel)
             trained = train(
                 self.plan.full if start is None else start,

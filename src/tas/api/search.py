@@ -164,9 +164,10 @@ def search(
             The first 2,048 examples are kept, in at most 64 batches and 1 GiB.
         forward: calls a net on a batch; what it returns counts. Default: a net is given the first
             of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
-        distance: of a net's answer from the whole net's, one number. Default: divergence of class
-            scores [N, classes], else the squared error of each tensor in units of its variance
-            (``tas.training.distance``).
+        distance: of a net's answer from the whole net's, one number; or ``"kl"``, the divergence of
+            class scores [N, classes], or ``"mse"``, the squared error of each tensor in units of
+            its variance. Default: ``"kl"`` for one tensor [N, C], unless targets [N, C] of floats
+            say that it holds values; else ``"mse"`` (``tas.training.distance``).
         score: of a net in evaluation mode, higher is better: it decides among the best trials and
             equal widths.
         train: trains a net in place, for a short time: the best trial and equal widths, before

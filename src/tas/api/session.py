@@ -23,7 +23,7 @@ from ..training.trackers import Trackers, chosen_trackers
 from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
-from .starting import own_normalising
+from .starting import own_transform
 from .train import Trained
 
 __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
@@ -243,6 +243,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         transform=Transform.from_dict(known.transform) if known else None,
         class_names=known.classes if known else None,
         unlabelled=getattr(options, "unlabelled", False),
+        like=own_transform(options),
     )
     if to_train and data.absent:
         names = ", ".join(f"'{name}'" for name in data.absent[:3])
@@ -252,7 +253,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         )
     for note in data.notes:
         say(f"note: {note}")
-    return own_normalising(options, data)
+    return data
 
 
 def read_own(name: str, net: str | None) -> Shape:

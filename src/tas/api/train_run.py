@@ -1,5 +1,6 @@
 """A training into a run directory: a net or a shape, on labels alone or with a teacher."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -64,6 +65,7 @@ def train_run(
         teacher = nets.load(of, options.teacher, data.classes, data.input)
     given = start_of(shape, options, data)
     start: Shape | nn.Module = shape if given is None else given[0]
+    head = 0 if given is None or not given[1] else recipe.teacher.head_epochs
     _check_nets(start, shape, teacher, data, options)
     run = Run.open("train", options, name, data)
     if run.finished:
@@ -74,7 +76,7 @@ def train_run(
             data,
             teacher=teacher,
             inherit=options.inherit,
-            options=recipe.student,
+            options=replace(recipe.student, head_epochs=head),
             phase="student" if teacher else "train",
             **run.common(options),
         )

@@ -40,6 +40,7 @@ class Options:
     transform: Transform | None
     class_names: Sequence[str] | None
     unlabelled: bool = False
+    like: Transform | None = None
 
 
 def load(root: Path, name: str, options: Options, colours: Colours | None = None) -> Data:
@@ -68,7 +69,7 @@ def load(root: Path, name: str, options: Options, colours: Colours | None = None
         zooms = transform.vary == "zoom"
         parts[0] = _kept(train, transform, read) if zooms else _fitted(train, transform, read)
         parts[1] = _fitted(test, transform, read, "reading test")
-    if options.transform is None:
+    if options.transform is None and options.like is None:
         if transform.colour == "grey" or colours is None:
             colours = statistics(_sample(parts[0], transform, read))
         transform = replace(transform, mean=colours[0], std=colours[1])
@@ -154,12 +155,14 @@ class _Probed:
     def chosen(self, options: Options) -> Transform:
         """The transform where nobody has chosen one, the colours not measured yet."""
         small = all(min(size) <= SMALL for size in self.sizes)
-        size = self.sizes.most_common(1)[0][0] if small else (_LARGE, _LARGE)
+        large = (_LARGE, _LARGE) if options.like is None else options.like.size
+        size = self.sizes.most_common(1)[0][0] if small else large
         if options.image_size is not None:
             size = (options.image_size, options.image_size)
         none = (0.0,) * (1 if self.colour == "grey" else 3)
         ones = tuple(1.0 for _ in none)
-        return Transform.of_size(self.colour, size, none, ones, options.vary)
+        chosen = Transform.of_size(self.colour, size, none, ones, options.vary)
+        return chosen if options.like is None else chosen.like(options.like)
 
     def kept_bytes(self, transform: Transform) -> int:
         """How many bytes a picture takes in memory, on average, to train on."""

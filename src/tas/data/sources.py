@@ -36,6 +36,7 @@ def load(
     transform: Transform | None = None,
     class_names: Sequence[str] | None = None,
     unlabelled: bool = False,
+    like: Transform | None = None,
 ) -> Data:
     """Load the data set ``name``, one of ``NAMES`` or the path of a folder of images.
 
@@ -54,6 +55,9 @@ def load(
     For a model that is trained already give its ``transform``, which is then used as it is, and its
     ``class_names``: pictures get the labels that the model knows them by. Some of its classes may
     be missing here (``notes`` says so, and ``Data.absent``), but none be strange to it.
+
+    For pretrained weights give the transform that they were learnt with as ``like``: pictures get
+    its colours, mean, spread and interpolation and, unless all are small, its size and crop.
 
     ``unlabelled`` takes the pictures of a folder at any depth, whatever its folders are called, and
     of a named set its pictures alone. They have no labels then (``Data.labelled``) and, without
@@ -82,6 +86,7 @@ def load(
         transform=transform,
         class_names=class_names,
         unlabelled=unlabelled,
+        like=like,
     )
     if name not in NAMES:
         return folder.load(_folder(name), name, options)
@@ -93,7 +98,7 @@ def load(
         data = without_labels(data, class_names or ())
     elif class_names is not None:
         data = by_name(data, class_names)
-    return transformed(data, transform or _transform(data, image_size, vary))
+    return transformed(data, transform or _transform(data, image_size, vary, like))
 
 
 def _imagenet(root: Path, options: folder.Options) -> Data:
@@ -141,11 +146,14 @@ def _root(name: str, data_dir: str | Path | None, download: bool) -> Path:
     return root
 
 
-def _transform(data: Data, image_size: int | None, vary: Vary | None) -> Transform:
+def _transform(
+    data: Data, image_size: int | None, vary: Vary | None, like: Transform | None
+) -> Transform:
     """That of a named set, at the size that was asked for."""
     own = data.transform
     size = own.size if image_size is None else (image_size, image_size)
-    return Transform.of_size(own.colour, size, own.mean, own.std, vary)
+    chosen = Transform.of_size(own.colour, size, own.mean, own.std, vary)
+    return chosen if like is None else chosen.like(like)
 
 
 def _folder(name: str) -> Path:

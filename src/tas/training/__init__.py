@@ -7,7 +7,7 @@ from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import Device, Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
 from .memory_format import place, place_module
-from .objective import Distance, Objective, distance, distil, divergence
+from .objective import Distance, Objective, distance, distil, divergence, squared_error
 from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
 from .placing import Placing, settled
@@ -47,5 +47,6 @@ __all__ = [
     "seeded",
     "settled",
     "side_by_side",
+    "squared_error",
     "where",
 ]

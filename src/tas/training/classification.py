@@ -12,10 +12,13 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError
+from ..forward import evaluating
 from .checkpoint import Stateful
 from .evaluation import Labelled, measure
+from .mixing import mixer
+from .optimizers import optimizer_of
 from .options import TrainOptions
-from .tasks import Batch, Learner, Rate, sgd
+from .tasks import Batch, Learner, Rate
 
 __all__ = ["Classification"]
 
@@ -23,7 +26,7 @@ Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 class Classification(Learner):
-    """Cross-entropy on labels; SGD, warm-up, cosine, gradients clipped.
+    """Cross-entropy on labels; SGD or AdamW, warm-up, cosine, gradients clipped.
 
     >>> import tas
     >>> from tas.training import Classification, TrainOptions, fit
@@ -48,13 +51,15 @@ class Classification(Learner):
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
         self.start_together(accelerator, self.options.sync_norms)
-        self.rate = Rate(self.options, steps, self.options.travel)
+        head_steps = steps * self.options.head_epochs // self.options.epochs
+        self.rate = Rate(self.options, steps, self.options.travel, head_steps)
+        self.mix: Callable[[Tensor, Tensor], Batch] | None = None
         self.mean: AveragedModel | None = None
         if self.options.ema:
             decay = _mean_over_steps(self.options.ema)
             self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
             self.mean.module.to(accelerator.device)  # its count of steps stays here
-        self.optimizer = sgd(self.module.parameters(), self.options)
+        self.optimizer = optimizer_of(self.module, self.options)
         self.take = self.recorder()
 
     def parts(self) -> Mapping[str, Stateful]:
@@ -62,13 +67,26 @@ class Classification(Learner):
         return parts if self.mean is None else {**parts, "mean": self.mean}
 
     def step(self, batch: Batch, step: int) -> tuple[int, dict[str, Tensor]]:
-        images, labels = self._placed(batch)
+        images, labels = self._mixed(self._placed(batch))
         self.rate.set(self.optimizer, step)
         figures = self.take(self._pass, images, labels)
         self.optimizer.step()
         if self.mean is not None:
             self.mean.update_parameters(self.module)
         return len(labels), figures
+
+    def _mixed(self, batch: Batch) -> Batch:
+        """A batch as the options mix it; labels are then float [N, classes]."""
+        images, labels = batch
+        if not (self.options.mixup or self.options.cutmix):
+            return batch
+        if self.mix is None:
+            with evaluating(self.module), torch.no_grad():
+                classes = self.module(images[:1]).shape[1]
+            self.mix = mixer(self.options, classes)
+            assert self.mix is not None
+        images, labels = self.mix(images, labels)
+        return images, labels.to(images.dtype)
 
     def _pass(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The gradients of a batch, and its figures."""
@@ -105,7 +123,8 @@ class Classification(Learner):
     def judged(self, images: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the classes [N] that are correct."""
         smoothing = self.options.label_smoothing
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing), labels
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return loss, most_likely(labels)
 
     def end_epoch(self) -> dict[str, float]:
         self.average_buffers()
@@ -128,6 +147,11 @@ class Classification(Learner):
         super().stop()
         if self.mean is not None:
             self.module.load_state_dict(self.mean.module.state_dict())
+
+
+def most_likely(labels: Tensor) -> Tensor:
+    """The classes [N] of labels, which may be probabilities [N, classes]."""
+    return labels if labels.dim() == 1 else labels.argmax(1)
 
 
 def _mean_over_steps(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..forward import example_for, modes_kept
 from ..typed import checked
-from .classification import Classification
+from .classification import Classification, most_likely
 from .evaluation import Labelled, measure
 from .objective import divergence
 from .options import TrainOptions
@@ -87,7 +87,7 @@ class Distillation(Classification):
             temperature=self.options.kd_temperature,
             label_smoothing=self.options.label_smoothing,
         )
-        return loss, labels
+        return loss, most_likely(labels)
 
     def answers(self, images: Tensor, logits: Tensor) -> Tensor:
         """The teacher's scores of the images, beside the student's."""

@@ -32,7 +32,7 @@ class Trials:
     options: TrialOptions
 
     name: ClassVar[str] = "from trained weights, by trials"
-    presets: ClassVar[tuple[str, ...]] = ("quick", "cifar", "imagenet")
+    presets: ClassVar[tuple[str, ...]] = ("quick", "finetune", "cifar", "imagenet")
     chosen_by: ClassVar[tuple[str, str]] = (
         "leave out --inherit false as well",
         "give trained --weights",
