@@ -323,7 +323,7 @@ class _Tracing:
 class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
 
-    Without options: the handwritten digits that ship with scikit-learn, in a few minutes.
+    Without options: the handwritten digits that ship with scikit-learn, in a minute or two.
     """
 
     net: str = option(

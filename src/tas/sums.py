@@ -155,7 +155,7 @@ def signed(content: Mapping[str, Any]) -> str:
 
     >>> from tas.sums import signed
     >>> signed({"epoch": 1})
-    '{"epoch": 1, "sha256": "17ba65a1f04c5c72"}\\n'
+    '{"epoch": 1, "sha256": "becef8ff3d5edb2b"}\\n'
     """
     return json.dumps({**content, FIELD: _sum(content)}) + "\n"
 

@@ -50,7 +50,7 @@ VERBS = {
 EXAMPLES = {
     "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
     "run": [
-        "tas run                                 # digits, on the CPU, in a few minutes",
+        "tas run                                 # digits, on the CPU, in a minute or two",
         "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
         "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
@@ -244,8 +244,8 @@ def fail(message: str) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(
         prog="tas",
-        description="Give it a CNN and a budget: tas searches the width of every layer and the "
-        "depth of every stage, and returns a smaller plain net, trained by distillation.",
+        description="Give it a net and a budget of multiply-adds, parameters or milliseconds: tas "
+        "searches widths, heads and depths, and returns a smaller plain net, distilled from it.",
         epilog=_examples(""),
         formatter_class=_formatter(),
         version=__version__,

@@ -104,7 +104,9 @@ class BatchProblem(Question):
         here = training.where(self.device, "fp32").device
         with training.alone(), training.repeatable():
             given = few(net, self.batches, here, forward, most=len(self.batches))
-            return replace(self, source=self.source.ordered(None, given, forward))
+            return replace(
+                self, source=self.source.ordered(self.space.unpruned.input, given, forward)
+            )
 
     def measured(self, net: nn.Module) -> nn.Module:
         """A derived net whose norms have measured what they see, in evaluation mode."""

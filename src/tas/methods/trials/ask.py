@@ -154,6 +154,8 @@ class Examiner:
         net.eval()
         for norm in moving:
             norm.train()
+            if self.device.type == "cpu" and self.placing.channels_last:
+                _in_one_order(norm)
         return net
 
     @torch.no_grad()
@@ -161,6 +163,20 @@ class Examiner:
     def _answer(self, net: nn.Module, batch: Any) -> Any:
         with self.placing.autocast():
             return answer(net, batch, self.objective.forward)
+
+
+def _in_one_order(norm: nn.Module) -> None:
+    """Have a norm measure its pictures channel by channel: of channels-last ones PyTorch adds up
+    what each thread has, so that losses would depend on the number of threads."""
+
+    def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x.contiguous() for x in given)
+
+    def after(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+        return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
+
+    norm.register_forward_pre_hook(before)
+    norm.register_forward_hook(after)
 
 
 def _first(batches: Iterable[Any]) -> list[Any]:
