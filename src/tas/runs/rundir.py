@@ -67,6 +67,7 @@ class RunDir:
         self.config = config
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
+        self._opened: list[RunDir] = []  # its parts
         self._made: list[Path] = []  # folders that were not there before, and so nothing in them
         # One per directory and process, held for as long as any RunDir of it is.
         self._lock = FileLock(path / LOCK, timeout=LOCK_WAIT_SECONDS, is_singleton=True)
@@ -99,6 +100,7 @@ class RunDir:
         """
         own = {**self.config, "budget": name, "budgets": self.config["budget"]}
         part = RunDir.open(self.path / name, own)
+        self._opened.append(part)
         processes.by_first(part._reopen)
         return part
 
@@ -164,6 +166,8 @@ class RunDir:
             raise
 
     def _withdraw(self) -> None:
+        for part in self._opened:
+            part._withdraw()
         own = {CONFIG, NAME, sums.NAME, LOCK}
         with suppress(OSError):
             if {found.name for found in self.path.iterdir()} <= own:
@@ -200,7 +204,7 @@ class RunDir:
             sweep(folder)
         if self.finished and sums.listed(self.path) is None:
             say(f"note: '{self.path}' {sums.UNLISTED}")
-        if self.finished and (faults := sums.faults(self.path)):
+        if self.finished and (faults := self._faults()):
             self._mend(faults)
         if not self.finished and not sums.holds(self.path / CONFIG, text):
             sums.unseal(self.path)
@@ -220,7 +224,21 @@ class RunDir:
         sums.unseal(self.path)
 
     def _checkpoints(self) -> bool:
-        return any(self.path.glob("checkpoint/*/epoch-*"))
+        places = (self.path, *self._parts())
+        return any(any(place.glob("checkpoint/*/epoch-*")) for place in places)
+
+    def _parts(self) -> list[Path]:
+        """The directories of several budgets."""
+        names = str(self.config.get("budget", "")).split(",")
+        return [self.path / name for name in names] if len(names) > 1 else []
+
+    def _faults(self) -> dict[str, str]:
+        """Which files are no longer what they were when the run was finished, and why."""
+        found = sums.faults(self.path)
+        for part in self._parts():
+            own = sums.faults(part) if (part / RESULT).exists() else {RESULT: "is missing"}
+            found |= {f"{part.name}/{name}": why for name, why in own.items()}
+        return found
 
     @staticmethod
     def recorded(path: str | Path) -> dict[str, Any] | None:
