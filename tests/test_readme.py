@@ -50,13 +50,11 @@ def test_its_example_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = recipes.quick()
-
-    def one_epoch() -> recipes.Recipe:
-        once = replace(quick.student, epochs=1, warmup_epochs=0)
-        return replace(quick, student=once, search=replace(quick.search, epochs=1, warmup_epochs=0))
-
+    once = replace(quick.student, epochs=1, warmup_epochs=0)
+    search = replace(quick.inheriting().search, trials=4)
+    short = replace(quick, student=once, trained_search=search)
     for room in ("tas.api.search", "tas.api.train"):
-        monkeypatch.setattr(import_module(room), "quick", one_epoch)
+        monkeypatch.setattr(import_module(room), "quick", lambda: short)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     example = next(block for block in blocks if "tas.search(net" in block)
     exec(compile(example, "README.md", "exec"), {})

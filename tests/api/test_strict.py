@@ -38,6 +38,10 @@ class Given:
         with torch.device("meta"):
             return tas.nets.build("resnet20", 10, (1, 8, 8))
 
+    @property
+    def image(self) -> torch.Tensor:
+        return torch.zeros(8, 1, 8, 8)
+
     def lazy(self) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
 
@@ -68,6 +72,14 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.training.where(()), r"device=\(\): give 'auto'"),
     (lambda g: tas.evaluate(g.net, g.data, precision="half"), "unknown precision 'half'"),
     (lambda g: tas.evaluate(g.net, g.data, precision=16), "precision=16: give text"),
+    # what is found out late leaves no directory
+    (lambda g: tas.search(g.net, g.data, 1e-9, out="a/b"), "can have"),
+    (lambda g: tas.search(g.net, g.data, 0.5, out="a/b", split="none"), "none"),
+    (lambda g: tas.search(g.net, g.data, 0.5, out="a", fraction=2.0), "fraction"),
+    (lambda g: tas.search(g.net, g.data, 0.5, out="a", subset=1), "subset"),
+    (lambda g: tas.search(g.net, g.data, "8ms", out="a", latency="none.jsonl"), "none.jsonl"),
+    (lambda g: tas.search(g.net, batches=[g.image], budget=1e-9, out="a"), "can have"),
+    (lambda g: tas.train(g.net, g.data, out="a", phase="b/c"), "phase"),
     # nets
     (
         lambda g: tas.evaluate(None, g.data),

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from .. import nets
+from ..costs import budget_text
 from ..errors import flag
+from ..report.tables import SHARES
 from ..version import __version__
 
 __all__ = ["command", "hardware", "provenance", "versions"]
@@ -47,7 +49,9 @@ def command(verb: str, options: Any, seed: int) -> str:
             continue
         arguments.append(f"{f.name}={value!r}")
         words.append(flag(f.name))
-        if isinstance(value, list | tuple):
+        if f.name == "budget" and isinstance(value, list | tuple):
+            words.append(budget_text(value))
+        elif isinstance(value, list | tuple):
             words.append(f"[{','.join(map(str, value))}]")
         elif isinstance(value, bool):
             words.append(str(value).lower())
@@ -73,16 +77,17 @@ def provenance(
     """
     own, whole = content["rows"][-1], content["rows"][0]
     facts: dict[str, Any] = {"command": command, "seed": content["seed"], "data": content["data"]}
-    if own.get("accuracy") is not None:
+    shares = {share: own[share] for share in SHARES if own.get(share) is not None}
+    if shares:
         epochs = [line.get("epoch") for line in lines if line.get("phase") in ("student", "train")]
         facts |= {
-            "accuracy": own["accuracy"],
+            **shares,
             "test_pictures": test_pictures,
             "epochs": max((e for e in epochs if isinstance(e, int)), default=None),
         }
     facts |= {"macs": own["macs"], "params": own["params"]}
     if whole is not own:
-        known = {name: whole.get(name) for name in ("macs", "params", "accuracy")}
+        known = {name: whole.get(name) for name in ("macs", "params", *SHARES)}
         facts["unpruned"] = {name: value for name, value in known.items() if value is not None}
     for name in ("budget", "notes", "hardware", "versions", "processes"):
         if content.get(name):

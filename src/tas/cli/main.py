@@ -21,7 +21,7 @@ from .. import model_options, processes
 from .. import options as verb_options
 from ..cli import early, ending
 from ..errors import InputError, TasError, flag, nearest, one_line, one_of, quoted
-from ..reading import read_yaml
+from ..reading import check_yaml, read_yaml
 from ..version import __version__
 from .output import heard
 
@@ -50,13 +50,16 @@ VERBS = {
 EXAMPLES = {
     "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
     "run": [
-        "tas run                                 # digits, on the CPU, in a few minutes",
+        "tas run                                 # digits, on the CPU, in a minute or two",
         "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
         "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
+        "tas run --data PATH --net resnet20 --budget 0.3,0.5,0.7   # a net for each",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
+        "tas run --data PATH --net timm:resnet18 --pretrained --preset finetune --budget 0.5",
+        "tas run --data photos --unlabelled --teacher teacher.safetensors --budget 0.5",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
     "search": [
@@ -184,6 +187,7 @@ def _main(given: Sequence[str]) -> None:
     if not given:
         parser.print_help()
         return
+    _check_bounds(given)
     parsed = parser.parse_args(given)
     verb = parsed["verb"]
     kind = VERBS[verb][0]
@@ -212,6 +216,20 @@ def _main(given: Sequence[str]) -> None:
         raise
 
 
+def _check_bounds(given: Sequence[str]) -> None:
+    """Refuse values that would take for ever to be read, or to be quoted: they are YAML."""
+    before = ""
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (equals and name.startswith("--")):
+            name, value = before, word
+        try:
+            check_yaml(value, f"{name} {quoted(value)}".strip())
+        except InputError as error:
+            fail(f"{error}: give a plain value")
+        before = word if word.startswith("--") else ""
+
+
 def fail(message: str) -> NoReturn:
     """Say what was wrong in one line, and exit with status 2.
 
@@ -227,8 +245,8 @@ def fail(message: str) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(
         prog="tas",
-        description="Give it a CNN and a budget: tas searches the width of every layer and the "
-        "depth of every stage, and returns a smaller plain net, trained by distillation.",
+        description="Give it a net and a budget of multiply-adds, parameters or milliseconds: tas "
+        "searches widths, heads and depths, and returns a smaller plain net, distilled from it.",
         epilog=_examples(""),
         formatter_class=_formatter(),
         version=__version__,

@@ -6,7 +6,7 @@ same attribute in every block.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import gcd
 
 from torch import nn
@@ -31,7 +31,12 @@ def kind(name: str) -> str:
 
 
 def guesses(
-    net: nn.Module, structure: Structure, names: Sequence[str], place: str, taken: Sequence[Rewrite]
+    net: nn.Module,
+    structure: Structure,
+    names: Sequence[str],
+    place: str,
+    taken: Sequence[Rewrite],
+    read: Collection[tuple[str, str]] | None = None,
 ) -> Iterator[Guess]:
     """What may follow some widths that are alike.
 
@@ -39,6 +44,7 @@ def guesses(
         names: of the widths.
         place: the path of the module that fails once they are cut; empty where nobody knows.
         taken: what is rewritten already.
+        read: the attributes that the net reads, with the paths of their modules; None: any.
     """
     wanted = set(names)
     seen: Seen = {
@@ -54,6 +60,8 @@ def guesses(
             skipped = mirrored(modules[path])
             for steps, value in numbers(modules[path]):
                 if steps[0] in skipped or (path, steps) in done:
+                    continue
+                if read is not None and (path, steps[0]) not in read:
                     continue
                 for rank, size in enumerate(_follow(value, path, seen, atoms)):
                     found.setdefault((rank, steps), []).append(
@@ -77,7 +85,7 @@ def _in_order(found: dict[tuple[int, Steps], list[Rewrite]]) -> Iterator[Guess]:
     together = [tuple(rewrites) for rewrites in of_attribute.values()]
     everything = tuple(rewrite for guess in first for rewrite in guess)
     others = [alone[key] for key in sorted(alone, key=lambda key: key[0]) if key[0] > 0]
-    yield from dict.fromkeys([*together, *first, everything, *others])
+    yield from (guess for guess in dict.fromkeys([*together, *first, everything, *others]) if guess)
 
 
 def _places(modules: dict[str, nn.Module], seen: Seen, place: str) -> list[str]:

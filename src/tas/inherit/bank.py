@@ -7,7 +7,8 @@ is solved when it is first asked for, and kept with the weights that it leads to
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -27,6 +28,16 @@ RIDGE = 0.1
 GUESSES, WEIGHTS = 2**29, 2**30
 
 T = TypeVar("T")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Bank:
@@ -100,6 +111,7 @@ class Bank:
         key = (*reader, count, weight.data_ptr(), written)
         return self._folded.get(key, lambda: self._fold(module, columns, reader, count))
 
+    @_one_thread()  # so that the last digits do not depend on their number
     def _fold(
         self, module: Any, columns: Tensor, reader: Reader, count: int
     ) -> tuple[Tensor, Tensor | None]:

@@ -10,8 +10,8 @@ writes.
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import processes, sums
-from ..errors import InputError, first_line, flag
+from ..errors import InputError, first_line
 from ..reading import read_yaml
 from ..records import log_line, read_log, read_result
 from ..shape import Shape
@@ -29,15 +29,20 @@ from ..weights import save_weights
 from ..whole import sweep, write_whole
 from .model import NAME, ModelConfig
 from .progress import say
+from .same import check_same
 
 __all__ = ["RunDir"]
 
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
+LOCK = ".lock"
 RESULT = "result.json"
 # What is known again by its sum once the run is finished. A card may be edited, and the report is
 # drawn again.
-SEALED = (CONFIG, LOG, NAME, "model.safetensors", "shape.json", "teacher.safetensors")
+SEALED = (
+    *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
+    *("teacher.safetensors", "latency.jsonl"),
+)
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
@@ -62,8 +67,9 @@ class RunDir:
         self.config = config
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
+        self._made: list[Path] = []  # folders that were not there before, and so nothing in them
         # One per directory and process, held for as long as any RunDir of it is.
-        self._lock = FileLock(path / ".lock", timeout=LOCK_WAIT_SECONDS, is_singleton=True)
+        self._lock = FileLock(path / LOCK, timeout=LOCK_WAIT_SECONDS, is_singleton=True)
 
     @classmethod
     def open(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDir":
@@ -81,6 +87,25 @@ class RunDir:
         directory = cls(path, wanted)
         processes.by_first(directory._claim)
         return directory
+
+    def part(self, name: str) -> "RunDir":
+        """The directory of one of this run's budgets, within this one. It is finished when the run
+        is: until then it can be written.
+
+        >>> import tas
+        >>> whole = tas.RunDir.open("runs/both", {"net": "resnet20", "budget": "0.3,0.5"})
+        >>> whole.part("0.3").config
+        {'net': 'resnet20', 'budget': '0.3', 'budgets': '0.3,0.5'}
+        """
+        own = {**self.config, "budget": name, "budgets": self.config["budget"]}
+        part = RunDir.open(self.path / name, own)
+        processes.by_first(part._reopen)
+        return part
+
+    def _reopen(self) -> None:
+        if processes.is_first() and self.finished:
+            (self.path / RESULT).unlink()
+            sums.unseal(self.path)
 
     @staticmethod
     def fresh(path: Path) -> Path:
@@ -110,6 +135,7 @@ class RunDir:
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
+        self._made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -127,6 +153,25 @@ class RunDir:
         except OSError as error:
             raise _unwritable(path, error) from None
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside, a mistake that is found before anything was done leaves no directory behind."""
+        try:
+            yield
+        except InputError:
+            if self._made and processes.is_first():
+                self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        own = {CONFIG, NAME, sums.NAME, LOCK}
+        with suppress(OSError):
+            if {found.name for found in self.path.iterdir()} <= own:
+                for name in own:
+                    (self.path / name).unlink(missing_ok=True)
+                for made in self._made:
+                    made.rmdir()
+
     def _check_own(self, text: str) -> None:
         """Refuse a directory that holds another run, or anything else."""
         # What has the sum of the recorded one is the same, even where that is damaged.
@@ -141,7 +186,7 @@ class RunDir:
             )
         # A command that failed before it had done anything does not keep the directory.
         if recorded is not None and (self.finished or self.log_lines or self._checkpoints()):
-            _check_same(self.path, recorded, self.config)
+            check_same(self.path, recorded, self.config)
 
     def _begin(self, text: str) -> None:
         """Clean up after a run that was killed, mend one that was damaged since, and claim it."""
@@ -333,28 +378,3 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")
-
-
-def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse another run's directory, and name the first option that differs."""
-    old, new = _flat(recorded), _flat(wanted)
-    for name in [*new, *old]:
-        if name in old and name in new and old[name] == new[name]:
-            continue
-        if old.get(name) is None:  # not there, or not given
-            differs = f"without {flag(name)}, not with {new[name]}"
-        elif new.get(name) is None:
-            differs = f"with {flag(name)} {old[name]}, not without it"
-        else:
-            differs = f"with {flag(name)} {old[name]}, not {new[name]}"
-        raise InputError(f"--out {path} holds a run {differs}: choose another --out")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from ..checks import above_zero, whole
 from ..errors import InputError, TasError, first_line
 from ..exports.plain import onnx_bytes
+from ..whole import scratch
 from .rounds import Timer
 
 __all__ = ["Command", "OwnDevice"]
@@ -73,8 +73,8 @@ class Command:
         model = onnx_bytes(net, torch.zeros(self.batch_size, *example.shape[1:]))
 
         def measure() -> float:
-            with TemporaryDirectory() as home:
-                path = Path(home) / "net.onnx"
+            with scratch() as home:
+                path = home / "net.onnx"
                 path.write_bytes(model)
                 return self.of_file(path)
 

@@ -5,7 +5,7 @@ killed; a last line that was cut off is left out. What a line is for stands in i
 to ``fit`` and ``found``, and ``test`` tells how good they are.
 """
 
-import json
+import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from ...errors import InputError
 from ...reading import parse_json, read_text
 from ...shape import Count, Shape
 from ...space import Space
+from ...sums import signed, unsigned
 from ...typed import Between, record
 
 __all__ = ["FORMAT", "USES", "LatencyTable", "Measurement"]
@@ -125,12 +126,12 @@ class LatencyTable:
         if not rows:
             raise InputError(f"'{path}' is no latency table: `tas latency table` writes one")
         try:
-            head = record(_Head, parse_json(rows[0], "line 1"), "line 1", extra=True)
+            head = record(_Head, _content(rows[0], "line 1"), "line 1", extra=True)
             if head.format != FORMAT:
                 raise InputError(f"line 1 says '{head.format}', not '{FORMAT}'")
             net = Shape.from_dict(head.net, source="its net")
             named = [(f"line {number}", row) for number, row in enumerate(rows[1:], 2)]
-            lines = [record(Measurement, parse_json(row, name), name) for name, row in named]
+            lines = [record(Measurement, _content(row, name), name) for name, row in named]
         except InputError as error:
             raise InputError(f"the latency table '{path}' is damaged: {error}") from None
         return cls(net, head.facts, lines, path)
@@ -187,7 +188,7 @@ class LatencyTable:
             if not new:
                 _end_whole(self.path)
             with self.path.open("w" if new else "a", encoding="utf-8") as file:
-                file.write(json.dumps(content) + "\n")
+                file.write(signed(content))
         except OSError as error:
             raise InputError(
                 f"the latency table '{self.path}' cannot be written: {error.strerror}"
@@ -198,7 +199,14 @@ def _end_whole(path: Path) -> None:
     """Cut off a last line that an earlier process left half written."""
     content = path.read_bytes()
     if not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _content(row: str, name: str) -> Any:
+    content = parse_json(row, name)
+    if isinstance(content, dict) and not unsigned(content):
+        raise InputError(f"{name} is not what was written")
+    return content
 
 
 def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
