@@ -96,8 +96,8 @@ def tidy(text: str) -> str:
 
 
 HEAD = """Of {nets} nets of other tasks and other libraries {half} can be had at half of their \
-multiply-adds or less; {whole} of these pass every check but the export to ONNX, and {exported} that \
-as well, of {tried} that were tried.
+multiply-adds or less; {whole} of these pass every check but the export to ONNX, and {exported} \
+that as well, of {tried} that were tried.
 
 Written by `benchmarks/any_task/run.py`; `benchmarks/any_task/zoo.py` has how each is made and \
 called. Fresh weights, small pictures, and of detectors the scores and boxes before some are \
