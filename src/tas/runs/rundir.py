@@ -30,18 +30,20 @@ from ..whole import sweep, write_whole
 from .model import NAME, ModelConfig
 from .progress import say
 
-__all__ = ["RunDir"]
+__all__ = ["TABLE", "RunDir"]
 
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
 LOCK = ".lock"
+TABLE = "latency.jsonl"  # of a budget of time
 RESULT = "result.json"
 # What is known again by its sum once the run is finished. A card may be edited, and the report is
 # drawn again.
 SEALED = (
     *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
-    *("teacher.safetensors", "latency.jsonl"),
+    *("teacher.safetensors", TABLE),
 )
+_fresh: dict[Path, list[Path]] = {}  # directories of ``RunDir.fresh``, and what was made for each
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
@@ -101,9 +103,11 @@ class RunDir:
         """
         for number in count(1):
             own = path.with_name(f"{path.name}-{number}") if number > 1 else path
+            missing = _missing(own)
             try:
                 own.parent.mkdir(parents=True, exist_ok=True)
                 own.mkdir()
+                _fresh[own] = missing
                 return own
             except FileExistsError:
                 if not own.parent.is_dir():
@@ -115,7 +119,7 @@ class RunDir:
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
-        self._made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+        self._made = _fresh.pop(path, None) or _missing(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -189,11 +193,13 @@ class RunDir:
     def _mend(self, faults: Mapping[str, str]) -> None:
         """Take a finished run for one that is not, so that its files are made again."""
         what = ", ".join(f"'{name}' {why}" for name, why in faults.items())
-        if not self._checkpoints():
+        if TABLE in faults or not self._checkpoints():
+            why = "times that were measured cannot be made again"
+            if TABLE not in faults:
+                why = "there is no checkpoint to make it again from"
             raise InputError(
-                f"the run in '{self.path}' is no longer whole: {what}; there is no checkpoint to "
-                f"make it again from: choose another --out, or, if you changed it, remove "
-                f"'{self.path / sums.NAME}'"
+                f"the run in '{self.path}' is no longer whole: {what}; {why}: choose another "
+                f"--out, or, if you changed it, remove '{self.path / sums.NAME}'"
             )
         say(f"warning: in '{self.path}', {what}: made again from the checkpoints")
         (self.path / RESULT).unlink(missing_ok=True)
@@ -349,6 +355,11 @@ class RunDir:
         if self._identity is not None and _identity(self.path) != self._identity:
             raise FileNotFoundError(errno.ENOENT, "another directory", str(self.path))
         return True
+
+
+def _missing(path: Path) -> list[Path]:
+    """Of a path and its parents those that are to be made."""
+    return [each for each in (path, *path.parents) if not os.path.lexists(each)]
 
 
 def _identity(path: Path) -> tuple[int, int]:
