@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import bisection
 import hours
@@ -13,7 +14,12 @@ import rows
 import run
 from bench import Bench
 from cells import cells
+from contenders import METHODS, Method
 from plan import Item
+from training_runs import Teacher
+from zoo import NETS
+
+import tas
 
 ROW = rows.Row(
     *("resnet20", "digits", 1438, 0.5, "ours", 0, "untrained"),
@@ -92,6 +98,46 @@ def test_of_torch_pruning_the_settings_of_the_least_loss_are_tuned(tmp_path: Pat
         made.rows.add(replace(ROW, method=name, loss=float(number), trials=None))
     todo = {item.method for item in plan.planned(made.options) if not made.done(item)}
     assert todo == {*list(RIVALS)[: plan.TUNED], "equal", "random", "tp-shape", "ours"}
+
+
+def test_what_was_planned_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nets that nobody trains, and a rival that fails."""
+    net = tas.nets.build("resnet20", 10, (1, 8, 8))
+    small = tas.nets.build("C010-ResNet20", 10, (1, 8, 8))
+    rates: list[float] = []
+
+    def tuned(model: Any, teacher: Any, name: str, data: Any, lr: float, *more: Any) -> Any:
+        rates.append(lr)
+        return 90.0 + lr, 1.0
+
+    def fails(task: Any) -> Any:
+        raise ZeroDivisionError("no channel is left")
+
+    fakes = {
+        "teacher_of": lambda *_: Teacher(net, 95.0, 10.0),
+        "teacher_file": lambda *_: Path(__file__),
+        "seconds_per_picture": lambda *_: 0.001,
+        "untrained": lambda *_: (80.0, 0.1),
+        "tuned": tuned,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(f"bench.{name}", fake)
+    monkeypatch.setitem(METHODS, "equal", Method("equal", lambda task: small, draws=False))
+    monkeypatch.setitem(METHODS, "random", Method("random", fails))
+    given = ["--data", "digits", "--work", str(tmp_path), "--table", str(tmp_path / "rows.csv")]
+    given += ["--nets", "resnet20", "--budgets", "0.5", "--methods", "equal", "random"]
+    options = run.parsed([*given, "--seeds", "0", "1"])
+    run.run(Bench(options), options)
+    table = list(rows.Rows(tmp_path / "rows.csv"))
+    kinds = [(row.stage, row.method, row.seed) for row in table if row.stage != "rate"]
+    assert len(kinds) == len(set(kinds)) == 8
+    tried = NETS["resnet20"].rates
+    assert [row.lr for row in table if row.stage == "rate"] == list(tried)
+    assert rates == [*tried, max(tried), max(tried)]  # both seeds by the best rate
+    errors = {row.error for row in table if row.method == "random"}
+    assert errors == {"ZeroDivisionError: no channel is left"}
+    again = Bench(options)
+    assert all(again.done(item) for item in plan.planned(options))
 
 
 @pytest.mark.parametrize("limit", [120, 500, 777, 999])

@@ -106,7 +106,7 @@ def test_the_expected_time_has_gradients() -> None:
     assert bool(widths.grad.abs().sum(1).gt(0).all())  # type: ignore[union-attr]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(ratio=st.floats(0.4, 0.9))
 def test_a_budget_of_time_is_a_budget(ratio: float) -> None:
     unit = Latency(FILLED.table, FILLED.space)

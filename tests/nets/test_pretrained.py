@@ -119,7 +119,14 @@ def test_what_cannot_be_had(name: str, words: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_positions_of_pictures_of_another_size() -> None:
+def test_positions_of_pictures_of_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = models.vision_transformer._vision_transformer
+    small = {"num_layers": 1, "num_heads": 1, "hidden_dim": 8, "mlp_dim": 8}
+
+    def thin(**how: Any) -> Any:
+        return make(**{**how, **small})
+
+    monkeypatch.setattr(models.vision_transformer, "_vision_transformer", thin)
     of_torchvision("vit_b_32")
     with pytest.raises(InputError, match=r"do not fit pictures of 3 x 64 x 64.*--image-size 224"):
         pretrained("torchvision:vit_b_32", 7, (3, 64, 64))

@@ -50,10 +50,11 @@ VERBS = {
 EXAMPLES = {
     "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
     "run": [
-        "tas run                                 # digits, on the CPU, in a few minutes",
+        "tas run                                 # digits, on the CPU, in a minute or two",
         "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
         "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
+        "tas run --data PATH --net resnet20 --budget 0.3,0.5,0.7   # a net for each",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
@@ -244,8 +245,8 @@ def fail(message: str) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(
         prog="tas",
-        description="Give it a CNN and a budget: tas searches the width of every layer and the "
-        "depth of every stage, and returns a smaller plain net, trained by distillation.",
+        description="Give it a net and a budget of multiply-adds, parameters or milliseconds: tas "
+        "searches widths, heads and depths, and returns a smaller plain net, distilled from it.",
         epilog=_examples(""),
         formatter_class=_formatter(),
         version=__version__,

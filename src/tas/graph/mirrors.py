@@ -4,7 +4,7 @@ A layer's code often reads such attributes (``groups``, ``num_features``), and a
 net does. PyTorch's own names are known; ``mirror`` adds those of a class of one's own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -94,12 +94,15 @@ def tensors(net: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
+def follow(
+    net: nn.Module, before: Sizes, after: Sizes, keeping: Collection[str] = frozenset()
+) -> None:
     """Bring the attributes of a net that was cut up to date.
 
     Args:
         before: the sizes of its tensors before it was cut.
         after: those they have now.
+        keeping: the paths of modules whose groups all stay.
     """
     changed: dict[str, list[str]] = {}
     for name, size in after.items():
@@ -113,7 +116,8 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
             done.add(id(module))
             first = joined(path, "weight")
             first = first if first in names else names[0]
-            _by_name(module, before[first], after[first], _said(module))
+            said = {**_said(module), **dict.fromkeys(COUNTS_OF_GROUPS if path in keeping else ())}
+            _by_name(module, before[first], after[first], said)
             if isinstance(module, nn.RNNBase):  # its parameters stand in a list, too
                 own = module._flat_weights_names
                 module._flat_weights = [getattr(module, name) for name in own]
@@ -209,8 +213,8 @@ def _by_name(
             old, new = (old[1], old[0]), (new[1], new[0])
     for name in COUNTS_OF_GROUPS:
         value = _value(module, name, 1)
-        if name not in said and value != 1:
-            groups = value * new[0] // old[0]
+        if value != 1:
+            groups = value if name in said else value * new[0] // old[0]
             setattr(module, name, groups)
     for name in vars(module).keys() & BY_NAME.keys() | _of_class(type(module)):  # type: ignore[arg-type]
         value, dim = getattr(module, name), BY_NAME[name]
