@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from ..records import log_line, read_log, read_result
 from ..shape import Shape
 from ..weights import save_weights
 from ..whole import sweep, write_whole
+from .fresh import fresh, made_for, unwritable
 from .model import NAME, ModelConfig
 from .progress import say
 from .same import check_same
@@ -44,7 +44,6 @@ SEALED = (
     *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
     *("teacher.safetensors", TABLE),
 )
-_fresh: dict[Path, list[Path]] = {}  # directories of ``RunDir.fresh``, and what was made for each
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
@@ -123,25 +122,12 @@ class RunDir:
         Raises:
             InputError: it cannot be made.
         """
-        for number in count(1):
-            own = path.with_name(f"{path.name}-{number}") if number > 1 else path
-            missing = _missing(own)
-            try:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                own.mkdir()
-                _fresh[own] = missing
-                return own
-            except FileExistsError:
-                if not own.parent.is_dir():
-                    break
-            except OSError as error:
-                raise _unwritable(path, error) from None
-        raise InputError(f"'{path.parent}' is a file: give --out, a directory elsewhere")
+        return fresh(path)
 
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
-        self._made = _fresh.pop(path, None) or _missing(path)
+        self._made = made_for(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -157,7 +143,7 @@ class RunDir:
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -395,15 +381,6 @@ class RunDir:
         return True
 
 
-def _missing(path: Path) -> list[Path]:
-    """Of a path and its parents those that are to be made."""
-    return [each for each in (path, *path.parents) if not os.path.lexists(each)]
-
-
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")
