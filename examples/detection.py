@@ -62,7 +62,7 @@ def make_model() -> SSD:
     scales = [0.25, 0.45, 0.65, 0.85]  # of the canvas
     return SSD(
         Backbone(),
-        DefaultBoxGenerator([[2]] * 3, scales=scales, steps=[8, 16, 32]),
+        DefaultBoxGenerator([[2]] * 3, scales=scales),
         size=(SIDE, SIDE),
         num_classes=garments.CLASSES + 1,
         image_mean=[0.0] * 3,
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist", help="or digits, cifar10, a folder")
     parser.add_argument("--data-dir", help="where the files of Fashion-MNIST are")
     parser.add_argument("--scenes", type=int, default=3000, help="to train on")
-    parser.add_argument("--epochs", type=int, default=12, help="of the whole net; half for ours")
+    parser.add_argument("--epochs", type=int, default=24, help="of the whole net; a third for ours")
     parser.add_argument("--trials", type=int, default=200, help="shapes that the search tries")
     parser.add_argument("--out", default="small-detector", help="folder of the model")
     given = parser.parse_args()
@@ -130,7 +130,7 @@ def main() -> None:
     options = TrialOptions(trials=given.trials)
     found = tas.search(net, batches=pictures(training), forward=heads, budget=0.5, options=options)
     small = found.derive()
-    train(small, training, given.epochs // 2 or 1, rate=1e-3, teacher=net)
+    train(small, training, given.epochs // 3 or 1, rate=1e-3, teacher=net)
     tas.save(small, given.out, shape=found.shape)
 
     again = tas.load(given.out, make=make_model)

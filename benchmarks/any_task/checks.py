@@ -76,26 +76,32 @@ def tame(net: nn.Module) -> None:
 
 @torch.no_grad()
 def difference(space: TracedSpace, shape: Shape, small: nn.Module, example: Example) -> float:
-    """Between the cut net and the whole one whose cut channels nobody reads, in float64.
+    """Between the cut net and the whole one whose cut channels nobody reads.
 
-    Blocks that the cut net lacks are left out of the whole one as well.
+    In float64, but where a net's own code makes numbers in float32. Blocks that the cut net lacks
+    are left out of the whole one as well.
     """
     whole = Source.of(space).derive(space.unpruned.replace(depths=shape.depths)).eval()
     if shape.depths != space.unpruned.depths:
         space = trace(whole, example.batch, forward=example.forward)
     kept, weights = kept_atoms(space.structure, shape), []
     for width in space.structure.widths:
-        one = torch.ones(width.atoms, dtype=torch.float64)
-        own = kept.get(width.name)
+        one, own = torch.ones(width.atoms), kept.get(width.name)
         weights.append(one if own is None else torch.zeros_like(one).index_fill(0, own, 1.0))
-    wide, masks = whole.double(), Masks(space.structure)
-    double = example.to(torch.float64)
-    masked = answered(
-        wide, lambda net: masks(net, double.batch, torch.cat(weights), double.forward)
-    )
-    found = answered(small.double(), double).apart(masked)
-    small.float()
-    return found
+    masks = Masks(space.structure)
+
+    def compared(kind: torch.dtype) -> float:
+        own, wide, given = small.to(kind), whole.to(kind), example.to(kind)
+        together = torch.cat(weights).to(kind)
+        masked = answered(wide, lambda net: masks(net, given.batch, together, given.forward))
+        return answered(own, given).apart(masked)
+
+    try:
+        return compared(torch.float64)
+    except RuntimeError:
+        return compared(torch.float32)
+    finally:
+        small.float()
 
 
 def loads(small: nn.Module, shape: Shape, entry: zoo.Entry, example: Example) -> bool:
@@ -136,7 +142,8 @@ def onnx(small: nn.Module, example: Example) -> str:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             wanted = called(example.batch)
-            made = torch.onnx.export(called, (example.batch,), dynamo=True, verbose=False)
+            how = {"kwargs": {"batch": example.batch}, "dynamo": True, "verbose": False}
+            made = torch.onnx.export(called, (), **how)
             file = io.BytesIO()
             made.save(file)
         session = onnxruntime.InferenceSession(file.getvalue())

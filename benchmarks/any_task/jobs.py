@@ -52,8 +52,8 @@ FIELDS = (
     "note",
 )
 BUDGET = 0.5
-SCENES, TEST = 2000, 500
-TRIALS = 80
+SCENES, TEST = 3000, 500
+TRIALS = 200
 SCOPES = ("local", "global", "isomorphic")
 
 
@@ -78,8 +78,8 @@ class Job:
 def job(name: str) -> Job:
     module = import_module(name)
     if name == "segmentation":
-        return Job(module, 1, module.UNet, None, (4e-3, 2e-3), (12, 4))
-    return Job(module, 3, module.make_model, module.heads, (2e-3, 1e-3), (16, 4))
+        return Job(module, 1, module.UNet, None, (4e-3, 2e-3), (20, 6))
+    return Job(module, 3, module.make_model, module.heads, (2e-3, 1e-3), (24, 8))
 
 
 class Bench:

@@ -20,7 +20,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import page
+import table
 import zoo
 
 LIMIT = 600
@@ -50,9 +50,10 @@ def main() -> None:
         if options.cache:
             with options.cache.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
-    section = page.written({name: found[name] for name in zoo.NETS if name in found})
+    missing = [name for name in zoo.NETS if name not in found]
+    section = table.written({n: found[n] for n in zoo.NETS if n in found}, missing)
     if options.out:
-        page.put(options.out, section)
+        table.put(options.out, section)
     else:
         print(section)
 

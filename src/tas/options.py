@@ -224,10 +224,10 @@ class _Distilling:
 class _Searching:
     """What is searched, and how."""
 
-    budget: str | float = option(
+    budget: str | float | list[str | float] = option(
         "0.55",
         "the most that the net may cost: a ratio of the unpruned net (0.55), or absolute: "
-        "22.4M, 1.2G, or 8ms",
+        "22.4M, 1.2G, or 8ms; several, each with a net of its own from one search: 0.3,0.5,0.7",
     )
     unit: Literal["macs", "params", "ms"] = option(
         "macs",

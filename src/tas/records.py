@@ -27,12 +27,17 @@ class _Row(_Net, total=False):
     distance: float | None
     spread: float | None
     runs: int
+    series: str
     seconds: Number | None
 
 
 class _Budget(TypedDict):
     unit: str
     value: Number
+
+
+class _OneOf(_Budget):
+    name: str
 
 
 class _Result(TypedDict, total=False):
@@ -42,6 +47,7 @@ class _Result(TypedDict, total=False):
     rows: list[_Row]
     notes: list[str]
     budget: _Budget | None
+    budgets: list[_OneOf]
     full_shape: Mapping[str, Any] | None
     hardware: str
     versions: Mapping[str, str]

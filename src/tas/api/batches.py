@@ -1,13 +1,13 @@
 """A search on batches of the user's own: what its arguments mean, checked before it begins."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from ..costs import budget_text
 from ..errors import InputError
 from ..forward import (
     Forward,
@@ -31,9 +31,9 @@ from ..spaces import TracedSpace, resnet_space, trace
 from ..training import Objective
 from ..training.objective import values_wanted
 from ..weights import check_weights
+from .budgets import find_each, outs_of, within
 from .opening import given_out
 from .spaces import per_widths, rounding
-from .time_budget import found_within, given_budget
 
 __all__ = ["find_on_batches"]
 
@@ -43,7 +43,7 @@ def find_on_batches(
     batches: Iterable[Any],
     objective: dict[str, Any],
     how: dict[str, Any],
-    within: dict[str, Any],
+    limited: dict[str, Any],
     *,
     options: MethodOptions | None,
     widths_per: str | None,
@@ -51,13 +51,13 @@ def find_on_batches(
     device: str,
     out: RunDir | str | Path | None,
     progress: bool,
-) -> Found:
+) -> list[Found]:
     """``tas.search`` on batches; the arguments are the same.
 
     Args:
         objective: ``forward``, ``distance``, ``score`` and ``train``, None where not given.
         how: those of ``tas.spaces.trace``.
-        within: those of ``given_budget``.
+        limited: those of ``within``.
     """
     check_seed(seed)
     options = quick().inheriting().search if options is None else options
@@ -81,23 +81,23 @@ def find_on_batches(
     if source.net is None:
         raise InputError("the space has no trained net: give the net itself, not its space")
     check_weights(source.net, "net", options.precision)
-    asked = {"budget": str(within["given"]), "limits": within["also"], "options": options}
-    with given_out(out, "tas.search", space, "batches", seed, asked) as directory:
-        budget, bench = given_budget(space, out=directory, **within)
+    text = budget_text(limited["given"])
+    asked = {"budget": text, "limits": limited["also"], "options": options}
+    with given_out(out, "tas.search", space, "batches", seed, asked) as whole:
+        budgets, bench = within(space, out=whole, **limited)
         problem = BatchProblem(
             space=space,
             source=source,
-            budget=budget,
+            budget=budgets[0],
             objective=_objective(source.net, given[0], objective),
             batches=given,
             precision=options.precision,
             seed=seed,
             device=str(device_of(source.net)) if device == "auto" else device,
-            out=directory,
             progress=progress,
         ).ordered()
-        method = options.method()
-        return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))
+        outs = outs_of(whole, limited["given"])
+        return find_each(problem, options.method(), budgets, bench, outs)
 
 
 def _objective(net: nn.Module, batch: Any, given: dict[str, Any]) -> Objective:

@@ -149,7 +149,9 @@ def unpruned(folder: ModelFolder) -> nn.Module | None:
     if run is None or run.get("verb") not in ("run", "search"):
         return None
     given = [Path(str(run[name])) for name in ("teacher", "weights") if run.get(name)]
-    own = folder.path / "teacher.safetensors"
+    # A run with several budgets has one for all of them.
+    home = folder.path.parent if run.get("budgets") else folder.path
+    own = home / "teacher.safetensors"
     sums.check(own)
     weights = next((path for path in (own, *given) if path.exists()), None)
     shape = folder.shape

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import nets
+from ..costs import budget_text
 from ..errors import flag
 from ..report.tables import SHARES
 from ..version import __version__
@@ -48,7 +49,9 @@ def command(verb: str, options: Any, seed: int) -> str:
             continue
         arguments.append(f"{f.name}={value!r}")
         words.append(flag(f.name))
-        if isinstance(value, list | tuple):
+        if f.name == "budget" and isinstance(value, list | tuple):
+            words.append(budget_text(value))
+        elif isinstance(value, list | tuple):
             words.append(f"[{','.join(map(str, value))}]")
         elif isinstance(value, bool):
             words.append(str(value).lower())

@@ -1,6 +1,6 @@
 """What a result says of the time of its nets: measured, beside the unpruned net, and in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -11,7 +11,7 @@ from ..forward import example_for
 from ..timing import runtime_named
 from ..timing.runtimes import has_onnx, in_turns
 
-__all__ = ["times_of"]
+__all__ = ["times_in", "times_of"]
 
 SECONDS = 1.0  # for all nets of a runtime
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
@@ -27,6 +27,24 @@ def times_of(nets: Mapping[str, nn.Module], input: tuple[int, int, int]) -> dict
         nets: by the names that they have in the result, the unpruned one first.
     """
     return processes.by_first(lambda: _measured(nets, input))
+
+
+def times_in(times: Mapping[str, Any], own: str, names: Sequence[str]) -> dict[str, Any]:
+    """What the times of a run with several budgets say of one, and of the unpruned net.
+
+    Args:
+        own: this budget, which the names of its nets begin with.
+        names: all budgets.
+    """
+
+    def mine(text: str) -> bool:
+        return not any(f"{name}: " in text for name in names if name != own)
+
+    ms = {
+        runtime: {net.removeprefix(f"{own}: "): ms for net, ms in by.items() if mine(net)}
+        for runtime, by in times["ms"].items()
+    }
+    return {"ms": ms, "notes": [n.replace(f"{own}: ", "") for n in times["notes"] if mine(n)]}
 
 
 def _measured(nets: Mapping[str, nn.Module], input: tuple[int, int, int]) -> dict[str, Any]:

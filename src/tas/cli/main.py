@@ -54,6 +54,7 @@ EXAMPLES = {
         "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
         "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
+        "tas run --data PATH --net resnet20 --budget 0.3,0.5,0.7   # a net for each",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from torch import nn
+import torch
+from torch import Generator, nn
 
 from .. import training
 from ..data import Augment, Batches, Data, Part
@@ -159,9 +160,17 @@ class Problem(Question):
         if len(finalists) == 1:
             return finalists[0], []
         teacher = self.source.derive(self.space.unpruned)
-        finals = self.train_all("final", finalists, options, teacher)
+        finals = self._of_a_share().train_all("final", finalists, options, teacher)
         losses = [final_loss(final) for final in finals]
         return finalists[losses.index(min(losses))], finals
+
+    def _of_a_share(self) -> "Problem":
+        """With this budget's share of the pictures: what tells between two shapes is to cost no
+        more for several budgets than for one."""
+        if self.budgets == 1:
+            return self
+        order = torch.randperm(len(self.learn), generator=Generator().manual_seed(self.seed))
+        return replace(self, learn=self.learn.take(order[: -(-len(order) // self.budgets)]))
 
     def fit(self, *args: Any, **more: Any) -> History:
         """``tas.training.fit`` on the problem's device, into its run directory."""

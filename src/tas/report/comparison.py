@@ -62,6 +62,7 @@ def compare(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
         pictures=pictures,
         notes=notes,
         details={},
+        parts=[],
         config=None,
     )
     path = Path(out)

@@ -36,6 +36,7 @@ class Row(_Net, total=False):
     distance: float | None  # divergence of the answers from the unpruned net's
     spread: float | None  # standard deviation over the runs, in points
     runs: int
+    series: str  # whose points one line joins, where nets of several budgets are drawn
     seconds: float | None  # wall time that this net took
     ms: dict[str, float]  # milliseconds of one picture, by runtime
 

@@ -1,6 +1,6 @@
 """The picture of what accuracy costs: one point for every net."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ def tradeoff_figure(
     rows: Sequence[Row],
     path: str | Path,
     *,
-    budget: Mapping[str, Any] | None = None,
+    budgets: Sequence[Mapping[str, Any]] = (),
     narrow: bool = False,
 ) -> None:
     """Draw accuracy against multiply-adds, and time where it is known of every net.
 
-    Of pictures without labels it is the share of equal answers. Rows without either are left out.
+    Of pictures without labels it is the share of equal answers. Rows without either are left out;
+    those of one ``series`` are joined by a line.
 
     >>> from tas.report import tradeoff_figure
     >>> rows = [
@@ -36,7 +37,7 @@ def tradeoff_figure(
     Args:
         rows: the nets, the unpruned one first. ``spread`` becomes an error bar.
         path: the file to write, ``.png`` or ``.svg``.
-        budget: ``{"unit": "macs", "value": 22.4e6}``, drawn as a line if its unit is MACs.
+        budgets: each ``{"unit": "macs", "value": 22.4e6}``, drawn as a line if its unit is MACs.
         narrow: for a phone.
 
     Raises:
@@ -53,9 +54,9 @@ def tradeoff_figure(
     height = 2.6 * panels + 0.2 * len(rows) if narrow else 3.8
     with canvas(path, height, narrow=narrow) as figure:
         axes = figure.add_subplot(*grid, 1)
-        if budget is not None and budget["unit"] == "macs":
-            label = f"budget: {quantity(budget['value'])}"
-            axes.axvline(budget["value"], color=INK, lw=0.8, ls=(0, (4, 3)), label=label, zorder=0)
+        limits = [each["value"] for each in budgets if each["unit"] == "macs"]
+        for limit, label in zip(limits, _labels(limits), strict=True):
+            axes.axvline(limit, color=INK, lw=0.8, ls=(0, (4, 3)), label=label, zorder=0)
         _points(axes, rows, share, [row["macs"] for row in rows])
         axes.xaxis.set_major_formatter(EngFormatter())
         axes.set_xlabel("MACs of one image")
@@ -71,6 +72,26 @@ def tradeoff_figure(
             last.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
 
 
+def _labels(limits: Sequence[float]) -> list[str | None]:
+    """Those of the budgets in the legend: one entry for all."""
+    told = "budget: " if len(limits) == 1 else "budgets: "
+    return [told + ", ".join(map(quantity, limits)), *[None] * len(limits)][: len(limits)]
+
+
+def _series(
+    rows: Sequence[Row], share: str, at: Sequence[float | None]
+) -> Iterator[tuple[str, list[Any]]]:
+    """What has one look: its name, and of every net in it cost, share and spread."""
+    found: dict[str, list[Any]] = {}
+    for row, cost in zip(rows, at, strict=True):
+        points = found.setdefault(row.get("series", row["name"]), [])
+        height: Any = row.get(share)
+        if height is not None and cost is not None:
+            points.append((cost, height, row.get("spread")))
+    for name, points in found.items():
+        yield name, sorted(points, key=lambda point: point[0])
+
+
 def _timed(rows: Sequence[Row], share: str) -> str | None:
     """The last runtime that every net with a point was timed on."""
     of = [row.get("ms", {}) for row in rows if row.get(share) is not None]
@@ -80,22 +101,23 @@ def _timed(rows: Sequence[Row], share: str) -> str | None:
 
 def _points(axes: Any, rows: Sequence[Row], share: str, at: Sequence[float | None]) -> None:
     """A point for every net, at its cost and its share of right or equal answers."""
-    for row, cost, (color, marker) in zip(rows, at, cycle(_LOOKS), strict=False):
-        height, spread = row.get(share), row.get("spread")
-        if height is None or cost is None:
+    looks = cycle(_LOOKS)
+    for (name, points), (color, marker) in zip(_series(rows, share, at), looks, strict=False):
+        if not points:
             continue
+        costs, heights, spreads = zip(*points, strict=True)
         axes.errorbar(
-            cost,
-            height,
-            yerr=None if spread is None else [spread],
+            costs,
+            heights,
+            yerr=None if None in spreads else spreads,
             color=color,
-            fmt=marker,
+            fmt=marker if len(points) == 1 else f"{marker}-",
             ms=8,
             mec="white",  # keeps points apart that nearly coincide
             mew=0.6,
             capsize=4,
             lw=1.4,
-            label=f"{row['name']}: {height:.2f}",
+            label=f"{name}: {heights[0]:.2f}" if len(points) == 1 else name,
         )
     axes.margins(x=0.08, y=0.12)
     lowest, highest = axes.get_ylim()

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import processes, sums
-from ..errors import InputError, first_line, flag
+from ..errors import InputError, first_line
 from ..reading import read_yaml
 from ..records import log_line, read_log, read_result
 from ..shape import Shape
@@ -29,6 +29,7 @@ from ..weights import save_weights
 from ..whole import sweep, write_whole
 from .model import NAME, ModelConfig
 from .progress import say
+from .same import check_same
 
 __all__ = ["RunDir"]
 
@@ -66,6 +67,7 @@ class RunDir:
         self.config = config
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
+        self._opened: list[RunDir] = []  # its parts
         self._made: list[Path] = []  # folders that were not there before, and so nothing in them
         # One per directory and process, held for as long as any RunDir of it is.
         self._lock = FileLock(path / LOCK, timeout=LOCK_WAIT_SECONDS, is_singleton=True)
@@ -86,6 +88,26 @@ class RunDir:
         directory = cls(path, wanted)
         processes.by_first(directory._claim)
         return directory
+
+    def part(self, name: str) -> "RunDir":
+        """The directory of one of this run's budgets, within this one. It is finished when the run
+        is: until then it can be written.
+
+        >>> import tas
+        >>> whole = tas.RunDir.open("runs/both", {"net": "resnet20", "budget": "0.3,0.5"})
+        >>> whole.part("0.3").config
+        {'net': 'resnet20', 'budget': '0.3', 'budgets': '0.3,0.5'}
+        """
+        own = {**self.config, "budget": name, "budgets": self.config["budget"]}
+        part = RunDir.open(self.path / name, own)
+        self._opened.append(part)
+        processes.by_first(part._reopen)
+        return part
+
+    def _reopen(self) -> None:
+        if processes.is_first() and self.finished:
+            (self.path / RESULT).unlink()
+            sums.unseal(self.path)
 
     @staticmethod
     def fresh(path: Path) -> Path:
@@ -144,6 +166,8 @@ class RunDir:
             raise
 
     def _withdraw(self) -> None:
+        for part in self._opened:
+            part._withdraw()
         own = {CONFIG, NAME, sums.NAME, LOCK}
         with suppress(OSError):
             if {found.name for found in self.path.iterdir()} <= own:
@@ -166,7 +190,7 @@ class RunDir:
             )
         # A command that failed before it had done anything does not keep the directory.
         if recorded is not None and (self.finished or self.log_lines or self._checkpoints()):
-            _check_same(self.path, recorded, self.config)
+            check_same(self.path, recorded, self.config)
 
     def _begin(self, text: str) -> None:
         """Clean up after a run that was killed, mend one that was damaged since, and claim it."""
@@ -180,7 +204,7 @@ class RunDir:
             sweep(folder)
         if self.finished and sums.listed(self.path) is None:
             say(f"note: '{self.path}' {sums.UNLISTED}")
-        if self.finished and (faults := sums.faults(self.path)):
+        if self.finished and (faults := self._faults()):
             self._mend(faults)
         if not self.finished and not sums.holds(self.path / CONFIG, text):
             sums.unseal(self.path)
@@ -200,7 +224,21 @@ class RunDir:
         sums.unseal(self.path)
 
     def _checkpoints(self) -> bool:
-        return any(self.path.glob("checkpoint/*/epoch-*"))
+        places = (self.path, *self._parts())
+        return any(any(place.glob("checkpoint/*/epoch-*")) for place in places)
+
+    def _parts(self) -> list[Path]:
+        """The directories of several budgets."""
+        names = str(self.config.get("budget", "")).split(",")
+        return [self.path / name for name in names] if len(names) > 1 else []
+
+    def _faults(self) -> dict[str, str]:
+        """Which files are no longer what they were when the run was finished, and why."""
+        found = sums.faults(self.path)
+        for part in self._parts():
+            own = sums.faults(part) if (part / RESULT).exists() else {RESULT: "is missing"}
+            found |= {f"{part.name}/{name}": why for name, why in own.items()}
+        return found
 
     @staticmethod
     def recorded(path: str | Path) -> dict[str, Any] | None:
@@ -358,28 +396,3 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")
-
-
-def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse another run's directory, and name the first option that differs."""
-    old, new = _flat(recorded), _flat(wanted)
-    for name in [*new, *old]:
-        if name in old and name in new and old[name] == new[name]:
-            continue
-        if old.get(name) is None:  # not there, or not given
-            differs = f"without {flag(name)}, not with {new[name]}"
-        elif new.get(name) is None:
-            differs = f"with {flag(name)} {old[name]}, not without it"
-        else:
-            differs = f"with {flag(name)} {old[name]}, not {new[name]}"
-        raise InputError(f"--out {path} holds a run {differs}: choose another --out")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -1,6 +1,7 @@
 """The second part of ``docs/models.md``."""
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -8,34 +9,40 @@ from typing import Any
 __all__ = ["HEADING", "put", "written"]
 
 HEADING = "# Any task"
-HALF = 0.5
-NEAR = 0.505  # is half: a net's choices may be coarse
+HALF = 0.5  # of the multiply-adds
+SAME = 1e-4  # of answers: some nets make numbers in float32
 PACKAGES = (
     *("torch", "torchvision", "transformers", "ultralytics", "segmentation-models-pytorch"),
     *("onnx", "onnxruntime"),
 )
 
 
-def written(found: dict[str, dict[str, Any]]) -> str:
+def written(found: dict[str, dict[str, Any]], missing: Sequence[str] = ()) -> str:
     """The part, in Markdown.
 
     Args:
         found: by a net's name what ``checks.checked`` found, or an ``error``.
+        missing: names of nets that were not measured.
     """
     good = [entry for entry in found.values() if "error" not in entry]
     whole = [
         entry
         for entry in good
-        if entry["exact"] and entry["difference"] < 1e-6 and entry["loads"] and entry["trains"]
+        if all(entry[check] for check in ("exact", "loads", "trains"))
+        and entry["difference"] < SAME
+        and entry["ratio"] <= HALF
     ]
     head = HEAD.format(
         nets=len(found),
-        half=sum(entry["ratio"] <= NEAR for entry in good),
-        whole=sum(entry["ratio"] <= NEAR for entry in whole),
-        onnx=sum(entry["ratio"] <= NEAR and not entry["onnx"] for entry in whole),
+        half=sum(entry["lowest"] <= HALF for entry in good),
+        whole=len(whole),
+        exported=sum(entry["onnx"] == "" for entry in whole),
+        tried=sum(entry["onnx"] is not None for entry in whole),
     )
     page = [HEADING, "", head, "", *TABLE]
     page += [line(name, entry) for name, entry in found.items()]
+    if missing:
+        page += ["", f"Not measured yet: {', '.join(missing)}."]
     locked = {name: e["why"] for name, e in found.items() if e.get("why")}
     if locked:
         page += ["", "The reason that keeps most channels:", "", "| net | because |", "|---|---|"]
@@ -51,7 +58,7 @@ def line(name: str, entry: dict[str, Any]) -> str:
     """A net's line of the table."""
     if "error" in entry:
         return f"| {name} | | {tidy(entry['error'])} | | | | | | | | | |"
-    yes = {True: "yes", False: "**no**"}
+    yes = {True: "yes", False: "**no**", None: "-"}
     cells = [
         entry["kind"],
         f"{entry['macs'] / 1e9:.2f}",
@@ -62,7 +69,7 @@ def line(name: str, entry: dict[str, Any]) -> str:
         f"{entry['difference']:.0e}",
         yes[entry["trains"]],
         yes[entry["loads"]],
-        yes[not entry["onnx"]],
+        yes[None if entry["onnx"] is None else not entry["onnx"]],
         f"{entry['seconds']:.0f}",
     ]
     return f"| {name} | {' | '.join(cells)} |"
@@ -89,7 +96,8 @@ def tidy(text: str) -> str:
 
 
 HEAD = """Of {nets} nets of other tasks and other libraries {half} can be had at half of their \
-multiply-adds or less; {whole} of these pass every check but the export, and {onnx} that as well.
+multiply-adds or less; {whole} of these pass every check but the export to ONNX, and {exported} \
+that as well, of {tried} that were tried.
 
 Written by `benchmarks/any_task/run.py`; `benchmarks/any_task/zoo.py` has how each is made and \
 called. Fresh weights, small pictures, and of detectors the scores and boxes before some are \
@@ -99,9 +107,10 @@ chosen. A random shape at 0.5 of the multiply-adds, or as near as it gets, is de
 shape.
 - **exact**: the space's count of multiply-adds and parameters is that of the derived net.
 - **masked**: the largest difference between the derived net's answers and those of the whole one \
-whose cut channels nobody reads, in standard deviations, in float64.
+whose cut channels nobody reads, in standard deviations, in float64 (`raft_small`: float32).
 - **trains**: a step of SGD in training mode. **loads**: saved, loaded into a fresh net, the same \
-answers to the bit. **ONNX**: exported, run by ONNX Runtime, the same answers within a thousandth.
+answers to the bit. **ONNX**: exported, run by ONNX Runtime, the same answers within a thousandth; \
+-: not tried.
 - **seconds**: of one thread, from the net to the cut one."""
 TABLE = (
     "| net | task | GMACs | choices | from | derived | exact | masked | trains | loads | ONNX "
