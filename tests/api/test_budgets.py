@@ -124,6 +124,17 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     assert whole(out) == whole(done.path)
 
 
+def test_a_damaged_part_is_made_again_by_the_command_of_the_whole(
+    done: tas.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(done.path, tmp_path / "run")
+    weights = tmp_path / "run" / "0.6" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    tas.run(budget="0.4,0.6", out=str(tmp_path / "run"), **SHORT)
+    assert "'0.6/model.safetensors'" in capsys.readouterr().err
+    assert whole(tmp_path / "run") == whole(done.path)
+
+
 def test_channels_are_put_in_order_once_and_the_first_is_searched_as_if_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -170,6 +181,13 @@ def test_parameters_and_search_alone(tmp_path: Path, done: tas.Run) -> None:
     assert rows[1]["params"] <= 2_500 < rows[2]["params"] <= 0.7 * rows[0]["params"]
     for name in ("2.5k", "0.7"):
         assert tas.load(tmp_path / "found" / name, trust=NET)
+
+
+def test_a_mistake_that_the_search_finds_leaves_nothing(tmp_path: Path) -> None:
+    how = {"options": TrialOptions(trials=2), "out": tmp_path / "run", "progress": False}
+    with pytest.raises(InputError, match="needs trained weights"):
+        tas.search("resnet20", "digits", budget=[0.5, 0.6], **how)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ are compared in float64.
 import random
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -165,11 +165,6 @@ class Bench:
         failure = self._in_training(small)
         return failure if self._trained else None
 
-    @cached_property
-    def _trained(self) -> bool:
-        """Whether the whole net runs in training; it may want targets."""
-        return self._in_training(self.net) is None
-
     # What is cut -------------------------------------------------------------------------------
 
     def _plan(self, names: Sequence[str], draw: str, depths: bool = False) -> Plan:
@@ -230,19 +225,28 @@ class Bench:
             self._cutters[id(net)] = Cutter(net, self.structure)
         return self._cutters[id(net)].cut(*plan, rewrites=self._following(plan[0]))
 
-    @cached_property
-    @torch.no_grad()
+    @property
     def read(self) -> Collection[tuple[str, str]] | None:
         """The attributes that the whole net reads of its modules; None where nobody can tell."""
+        return self._observed[0]
+
+    @property
+    def _trained(self) -> bool:
+        """Whether the whole net runs in training; it may want targets."""
+        return self._observed[1]
+
+    @cached_property
+    @torch.no_grad()
+    def _observed(self) -> tuple[Collection[tuple[str, str]] | None, bool]:
         try:
-            with reading(self.net) as read, _same_draws():
-                with evaluating(self.net):
+            with reading(self.net) as read:
+                with evaluating(self.net), _same_draws():
                     self.example(self.net)
-                with suppress(Exception), training(self.net):  # it may want targets
-                    self.several(self.net)
+                if self._in_training(self.net) is None:
+                    return read, True
         except Exception:  # whatever the user's code may raise
-            return None
-        return read
+            read = None
+        return read, self._in_training(self.net) is None
 
     @property
     @torch.no_grad()

@@ -99,7 +99,8 @@ class Mender:
         """One number after the other, those first that bring it further: depth first."""
         bench, start = self._bench, self._bench.rewrites
         whole, place = bench.whole(names), failure.place
-        every = guesses(bench.net, bench.structure, whole, place, start, bench.read)
+        known = bench.read, bench.joints
+        every = guesses(bench.net, bench.structure, whole, place, start, *known)
         further: list[tuple[Failure, Guess]] = []
         for guess in islice(every, min(MOST, self._left) if steps else 0):
             bench.rewrites = start + guess

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,23 @@ from ..records import log_line, read_log, read_result
 from ..shape import Shape
 from ..weights import save_weights
 from ..whole import sweep, write_whole
+from .fresh import fresh, made_for, unwritable
 from .model import NAME, ModelConfig
 from .progress import say
 from .same import check_same
 
-__all__ = ["RunDir"]
+__all__ = ["TABLE", "RunDir"]
 
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
 LOCK = ".lock"
+TABLE = "latency.jsonl"  # of a budget of time
 RESULT = "result.json"
 # What is known again by its sum once the run is finished. A card may be edited, and the report is
 # drawn again.
 SEALED = (
     *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
-    *("teacher.safetensors", "latency.jsonl"),
+    *("teacher.safetensors", TABLE),
 )
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
@@ -67,6 +68,7 @@ class RunDir:
         self.config = config
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
+        self._opened: list[RunDir] = []  # its parts
         self._made: list[Path] = []  # folders that were not there before, and so nothing in them
         # One per directory and process, held for as long as any RunDir of it is.
         self._lock = FileLock(path / LOCK, timeout=LOCK_WAIT_SECONDS, is_singleton=True)
@@ -99,6 +101,7 @@ class RunDir:
         """
         own = {**self.config, "budget": name, "budgets": self.config["budget"]}
         part = RunDir.open(self.path / name, own)
+        self._opened.append(part)
         processes.by_first(part._reopen)
         return part
 
@@ -119,23 +122,12 @@ class RunDir:
         Raises:
             InputError: it cannot be made.
         """
-        for number in count(1):
-            own = path.with_name(f"{path.name}-{number}") if number > 1 else path
-            try:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                own.mkdir()
-                return own
-            except FileExistsError:
-                if not own.parent.is_dir():
-                    break
-            except OSError as error:
-                raise _unwritable(path, error) from None
-        raise InputError(f"'{path.parent}' is a file: give --out, a directory elsewhere")
+        return fresh(path)
 
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
-        self._made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+        self._made = made_for(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -151,7 +143,7 @@ class RunDir:
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -164,6 +156,8 @@ class RunDir:
             raise
 
     def _withdraw(self) -> None:
+        for part in self._opened:
+            part._withdraw()
         own = {CONFIG, NAME, sums.NAME, LOCK}
         with suppress(OSError):
             if {found.name for found in self.path.iterdir()} <= own:
@@ -200,7 +194,7 @@ class RunDir:
             sweep(folder)
         if self.finished and sums.listed(self.path) is None:
             say(f"note: '{self.path}' {sums.UNLISTED}")
-        if self.finished and (faults := sums.faults(self.path)):
+        if self.finished and (faults := self._faults()):
             self._mend(faults)
         if not self.finished and not sums.holds(self.path / CONFIG, text):
             sums.unseal(self.path)
@@ -209,18 +203,34 @@ class RunDir:
     def _mend(self, faults: Mapping[str, str]) -> None:
         """Take a finished run for one that is not, so that its files are made again."""
         what = ", ".join(f"'{name}' {why}" for name, why in faults.items())
-        if not self._checkpoints():
+        if TABLE in faults or not self._checkpoints():
+            why = "times that were measured cannot be made again"
+            if TABLE not in faults:
+                why = "there is no checkpoint to make it again from"
             raise InputError(
-                f"the run in '{self.path}' is no longer whole: {what}; there is no checkpoint to "
-                f"make it again from: choose another --out, or, if you changed it, remove "
-                f"'{self.path / sums.NAME}'"
+                f"the run in '{self.path}' is no longer whole: {what}; {why}: choose another "
+                f"--out, or, if you changed it, remove '{self.path / sums.NAME}'"
             )
         say(f"warning: in '{self.path}', {what}: made again from the checkpoints")
         (self.path / RESULT).unlink(missing_ok=True)
         sums.unseal(self.path)
 
     def _checkpoints(self) -> bool:
-        return any(self.path.glob("checkpoint/*/epoch-*"))
+        places = (self.path, *self._parts())
+        return any(any(place.glob("checkpoint/*/epoch-*")) for place in places)
+
+    def _parts(self) -> list[Path]:
+        """The directories of several budgets."""
+        names = str(self.config.get("budget", "")).split(",")
+        return [self.path / name for name in names] if len(names) > 1 else []
+
+    def _faults(self) -> dict[str, str]:
+        """Which files are no longer what they were when the run was finished, and why."""
+        found = sums.faults(self.path)
+        for part in self._parts():
+            own = sums.faults(part) if (part / RESULT).exists() else {RESULT: "is missing"}
+            found |= {f"{part.name}/{name}": why for name, why in own.items()}
+        return found
 
     @staticmethod
     def recorded(path: str | Path) -> dict[str, Any] | None:
@@ -374,7 +384,3 @@ class RunDir:
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")

@@ -170,17 +170,30 @@ def trace(
     structure = analyse(model, given, ignore)
     if structure.wanted and what != "depth":
         structure = analyse(model, given, ignore, splits=structure.wanted)
+    # Where heads cannot go, what they have may shrink: it is seen at once, or once they were tried.
+    structure = _with_splits_of(structure.widths, structure, model, given, ignore)
     found = _searched(model, given, structure, asked)
-    kept = found.structure.splits_of({width.name for width in found.widths})
-    if kept != structure.splits:  # where heads cannot go, what they have may shrink
-        structure = analyse(model, given, ignore, splits=kept)
-        found = _searched(model, given, structure, asked)
+    tried = _with_splits_of(found.widths, structure, model, given, ignore)
+    if tried is not structure:
+        found = _searched(model, given, tried, asked)
     if not found.widths and not found.runs:
         # Which tells least: last.
         locked = sorted(found.locked, key=lambda entry: "net's output" in entry.reason)
         why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
         raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
     return _space(model, given, found, name)
+
+
+def _with_splits_of(
+    widths: Iterable[Width],
+    structure: Structure,
+    model: nn.Module,
+    given: Example,
+    ignore: Sequence[str],
+) -> Structure:
+    """A structure with those splits alone whose dimension has one of some widths."""
+    kept = structure.splits_of({width.name for width in widths})
+    return structure if kept == structure.splits else analyse(model, given, ignore, splits=kept)
 
 
 @dataclass(frozen=True)
