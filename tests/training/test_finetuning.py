@@ -116,7 +116,7 @@ def test_mistakes(change: dict[str, object], words: str) -> None:
 
 
 def test_a_pretrained_net_beats_the_same_net_afresh_by_far(tmp_path: Path) -> None:
-    """From six classes of digits to the four others, of which there are 40 pictures."""
+    """From seven classes of digits to the three others, of which there are 15 pictures."""
     data = tas.data.load("digits", progress=False)
 
     def of(classes: range, most: int | None = None) -> tas.data.Data:
@@ -132,14 +132,26 @@ def test_a_pretrained_net_beats_the_same_net_afresh_by_far(tmp_path: Path) -> No
         torch.manual_seed(0)
         return tas.nets.build("resnet20", classes, data.input)
 
-    how = replace(tas.recipes.quick().teacher, epochs=5, warmup_epochs=1, precision="fp32")
-    known = tas.train(net(6), of(range(6)), options=how, progress=False).net
-    few = of(range(6, 10), 40)
-    fine = replace(tas.recipes.finetune().teacher, epochs=10, batch_size=8, precision="fp32")
-    begun, afresh = net(4), net(4)
+    how = replace(tas.recipes.quick().teacher, epochs=8, warmup_epochs=1, precision="fp32")
+    known = tas.train(net(7), of(range(7)), options=how, progress=False).net
+    few = of(range(7, 10), 15)
+    fine = replace(tas.recipes.finetune().teacher, lr=2e-3, batch_size=8, precision="fp32")
+    begun, afresh = net(3), net(3)
     taken = {n: v for n, v in known.state_dict().items() if not n.startswith("classifier")}
     begun.load_state_dict(taken, strict=False)
     figures = [
-        tas.train(each, few, options=fine, progress=False).accuracy for each in (begun, afresh)
+        tas.train(each, few, options=replace(fine, head_epochs=first), progress=False).accuracy
+        for each, first in ((begun, 2), (afresh, 0))
     ]
     assert figures[0] > figures[1] + 10
+
+
+def test_a_short_training_forgets_where_its_mean_began() -> None:
+    """However slowly the mean of the weights is to decay."""
+    options = tiny_options(epochs=4, lr=0.1)
+    plain, slow = tiny_net(), tiny_net()
+    fit(Classification(plain, options), TinyBatches(batches=8), progress=False)
+    fit(Classification(slow, replace(options, ema=0.9999)), TinyBatches(batches=8), progress=False)
+    start = tiny_net().state_dict()["6.weight"]
+    moved, of_mean = (net.state_dict()["6.weight"] - start for net in (plain, slow))
+    assert of_mean.norm() > 0.7 * moved.norm()

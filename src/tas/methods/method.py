@@ -169,8 +169,13 @@ class Problem(Question):
         more for several budgets than for one."""
         if self.budgets == 1:
             return self
-        order = torch.randperm(len(self.learn), generator=Generator().manual_seed(self.seed))
-        return replace(self, learn=self.learn.take(order[: -(-len(order) // self.budgets)]))
+        generator = Generator().manual_seed(self.seed)
+
+        def some(part: Part) -> Part:
+            order = torch.randperm(len(part), generator=generator)
+            return part.take(order[: -(-len(order) // self.budgets)])
+
+        return replace(self, learn=some(self.learn), judge=some(self.judge))
 
     def fit(self, *args: Any, **more: Any) -> History:
         """``tas.training.fit`` on the problem's device, into its run directory."""

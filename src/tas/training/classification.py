@@ -43,6 +43,7 @@ class Classification(Learner):
 
     name = "train"
     figure = "accuracy"  # what the share of correct answers is called
+    decay = 0.0  # of the running mean of the weights, at the step that is taken
     options: TrainOptions
 
     def __init__(self, model: nn.Module, options: TrainOptions) -> None:
@@ -56,8 +57,8 @@ class Classification(Learner):
         self.mix: Callable[[Tensor, Tensor], Batch] | None = None
         self.mean: AveragedModel | None = None
         if self.options.ema:
-            decay = _mean_over_steps(self.options.ema)
-            self.mean = AveragedModel(self.module, multi_avg_fn=decay, use_buffers=True)
+            take_in = _mean_over_steps(lambda: self.decay)
+            self.mean = AveragedModel(self.module, multi_avg_fn=take_in, use_buffers=True)
             self.mean.module.to(accelerator.device)  # its count of steps stays here
         self.optimizer = optimizer_of(self.module, self.options)
         self.take = self.recorder()
@@ -72,6 +73,8 @@ class Classification(Learner):
         figures = self.take(self._pass, images, labels)
         self.optimizer.step()
         if self.mean is not None:
+            # Of a tenth of the steps so far at most: in a short training the start would remain.
+            self.decay = min(self.options.ema, (1 + step) / (10 + step))
             self.mean.update_parameters(self.module)
         return len(labels), figures
 
@@ -154,13 +157,15 @@ def most_likely(labels: Tensor) -> Tensor:
     return labels if labels.dim() == 1 else labels.argmax(1)
 
 
-def _mean_over_steps(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+def _mean_over_steps(
+    decay: Callable[[], float],
+) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """How ``AveragedModel`` takes a step into the mean; what is no fraction, a count, is copied."""
 
     @torch.no_grad()
     def take_in(mean: Tensors, new: Tensors, steps: Tensor | int) -> None:
         if mean[0].is_floating_point() or mean[0].is_complex():
-            torch._foreach_lerp_(mean, new, 1 - decay)
+            torch._foreach_lerp_(mean, new, 1 - decay())
         else:
             torch._foreach_copy_(mean, new)
 

@@ -22,7 +22,7 @@ from .surrogate import foretold
 __all__ = ["evolve", "generations", "tried"]
 
 FIRST = 24  # random shapes, with which it begins where nothing is known
-POOL = 4096  # random shapes, of which the most promising are its first where something is
+POOL = 512  # random shapes, of which the most promising are its first where something is
 CHILDREN = 12  # of a generation
 PARENTS = 8  # the best so far, of which they descend, the better ones more often
 FAVOUR = 3.0  # mean rank of a parent

@@ -20,7 +20,7 @@ from .options import TrialOptions
 
 __all__ = ["Trials"]
 
-FOLLOWING = 0.3  # of the trials, where those of another budget have told most
+FOLLOWING = 0.25  # of the trials, where those of another budget have told most
 OTHERS = 4  # of the best trials, which are judged as well where that costs little
 EQUAL = "equal widths, as near as the candidates allow: the search found nothing better"
 
