@@ -14,6 +14,7 @@ from ..inherit import Source
 from ..methods import Found
 from ..methods.timed import aimed, fill, met
 from ..runs import say
+from ..runs.rundir import TABLE
 from ..space import Space
 from ..timing import RUNTIMES, Command, OwnDevice, Runtime, runtime_named
 from ..timing.bench import Bench
@@ -22,7 +23,6 @@ from .provenance import hardware
 
 __all__ = ["TABLE", "How", "bench_of", "found_within", "is_table", "is_time", "time_unit"]
 
-TABLE = "latency.jsonl"  # in a run directory
 NETS, MINUTES = 60, 10.0  # of a table that a search measures for itself
 
 How = str | Path | Runtime | Callable[[nn.Module], float] | None

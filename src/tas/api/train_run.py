@@ -129,7 +129,7 @@ def _check_nets(
     """Another library's net may not fit the data, which is said before there is a directory."""
     if teacher is not None:
         check_net(teacher, data, "teacher")
-    if nets.is_named(shape.net) and not options.inherit:
+    if not options.inherit:
         if not isinstance(start, nn.Module):
             start = nets.build(start, data.classes, data.input)
         check_net(start, data, "net")

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,23 @@ from ..records import log_line, read_log, read_result
 from ..shape import Shape
 from ..weights import save_weights
 from ..whole import sweep, write_whole
+from .fresh import fresh, made_for, unwritable
 from .model import NAME, ModelConfig
 from .progress import say
 from .same import check_same
 
-__all__ = ["RunDir"]
+__all__ = ["TABLE", "RunDir"]
 
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
 LOCK = ".lock"
+TABLE = "latency.jsonl"  # of a budget of time
 RESULT = "result.json"
 # What is known again by its sum once the run is finished. A card may be edited, and the report is
 # drawn again.
 SEALED = (
     *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
-    *("teacher.safetensors", "latency.jsonl"),
+    *("teacher.safetensors", TABLE),
 )
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
@@ -121,23 +122,12 @@ class RunDir:
         Raises:
             InputError: it cannot be made.
         """
-        for number in count(1):
-            own = path.with_name(f"{path.name}-{number}") if number > 1 else path
-            try:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                own.mkdir()
-                return own
-            except FileExistsError:
-                if not own.parent.is_dir():
-                    break
-            except OSError as error:
-                raise _unwritable(path, error) from None
-        raise InputError(f"'{path.parent}' is a file: give --out, a directory elsewhere")
+        return fresh(path)
 
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
-        self._made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+        self._made = made_for(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -153,7 +143,7 @@ class RunDir:
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -213,11 +203,13 @@ class RunDir:
     def _mend(self, faults: Mapping[str, str]) -> None:
         """Take a finished run for one that is not, so that its files are made again."""
         what = ", ".join(f"'{name}' {why}" for name, why in faults.items())
-        if not self._checkpoints():
+        if TABLE in faults or not self._checkpoints():
+            why = "times that were measured cannot be made again"
+            if TABLE not in faults:
+                why = "there is no checkpoint to make it again from"
             raise InputError(
-                f"the run in '{self.path}' is no longer whole: {what}; there is no checkpoint to "
-                f"make it again from: choose another --out, or, if you changed it, remove "
-                f"'{self.path / sums.NAME}'"
+                f"the run in '{self.path}' is no longer whole: {what}; {why}: choose another "
+                f"--out, or, if you changed it, remove '{self.path / sums.NAME}'"
             )
         say(f"warning: in '{self.path}', {what}: made again from the checkpoints")
         (self.path / RESULT).unlink(missing_ok=True)
@@ -392,7 +384,3 @@ class RunDir:
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")
