@@ -218,7 +218,8 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.search(g.net, g.data, 0.5, split=[1, 2]), r"split=\[1, 2\]: give"),
     (lambda g: tas.search(g.net, g.data, 0.5, out=3), "out=3: give"),
     (lambda g: tas.search(g.net, g.data, 0.5, out="a\0b"), r"out='a\\x00b': give"),
-    (lambda g: tas.search(g.net, g.data, [0.5]), r"budget=\[0.5\]: give"),
+    (lambda g: tas.search(g.net, g.data, []), r"budgets \[\] one is missing"),
+    (lambda g: tas.search(g.net, g.data, [[0.5]]), r"budget\[0\]=\[0.5\]: give"),
     (lambda g: tas.search(g.net, g.data, "1e308G"), "'1e308G' is not a budget"),
     (lambda g: tas.search(g.net, g.data, float("inf")), "the budget inf is not above 0 and finite"),
     (lambda g: tas.train(g.net, g.data, phase="../x"), "--phase '../x': give letters"),
@@ -275,7 +276,7 @@ def test_a_wrong_argument_is_named(
 def test_every_public_function_with_arguments_is_checked() -> None:
     # Called at every step, or for every cell of a table: what calls them is checked.
     hot = {"place", "place_module", "distill_loss", "operator_macs", "readable", "quantity"}
-    hot |= {"duration", "say", "distil", "divergence", "distance"}
+    hot |= {"duration", "say", "distil", "divergence", "distance", "squared_error"}
     hot |= {"quiet", "quietly"}  # the second is a decorator
     unchecked = {
         name

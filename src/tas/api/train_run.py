@@ -58,7 +58,8 @@ def train_run(
             f"--inherit: --teacher-net {options.teacher_net} is not the unpruned net of {name}: "
             f"give a teacher that is a {shape.net}"
         )
-    of = options.teacher_net or shape.net
+    # A name that the file of a shape gives is not one that the caller gave: it goes as a shape.
+    of = options.teacher_net or nets.full_shape(shape.net)
     data = with_classes(options, load_data(options), of)
     teacher = None
     if options.teacher:

@@ -11,6 +11,7 @@ from ..data import Data
 from ..errors import InputError, flag
 from ..forward import answer, evaluating, example_for
 from ..nets.pretrained import own_classes
+from ..shape import Shape
 from ..weights import load_backbone
 
 __all__ = ["NOTE", "check_unlabelled", "known_by", "with_classes"]
@@ -50,11 +51,14 @@ def check_unlabelled(
             raise InputError(f"{flag(name)} weighs labels, and --unlabelled has none: leave it out")
 
 
-def with_classes(options: Any, data: Data, net: str, model: nn.Module | None = None) -> Data:
+def with_classes(
+    options: Any, data: Data, net: str | Shape, model: nn.Module | None = None
+) -> Data:
     """The data of the options; where they have no labels, with the classes of the trained net.
 
     Args:
-        net: the name of the net whose weights the options give.
+        net: whose weights the options give: a name of the caller's, or a shape, whose name may be
+            a file's.
         model: the net itself, if it is there.
     """
     if data.labelled or data.class_names:  # a model folder has named them
@@ -62,7 +66,7 @@ def with_classes(options: Any, data: Data, net: str, model: nn.Module | None = N
     if model is not None:
         return known_by(model, data)
     if getattr(options, "pretrained", False):
-        return replace(data, class_names=own_classes(net))
+        return replace(data, class_names=own_classes(net if isinstance(net, str) else net.net))
     built = nets.build(net, 1, data.input)
     left = load_backbone(built, getattr(options, "teacher", None) or options.weights)
     return known_by(built, data) if left is None else _numbered(data, left.classes)

@@ -253,6 +253,7 @@ def given_budgets(given: str | float | Sequence[str | float]) -> list[str] | Non
     return names
 
 
+@checked
 def budget_text(given: str | float | Sequence[str | float]) -> str:
     """Budgets as they are recorded: 0.50 is 0.5, and a number is that of a text.
 
