@@ -26,7 +26,7 @@ SHOWN = {  # which figures, under which name, and how
     "agreement": "equal {:.1f} %",
     "test_agreement": "test {:.1f} %",
     "expected_cost": "cost {:.3g}",
-    "used": "cost {:.1%} of the budget",
+    "used": "cost {:.1f} % of the budget",
     "tau": "tau {:.2f}",
 }
 

@@ -121,7 +121,7 @@ class Examiner:
         ]
         state = min(told, key=lambda pair: pair[0])[1]
         used = self.budget.cost(self.space, self.shape(torch.tensor(state))) / self.budget.limit
-        self.bar.epoch(number, {"seconds": line["seconds"], "best": line["loss"], "used": used})
+        self.bar.epoch(number, {"seconds": line["seconds"], "best": line["loss"], "used": 100 * used})
 
     def _read_back(self) -> list[dict[str, Any]]:
         """The generations that an earlier run has left in the log, as far as none is missing."""
