@@ -77,8 +77,9 @@ def line(name: str, entry: dict[str, Any]) -> str:
 
 def put(path: Path, section: str) -> None:
     """Replace the part of a page that begins at its heading, or add it."""
-    before = path.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")[0]
-    path.write_text(f"{before.rstrip()}\n\n{section}", encoding="utf-8")
+    page = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before = f"\n{page}".partition(f"\n{HEADING}\n")[0].strip()
+    path.write_text(f"{before}\n\n{section}".lstrip(), encoding="utf-8")
 
 
 def versions() -> str:
