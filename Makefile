@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(VENV)/.tas  ## search and train a small net for handwritten digits, in a few minutes
+demo: $(VENV)/.tas  ## search and train a small net for handwritten digits, in a minute or two
 	$(BIN)/tas run --out runs/demo
 
 test: $(VENV)/.tas-dev  ## run the tests

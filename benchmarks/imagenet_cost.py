@@ -20,8 +20,7 @@ from tas.data import Data, Images, Transform
 from tas.methods.probes import POOL
 from tas.methods.probes.response import design
 from tas.methods.sampling import states_near
-from tas.methods.trials.ask import BATCHES
-from tas.methods.trials.ask import PICTURES as PICTURES_ASKED
+from tas.methods.trials.ask import EXAMPLES
 from tas.methods.trials.evolution import generations
 from tas.methods.trials.options import TrialOptions
 from tas.training import dealt_out
@@ -74,9 +73,8 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
         return [epochs * epoch / (gpus * KEPT[gpus]) for gpus in GPUS]
 
     recipe, paper = recipes.imagenet(), recipes.paper_imagenet()
-    student = (
-        options.budget + 1 / 3
-    )  # the teacher's answers: a forward pass, a third of a training step
+    # The teacher's answers are a forward pass, a third of a training step.
+    student = options.budget + 1 / 3
     # A step trains on one batch of each half of the pictures.
     paper_search = paper.search.epochs * 0.5 * options.step_ratio
 
@@ -84,7 +82,7 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
     each = [recipe.search.epochs * recipe.fraction * cost * epoch for cost in probes]
     trials = recipe.inheriting().search
     assert isinstance(trials, TrialOptions)
-    asked = BATCHES * PICTURES_ASKED / PICTURES / 3  # forward passes, a third of a training step
+    asked = EXAMPLES / PICTURES / 3  # forward passes, a third of a training step
     trial = asked * options.budget * epoch + options.cutting / 3600
     final = trials.epochs * recipe.fraction * options.budget * epoch
     return {

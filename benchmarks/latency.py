@@ -24,7 +24,7 @@ from tas.costs.latency import Latency, errors
 from tas.methods import Found, equal_widths, even_widths
 from tas.methods.timed import aimed, fill, met
 from tas.model_options import LatencyOptions
-from tas.timing import timed
+from tas.timing.runtimes import in_turns
 from tas.training import History
 
 NETS = (
@@ -79,8 +79,7 @@ def row(net: str, options: Any) -> dict[str, Any]:
     }
     nets = [bench.source.derive(shape) for shape in (space.unpruned, *shapes.values()) if shape]
     timers = [bench.runtime.timer(each, bench.example) for each in nets]
-    with bench.runtime.running():
-        times = timed(timers, seconds=10)
+    times = in_turns(bench.runtime, timers, seconds=10)
     measured = {
         key: {
             "time": round(time.ratio, 4),

@@ -3,12 +3,13 @@
     python benchmarks/models.py --out docs/models.md
     python benchmarks/models.py --models torchvision:resnet18 timm:resnet50
     python benchmarks/models.py --what doctor --cache found.jsonl     (on an idle machine)
+    pip install 'torch-tas[onnx]'; python benchmarks/models.py --what onnx --cache found.jsonl
     pip install torch-pruning; python benchmarks/models.py --what rival --cache found.jsonl
 
-Three passes, each with a process of its own for every net: ``doctor`` times the command ``tas
-doctor``; ``checks`` traces, derives and compares, on one thread; ``rival`` prunes to the same
-budget, on one thread. ``--cache`` keeps a line of JSON for each, and goes on from there: passes may
-run at different times, and the page has what there is.
+Four passes, each with a process of its own for every net: ``doctor`` times the command ``tas
+doctor``; ``checks`` traces, derives and compares, on one thread; ``onnx`` exports the derived net;
+``rival`` prunes to the same budget, on one thread. ``--cache`` keeps a line of JSON for each, and
+goes on from there: passes may run at different times, and the page has what there is.
 """
 
 import argparse
@@ -41,23 +42,24 @@ BUDGET = 0.5
 STEPS = 3  # of the search
 RIVAL_STEPS = 50  # in which Torch-Pruning takes its channels away
 REACHED = (0.5, 0.3)  # ratios of the multiply-adds, for the line on top
-PASSES = ("doctor", "checks", "rival")
+PASSES = ("doctor", "checks", "onnx", "rival")
+SECOND = "\n# Any task\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", default=names(), metavar="NAME")
-    parser.add_argument("--what", nargs="+", choices=PASSES, default=["doctor", "checks"])
+    parser.add_argument("--what", nargs="+", choices=PASSES, default=["doctor", "checks", "onnx"])
     parser.add_argument("--limit", type=int, default=600, help="seconds for each net, of one CPU")
     parser.add_argument("--cache", type=Path, help="lines of JSON to write, and to go on from")
     parser.add_argument("--out", type=Path, help="the page to write (default: print it)")
-    parser.add_argument("--one", choices=["checks", "rival"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=PASSES[1:], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         warnings.filterwarnings("ignore")
         # Time of the CPU: a machine that is at other work, too, does not use it up.
         resource.setrlimit(resource.RLIMIT_CPU, (options.limit, options.limit + 5))
-        of = {"checks": checks, "rival": rival}[options.one]
+        of = {"checks": checks, "onnx": onnx, "rival": rival}[options.one]
         print(json.dumps(of(options.models[0])))
         return
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -77,7 +79,9 @@ def main() -> None:
                     file.write(json.dumps(entry) + "\n")
     page = written(options.models, found, options.limit)
     if options.out:
-        options.out.write_text(page, encoding="utf-8")
+        before = options.out.read_text(encoding="utf-8") if options.out.is_file() else ""
+        rest = before.partition(SECOND)[1:]  # which benchmarks/any_task/run.py writes
+        options.out.write_text(page + "".join(rest), encoding="utf-8")
     else:
         print(page)
 
@@ -130,22 +134,17 @@ def checks(name: str) -> dict[str, Any]:
     from tas.inherit import Source
     from tas.methods.paper import algorithm as paper
     from tas.methods.paper.masked import MaskedSupernet
-    from tas.methods.sampling import states_near
-    from tas.spaces import trace
 
     torch.manual_seed(0)
     input = nets.full_shape(name).image
     net = nets.build(name)
     started = time.process_time()
-    space = trace(net, torch.zeros(1, *input), name=name)
-    lowest, highest = Budget(0).range(space)
-    budget = max(int(BUDGET * highest), lowest)
-    generator = torch.Generator().manual_seed(0)
-    state = states_near(space, Budget(budget), 0.98, 1.0, 1, generator)[0].tolist()
-    shape = space.shape(state[: len(space.widths)], state[len(space.widths) :])
+    space, shape = halved(net, name)
     source = Source.of(space)
     source.derive(shape)
     seconds = time.process_time() - started
+    lowest, highest = Budget(0).range(space)
+    budget = max(int(BUDGET * highest), lowest)
 
     randomise(net)
     small = source.derive(shape).eval()
@@ -176,6 +175,46 @@ def checks(name: str) -> dict[str, Any]:
         "difference": float(difference),
         "steps": bool(torch.isfinite(figures["loss"])),
     }
+
+
+def halved(net: Any, name: str) -> tuple[Any, Any]:
+    """The space of a net, and a random shape at the budget, or as near as it gets."""
+    import torch
+
+    from tas import nets
+    from tas.costs import Budget
+    from tas.methods.sampling import states_near
+    from tas.spaces import trace
+
+    space = trace(net, torch.zeros(1, *nets.full_shape(name).image), name=name)
+    lowest, highest = Budget(0).range(space)
+    budget = Budget(max(int(BUDGET * highest), lowest))
+    generator = torch.Generator().manual_seed(0)
+    state = states_near(space, budget, 0.98, 1.0, 1, generator)[0].tolist()
+    return space, space.shape(state[: len(space.widths)], state[len(space.widths) :])
+
+
+def onnx(name: str) -> dict[str, Any]:
+    """The derived net as an ONNX file, which the exporter holds against PyTorch."""
+    import tempfile
+
+    import torch
+
+    import tas
+    from tas import nets
+    from tas.inherit import Source
+
+    torch.manual_seed(0)
+    net = nets.build(name)
+    space, shape = halved(net, name)
+    small = Source.of(space).derive(shape)
+    size = shape.image[1:]
+    seen = tas.data.Transform("rgb", size, size, "bilinear", (0.5,) * 3, (0.25,) * 3, "zoom")
+    classes = [str(number) for number in range(shape.scores)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        done = tas.export(small, path, transform=seen, classes=classes)
+    return {"equal": done.difference.equal, "largest": done.difference.largest}
 
 
 def randomise(net: Any) -> None:
@@ -252,6 +291,7 @@ def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]], lim
     for name in models:
         asked, entry = found.get((name, "doctor"), {}), found.get((name, "checks"), {})
         figures = ["-"] * 8
+        file = found.get((name, "onnx"), {})
         if "error" in entry:
             figures[0] = tidy(entry["error"])
         elif entry:
@@ -265,6 +305,7 @@ def written(models: list[str], found: dict[tuple[str, str], dict[str, Any]], lim
                 "yes" if entry["steps"] else "**no**",
                 f"{entry['seconds']:.1f}",
             ]
+        figures.append("yes" if "equal" in file else tidy(file.get("error", "-")))
         if "seconds" in asked:
             figures += [f"{asked[key]:.1f}" for key in ("seconds", "cpu")]
             figures.append(f"{asked['memory'] / 2**30:.1f}")
@@ -343,13 +384,14 @@ at its shape, in standard deviations of the scores.
 - **steps**: {steps} steps of the paper's search ran with finite losses.
 - **trace**: the processor's seconds, of one thread, from the net that is built to the one that is \
 cut.
+- **ONNX**: `tas.export` writes the derived net, and ONNX Runtime answers as PyTorch does.
 - **seconds**: of the command `tas doctor --net NET`, from start to end, imports included, on two \
 cores. **of CPU**: the processor's time in it; where it is much less, the machine was at other \
 work, too. **GiB**: peak memory of the process. Without figures: not timed yet."""
 TABLE = """
-| net | choices | locked | from | derived | exact | one-hot | steps | trace | seconds \
+| net | choices | locked | from | derived | exact | one-hot | steps | trace | ONNX | seconds \
 | of CPU | GiB |
-|---|---|---|---|---|---|---|---|---|---|---|---|"""
+|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 LOCKED = """## What is locked
 
 The reason that keeps most channels, where some must stay; `tas doctor` lists them all.

@@ -3,6 +3,7 @@
     python benchmarks/trials.py
     python benchmarks/trials.py --nets resnet20 timm:resnet50 --shapes 300 --json
     python benchmarks/trials.py --nets resnet20 --pictures 256 --batches 2
+    python benchmarks/trials.py --budgets 0.3 0.5 0.7 --nets resnet20 --data digits
 
 A trial cuts a net to a random shape near half of its multiply-adds, its layers make up for what
 they no longer read, and pictures pass through. *Before* is the plain way, which stands in this
@@ -13,6 +14,9 @@ that is solved on the way. *First* is the first shape of all.
 
 Channels are put in order once for a search; *before* are blocks of atoms, in float32 where a width
 has more than 128.
+
+With ``--budgets`` it is the whole search that is timed instead, the final check included: that of
+each budget alone, then one search for all of them.
 
 Times are of the processor (``time.process_time``), so that other work on the machine counts little;
 memory is the most that a part held beyond what was there before it (Linux alone tells). The nets
@@ -27,6 +31,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,8 +72,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=1, help="of a trial's forward pass")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--budgets", nargs="+", type=float, metavar="RATIO")
+    parser.add_argument("--data", default="digits", help="of a search of --budgets")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.budgets:
+        for name in options.nets:
+            print(json.dumps(together(name, options)), flush=True)
+        return
     found = []
     for name in options.nets:
         found.append(measured(name, options))
@@ -122,6 +133,30 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "memory, after": memory_after,
         "difference": difference(source, shapes[0]),
         "threads": options.threads,
+        "torch": torch.__version__,
+    }
+
+
+def together(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of the searches of single budgets, and of one search for all."""
+    data = tas.data.load(options.data)
+    torch.manual_seed(0)
+    net = tas.nets.build(name, data.classes, data.input)
+    how = replace(tas.recipes.quick().inheriting().search, trials=options.shapes)
+
+    def search(budget: Any) -> float:
+        return timed(lambda: tas.search(net, data, budget, options=how, progress=False))[0]
+
+    alone = [search(budget) for budget in options.budgets]
+    all_seconds = search(options.budgets)
+    return {
+        "net": name,
+        "data": data.name,
+        "budgets": options.budgets,
+        "alone": alone,
+        "together": all_seconds,
+        "ratio": all_seconds / statistics.mean(alone),
+        "trials": options.shapes,
         "torch": torch.__version__,
     }
 

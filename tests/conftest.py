@@ -20,5 +20,18 @@ def _seeded() -> None:
 def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # of the processes that tests start
+        yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_times() -> Iterator[None]:
+    """The milliseconds of a result come from a few rounds of PyTorch; see report/test_times.py."""
+    from tas.api import times
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(times, "SECONDS", 0.0)
+        patch.setattr(times, "has_onnx", lambda: False)
+        yield

@@ -52,14 +52,6 @@ SHOWN_BY = {
     "tas.data.Batches": "tas.data.batches",
     "tas.training.Where": "tas.training.where",
 }
-# Steps of the cut, which ``Found.derive`` and ``tas.load`` take: examples are to come.
-NOT_YET = {
-    "tas.graph.copied",
-    "tas.graph.cut",
-    "tas.graph.cut_to",
-    "tas.graph.kept_atoms",
-    "tas.graph.reordered",
-}
 
 
 def modules() -> Iterator[ModuleType]:
@@ -132,7 +124,7 @@ def test_all_that_is_public_has_an_example() -> None:
         for name, value in everything.items()
         if needs_example(value) and ">>>" not in (value.__doc__ or "")
     ]
-    assert sorted(without) == sorted({*SHOWN_BY, *NOT_YET})
+    assert sorted(without) == sorted(SHOWN_BY)
 
 
 @pytest.mark.parametrize("name", SHOWN_BY)

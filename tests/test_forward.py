@@ -1,12 +1,15 @@
-"""A picture such as a net takes."""
+"""Batches: how many examples they hold, the first of them, and a picture such as a net takes."""
+
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from tas import nets
 from tas.costs import count
-from tas.forward import example_for
+from tas.forward import example_for, examples_in, first_of, leaves
 from tas.spaces import trace
 
 DTYPES = [torch.float64, torch.float16, torch.bfloat16]
@@ -48,3 +51,37 @@ def test_a_net_by_its_name_is_built_cut_and_measured() -> None:
     small = nets.build(whole.replace(widths={"0": 4, "3": 6}, macs=None, params=None))
     assert small[0].weight.shape[0] == 4
     assert small[0].weight.dtype == torch.float64
+
+
+PICTURES = [torch.rand(3, 8, n) for n in (8, 9, 8, 9)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "count", "sizes"),
+    [
+        (torch.zeros(4, 3), 4, [[1, 3]]),
+        ((torch.zeros(4, 3), torch.zeros(4)), 4, [[1, 3], [1]]),
+        ({"x": torch.zeros(4, 3), "scale": torch.tensor(2.0)}, 4, [[1, 3], []]),
+        ([torch.zeros(4, 3), torch.zeros(4, 2), torch.zeros(4)], 4, [[1, 3], [1, 2], [1]]),
+        ([torch.zeros(4, 3), {"a": torch.zeros(4, 2)}], 4, [[1, 3], [1, 2]]),
+        ([torch.zeros(4, 3)], 4, [[1, 3]]),
+        (PICTURES, 4, [[3, 8, 8]]),
+        ({"images": PICTURES}, 4, [[3, 8, 8]]),
+        ([torch.zeros(5), torch.zeros(7)], 2, [[5]]),  # sounds of different lengths
+        ((torch.zeros(4, 3), torch.zeros(5)), None, [[4, 3], [5]]),
+    ],
+)
+def test_examples_are_told_apart(batch: Any, count: int | None, sizes: list[list[int]]) -> None:
+    assert examples_in(batch) == count
+    first = first_of(batch)
+    assert type(first) is type(batch)
+    assert [list(x.shape) for _, x in leaves(first)] == sizes
+
+
+def test_what_a_loader_collates_is_cut_part_by_part() -> None:
+    pairs = [(torch.full((5,), float(n)), torch.tensor(n)) for n in range(12)]
+    batch = next(iter(DataLoader(pairs, batch_size=6)))  # type: ignore[arg-type]
+    assert isinstance(batch, list)
+    assert examples_in(batch) == 6
+    x, y = first_of(batch, 2)
+    assert (x[:, 0].tolist(), y.tolist()) == ([0.0, 1.0], [0, 1])

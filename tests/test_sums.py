@@ -2,6 +2,8 @@
 
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from tas import sums
 from tas.errors import InputError
 from tas.reading import read_text
-from tas.whole import replacing, sweep, write_whole
+from tas.whole import SCRATCH, replacing, scratch, sweep, write_whole
 
 
 @pytest.fixture
@@ -76,6 +78,21 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
         fail(partial)
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "before"
+
+
+def test_a_folder_for_a_while_is_swept_once_its_process_is_gone(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys, tas.whole as whole\n"
+        "with whole.scratch(pathlib.Path(sys.argv[1])) as home:\n"
+        "    (home / 'net.onnx').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert [p.name for p in tmp_path.glob("*/net.onnx")] == ["net.onnx"]
+    (tmp_path / f"{SCRATCH}made").mkdir()  # killed before it was held
+    with scratch(tmp_path) as first, scratch(tmp_path) as second:
+        assert sorted(tmp_path.iterdir()) == sorted([first, second])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_program_left_is_swept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from statistics import mean
 
+from plan import Item
 from rows import Row
 
 __all__ = ["epoch_seconds", "seconds_of"]
@@ -25,14 +26,13 @@ def epoch_seconds(rows: Iterable[Row], net: str, data: str, pictures: int) -> fl
     return (trained[0] if trained else steps[0].teacher_seconds or 0.0) / epochs
 
 
-def seconds_of(
-    rows: list[Row], data: str, pictures: int, stage: str, net: str, budget: float, method: str
-) -> float | None:
-    """Of a row, or None where nothing tells.
+def seconds_of(rows: list[Row], data: str, pictures: int, item: Item) -> float | None:
+    """Of an item of the plan, or None where nothing tells.
 
     As the rows of the same net, stage and method took, at whatever budget; else from an epoch of
     the teacher.
     """
+    stage, net, _, method, _ = item
     own = [r for r in rows if (r.net, r.data, r.pictures) == (net, data, pictures)]
     epoch = epoch_seconds(rows, net, data, pictures)
     steps = next((r for r in own if r.stage == "steps"), None)

@@ -15,8 +15,8 @@ CIFAR10 = {
 }
 
 
-def load(given: str, folder: str | None, pictures: int) -> tuple[str, Data]:
-    """A data set's name in the table, and its pictures.
+def load(given: str, folder: str | None, pictures: int) -> Data:
+    """Pictures, by the name that they have in the table.
 
     Args:
         given: as ``tas run --data`` takes it.
@@ -29,9 +29,9 @@ def load(given: str, folder: str | None, pictures: int) -> tuple[str, Data]:
         name = "cifar10-jpeg"
     data = replace(data, name=name)
     if not pictures or pictures >= len(data.train):
-        return name, data
+        return data
     kept, _ = stratified_split(data.train.labels, pictures / len(data.train), 0)
-    return name, replace(data, train=data.train.take(kept))
+    return replace(data, train=data.train.take(kept))
 
 
 def held_out(data: Data) -> Data:

@@ -9,10 +9,9 @@ from dataclasses import astuple, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["STAGES", "TABLE", "Key", "Row", "Rows", "environment"]
+__all__ = ["TABLE", "Key", "Row", "Rows", "environment"]
 
 TABLE = Path(__file__).with_name("rows.csv")
-STAGES = ("steps", "untrained", "rate", "tuned")
 
 # net, data, pictures, budget, method, seed, stage, rate
 Key = tuple[str, str, int, float, str, int, str, float]

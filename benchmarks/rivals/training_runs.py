@@ -94,12 +94,16 @@ def epochs_for(epochs: int, pictures: int) -> int:
     return max(4, round(epochs * (FULL / pictures) ** 0.5)) if pictures > FULL else epochs
 
 
+def teacher_file(name: str, data: Data, work: Path) -> Path:
+    return work / f"teacher-{name}-{data.name}-{len(data.train)}.pt"
+
+
 def teacher_of(name: str, data: Data, work: Path, progress: bool = False) -> Teacher:
     """The teacher of a net: trained on labels, once, and kept in the working folder."""
     net = NETS[name]
     with training.seeded(0):
         model = net.make(data.classes, data.input)
-    place = work / f"teacher-{name}-{data.name}-{len(data.train)}.pt"
+    place = teacher_file(name, data, work)
     if not place.exists():
         options = _options(net, epochs_for(net.epochs, len(data.train)), net.lr, 2)
         task = (_AdamClassification if net.adam else _Sgd)(model, options)

@@ -124,7 +124,7 @@ def believed(
         device="cpu",
         progress=False,
     )
-    asked = Examiner(problem.ordered(), space, how)
+    asked = Examiner(problem.ordered(), space, how, 1)
     full = space.unpruned.widths
     return [
         (shape.macs or 0, -asked.lost(shape), known[bench.key(shape)])

@@ -42,9 +42,8 @@ METHODS: dict[str, PaperOptions | ProbeOptions] = {
     # The released settings need hundreds of epochs; these are for a short search.
     "paper": PaperOptions(epochs=10, warmup_epochs=1, batch_size=64, logit_lr=1e-2),
 }
-ENOUGH = (
-    32  # shapes to choose among: in so coarse a space 1 % below the budget there are one or two
-)
+# Shapes to choose among: in so coarse a space there are one or two 1 % below the budget.
+ENOUGH = 32
 NAMES = ("search", "equal", "random", "dearest")  # what is held against the best
 TRUTHS = {"true": True, "false": False}  # bool("false") is true
 
@@ -137,16 +136,15 @@ def search_all(
 
 def judged(result: Found, space: Space, accuracies: truth.Truth, budget: float) -> dict[str, Any]:
     """What a found shape is worth, and how what the search believes agrees with the truth."""
+    assert result.probabilities is not None
     shape_found = choose(space, *result.probabilities, result.budget, enough=ENOUGH)
     key = bench.key(shape_found)
     best = truth.baselines(space, accuracies, budget)["best"]["accuracy"]
     logs = [p.clamp_min(1e-30).log() for p in result.probabilities]
     near, believed = [], []
+    limit = result.budget.limit
     for shape in bench.shapes(space):
-        if (
-            bench.key(shape) in accuracies
-            and 0.7 * result.budget <= (shape.macs or 0) <= result.budget
-        ):
+        if bench.key(shape) in accuracies and 0.7 * limit <= (shape.macs or 0) <= limit:
             widths, depths = space.indices(shape)
             rows = [
                 p[i]

@@ -1,4 +1,4 @@
-"""torch-tas: give it a CNN and a budget, get a smaller plain network, trained by distillation.
+"""torch-tas: give it a trained net and a budget, get a smaller plain net, distilled from it.
 
 ::
 

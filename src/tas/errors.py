@@ -156,6 +156,11 @@ def one_of(what: str, given: object, options: Iterable[str]) -> str:
     return f"unknown {what} '{short(given, 80)}': {hint}choose from {listed}"
 
 
+def flag(name: str) -> str:
+    """An option of the command, by the name of its field: ``--batch-size``."""
+    return f"--{name.replace('_', '-')}"
+
+
 def first_line(error: BaseException) -> str:
     """What somebody else's exception says, in one line."""
     try:

@@ -22,6 +22,7 @@ __all__ = [
     "call",
     "call_batch",
     "described",
+    "device_of",
     "evaluating",
     "example_for",
     "examples_in",
@@ -33,6 +34,7 @@ __all__ = [
     "modes_kept",
     "naming",
     "training",
+    "undisturbed",
 ]
 
 Forward = Callable[[nn.Module, Any], Any]  # calls a net on a batch; what it returns counts
@@ -180,9 +182,28 @@ def floats(value: Any) -> list[Tensor]:
 
 
 def examples_in(batch: Any) -> int | None:
-    """How many examples a batch holds: the length that all its tensors and lists share, or None."""
-    sizes = set(_lengths(batch))
+    """How many examples a batch holds: the length that all its tensors and lists share, or None.
+
+    >>> import torch
+    >>> from tas.forward import examples_in
+    >>> examples_in([torch.zeros(8, 3, 4, 4), torch.zeros(8)])  # as a ``DataLoader`` collates them
+    8
+    >>> examples_in([torch.zeros(3, 4, 4), torch.zeros(3, 6, 4)])  # as detectors take pictures
+    2
+
+    A batch that is a list holds one thing for each argument or target where these are equally long
+    and no pictures [C, H, W]; else, and within a batch, a list holds one thing for each example.
+    """
+    sizes = set(_lengths(tuple(batch) if _is_collated(batch) else batch))
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def _is_collated(batch: Any) -> bool:
+    """Whether a batch is a list of parts, not of examples."""
+    if not isinstance(batch, list):
+        return False
+    pictures = all(isinstance(x, Tensor) and x.dim() == 3 and len(x) in (1, 3) for x in batch)
+    return not pictures and len(set(_lengths(tuple(batch)))) == 1
 
 
 def _lengths(batch: Any) -> Iterator[int]:
@@ -207,18 +228,25 @@ def first_of(batch: Any, count: int = 1) -> Any:
     """
     if examples_in(batch) is None:
         return batch
-    if isinstance(batch, Tensor):
-        return batch[:count] if batch.dim() else batch
-    if isinstance(batch, list):
-        return batch[:count]
-    if isinstance(batch, Mapping):
-        return {key: _first_of_part(part, count) for key, part in batch.items()}
-    parts = [_first_of_part(part, count) for part in batch]
-    return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+    if _is_collated(batch):
+        return [_first_of_part(part, count) for part in batch]
+    return _first_of_part(batch, count)
 
 
 def _first_of_part(part: Any, count: int) -> Any:
-    return first_of(part, count) if isinstance(part, (Tensor, list, tuple, Mapping)) else part
+    if isinstance(part, list) or (isinstance(part, Tensor) and part.dim()):
+        return part[:count]
+    if isinstance(part, Mapping):
+        return {key: _first_of_part(each, count) for key, each in part.items()}
+    if isinstance(part, tuple):
+        parts = [_first_of_part(each, count) for each in part]
+        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
+    return part
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where a net's parameters are, the first of them; the CPU of a net without any."""
+    return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
 def example_for(net: nn.Module, input: tuple[int, int, int]) -> Tensor:
@@ -273,15 +301,24 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 @contextmanager
 def training(net: nn.Module) -> Iterator[None]:
     """Training mode for a while; then each module, buffer and the random numbers as they were."""
+    with undisturbed(net), modes_kept(net):
+        net.train()
+        yield
+
+
+@contextmanager
+def undisturbed(net: nn.Module) -> Iterator[None]:
+    """Buffers, and the random numbers of the CPU and of the net's device, are afterwards as they
+    were."""
     before = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    try:
-        with torch.random.fork_rng(devices=[]), modes_kept(net):
-            net.train()
+    device = device_of(net)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
             yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in before:
-                buffer.copy_(value)
+        finally:
+            with torch.no_grad():
+                for buffer, value in before:
+                    buffer.copy_(value)
 
 
 @contextmanager

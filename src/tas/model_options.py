@@ -9,9 +9,20 @@ from .typed import checked
 __all__ = ["ExportOptions", "LatencyOptions", "PredictOptions"]
 
 
+@dataclass(frozen=True)
+class _OwnNet:
+    """A model of your own net"""
+
+    net: str | None = option(
+        None,
+        "package.module:function of yours that makes the unpruned net, for no file can have one "
+        "called",
+    )
+
+
 @checked
 @dataclass(frozen=True)
-class PredictOptions(_Compute):
+class PredictOptions(_OwnNet, _Compute):
     """Tell the classes of pictures: a line each, with name, class and probability.
 
     Pictures are prepared as the model's test pictures were. One that cannot be read is named on
@@ -27,11 +38,6 @@ class PredictOptions(_Compute):
         "list of them on standard input, one a line",
         many=True,
     )
-    net: str | None = option(
-        None,
-        "package.module:function of yours that makes the unpruned net, for no file can have one "
-        "called",
-    )
     top: int = option(1, "so many classes of each picture, the most probable first")
     batch_size: int = option(256, "pictures per step")
     workers: int | None = option(None, "threads that decode (default: one per core)")
@@ -40,7 +46,7 @@ class PredictOptions(_Compute):
 
 @checked
 @dataclass(frozen=True)
-class ExportOptions(_Files):
+class ExportOptions(_OwnNet, _Files):
     """Write a model for other programs: one file, checked against PyTorch before it is there.
 
     BatchNorms are folded into convolutions where that is exact, and the number of pictures of a
@@ -69,11 +75,6 @@ class ExportOptions(_Files):
         None,
         "with --int8, a folder of pictures to measure the ranges of numbers by (default: 256 "
         "training pictures of the run)",
-    )
-    net: str | None = option(
-        None,
-        "package.module:function of yours that makes the unpruned net, for no file can have one "
-        "called",
     )
     data: str | None = option(
         None, f"what it is checked on; {DATA} (default: that of the run, else random pictures)"

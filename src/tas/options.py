@@ -6,7 +6,7 @@ A field's metadata hold its help. ``None`` means: as the preset, the data or the
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
-from .errors import InputError, one_of
+from .errors import InputError, flag, one_of
 from .typed import checked
 
 __all__ = [
@@ -38,6 +38,11 @@ DATA = (
     "PATH/{train,val|test}/CLASS/*"
 )
 
+UNLABELLED = (
+    "the pictures of --data, at any depth, have no labels: a trained net's answers stand for them, "
+    "and the result tells the share of equal answers"
+)
+
 
 @dataclass(frozen=True)
 class _Files:
@@ -65,6 +70,7 @@ class _Data(_Files):
     """Where the pictures come from."""
 
     data: str = option("digits", DATA)
+    unlabelled: bool = option(False, UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -112,11 +118,11 @@ class _Showing:
 class _Training(_Showing, _Compute):
     """How nets are trained; what is not given is the preset's."""
 
-    preset: Literal["quick", "cifar", "imagenet", "paper", "paper-imagenet"] = option(
+    preset: Literal["quick", "finetune", "cifar", "imagenet", "paper", "paper-imagenet"] = option(
         "quick",
-        "a set of hyper-parameters: quick (minutes), cifar or imagenet (full-length "
-        "training), or paper or paper-imagenet (the paper's search with the settings of the "
-        "released code)",
+        "a set of hyper-parameters: quick (minutes), finetune (AdamW, for --pretrained nets and "
+        "few pictures), cifar or imagenet (full-length training), or paper or paper-imagenet (the "
+        "paper's search with the settings of the released code)",
     )
     epochs: int | None = option(None, "epochs of each training")
     warmup_epochs: int | None = option(None, "epochs of learning rate warm-up")
@@ -127,9 +133,26 @@ class _Training(_Showing, _Compute):
         "inherited weights uses a lower one). In tas run it is that of the trainings, and "
         "the search's is scaled by the same factor",
     )
+    optimizer: Literal["sgd", "adamw"] | None = option(
+        None, "sgd, or adamw with a far lower --lr (default: the preset's)"
+    )
     momentum: float | None = option(None, "momentum of SGD")
     nesterov: bool | None = option(None, "Nesterov momentum in SGD")
-    weight_decay: float | None = option(None, "weight decay of SGD")
+    weight_decay: float | None = option(None, "weight decay")
+    decay_norms: bool | None = option(
+        None, "decay norms, biases and all other vectors as well (default: the preset's)"
+    )
+    head_epochs: int | None = option(
+        None,
+        "of a training from --pretrained, or from --weights of other classes: epochs at its start "
+        "in which the fresh classifier alone is trained",
+    )
+    mixup: float | None = option(
+        None, "mix pictures and labels in pairs: parameter of the Beta distribution, e.g. 0.2"
+    )
+    cutmix: float | None = option(
+        None, "set a piece of a picture into another: parameter of the Beta distribution, e.g. 1"
+    )
     clip_norm: float | None = option(
         None, "clip the norm of the gradients, over all parameters, to this value; 0: no clipping"
     )
@@ -169,6 +192,11 @@ class _Training(_Showing, _Compute):
         "for pictures above 64 pixels: change brightness, contrast and saturation by up to "
         "this ratio",
     )
+    randaugment: int = option(
+        0,
+        "change training pictures by two random operations of this magnitude, 1 to 30, in the "
+        "place of --jitter",
+    )
     seed: int = option(0, "random seed; -1 draws one and prints it")
     out: str | None = option(
         None,
@@ -196,10 +224,10 @@ class _Distilling:
 class _Searching:
     """What is searched, and how."""
 
-    budget: str | float = option(
+    budget: str | float | list[str | float] = option(
         "0.55",
         "the most that the net may cost: a ratio of the unpruned net (0.55), or absolute: "
-        "22.4M, 1.2G, or 8ms",
+        "22.4M, 1.2G, or 8ms; several, each with a net of its own from one search: 0.3,0.5,0.7",
     )
     unit: Literal["macs", "params", "ms"] = option(
         "macs",
@@ -295,7 +323,7 @@ class _Tracing:
 class RunOptions(_Distilling, _Searching, _Tracing, _Timing, _Training, _Data):
     """The whole job: train a teacher, search, fine-tune the smaller net, write a report.
 
-    Without options: the handwritten digits that ship with scikit-learn, in a few minutes.
+    Without options: the handwritten digits that ship with scikit-learn, in a minute or two.
     """
 
     net: str = option(
@@ -386,6 +414,11 @@ class EvalOptions(_Compute, _Files):
     shape: str | None = option(None, "or a shape: a published one or a file")
     weights: str | None = option(None, "the weights (.safetensors or a state dict)")
     data: str | None = option(None, f"{DATA} (default: that of the run, else digits)")
+    unlabelled: bool = option(
+        False,
+        "the pictures have no labels: tell the share of them that the net answers as the unpruned "
+        "net of its run does",
+    )
     batch_size: int = option(256, "pictures per step")
     json: bool = option(False, "print a JSON object")
 
@@ -473,11 +506,6 @@ def empty(values: dict[str, Any]) -> str | None:
         if any(isinstance(text, str) and not text.strip() for text in texts):
             return name
     return None
-
-
-def flag(name: str) -> str:
-    """An option as the command has it."""
-    return f"--{name.replace('_', '-')}"
 
 
 def with_changes(options: OptionsT, changes: dict[str, Any]) -> OptionsT:

@@ -15,7 +15,16 @@ import yaml
 from . import sums
 from .errors import InputError, first_line, quoted
 
-__all__ = ["parse_json", "parse_yaml", "place", "read_json", "read_lines", "read_text", "read_yaml"]
+__all__ = [
+    "check_yaml",
+    "parse_json",
+    "parse_yaml",
+    "place",
+    "read_json",
+    "read_lines",
+    "read_text",
+    "read_yaml",
+]
 
 MOST_BYTES = 256 * 2**20  # the split of a data set of ten million pictures has a hundred MB
 MOST_YAML_BYTES = 2**20  # YAML takes long to parse, and holds options alone
@@ -117,6 +126,33 @@ def parse_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source} is not YAML that can be used: {first_line(failed)}") from None
 
 
+def check_yaml(text: str, source: str) -> None:
+    """Refuse a text that YAML would read as more than its bounds allow; any other may pass.
+
+    >>> from tas.reading import check_yaml
+    >>> check_yaml("*.png", "a word"), check_yaml("[0.5, 1]", "a word")
+    (None, None)
+    >>> check_yaml("[&a [1, 1], [*a, *a]]", "a word")
+    Traceback (most recent call last):
+    tas.errors.InputError: a word cannot be used: it has an alias (*name)
+
+    Raises:
+        InputError: it has aliases, or is too deep or too long.
+    """
+    try:
+        if len(text) > MOST_YAML_BYTES:
+            raise _BoundError(problem=f"it is longer than {MOST_YAML_BYTES:,} characters")
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            loader.construct_document(node)
+    except _BoundError as error:
+        if error.inside:
+            raise InputError(f"{source} cannot be used: {error.problem}") from None
+    except Exception:  # whatever YAML may say of what is none
+        return
+
+
 def read_yaml(path: str | Path, what: str = "file") -> Any:
     """What a YAML file holds."""
     return parse_yaml(
@@ -158,6 +194,16 @@ def _deeper(content: Any, left: int) -> bool:
     )
 
 
+class _BoundError(yaml.MarkedYAMLError):  # type: ignore[misc]
+    """A text is YAML that would take too much.
+
+    Attributes:
+        inside: of a list or an object; what begins like an alias may be a name, such as ``*.png``.
+    """
+
+    inside = True
+
+
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Plain values alone. An alias may unfold to more than any memory holds, and none is needed."""
 
@@ -166,12 +212,14 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="it has an alias (*name)", problem_mark=mark)
+            error = _BoundError(problem="it has an alias (*name)", problem_mark=mark)
+            error.inside = self.depth > 0
+            raise error
         self.depth += 1
         if self.depth > DEEPEST:
             mark = self.peek_event().start_mark
             problem = f"more than {DEEPEST} lists or objects in one another"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+            raise _BoundError(problem=problem, problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -179,7 +227,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 
 def _int(loader: _Loader, node: Any) -> Any:
     if len(node.value) > LONGEST_NUMBER:
-        raise ValueError(f"a number of {len(node.value)} digits")
+        raise _BoundError(problem=f"a number of {len(node.value)} digits")
     return yaml.SafeLoader.construct_yaml_int(loader, node)
 
 

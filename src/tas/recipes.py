@@ -9,7 +9,17 @@ from .methods import PaperOptions, ProbeOptions, TrialOptions
 from .training import TrainOptions
 from .typed import checked
 
-__all__ = ["RECIPES", "Recipe", "cifar", "imagenet", "paper", "paper_imagenet", "quick", "recipe"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "cifar",
+    "finetune",
+    "imagenet",
+    "paper",
+    "paper_imagenet",
+    "quick",
+    "recipe",
+]
 
 # For the training of a net with inherited weights: a limited travel, so that it does not forget
 # them, and more weight on the labels, for it knows from the start what its teacher knows.
@@ -74,6 +84,45 @@ def quick() -> Recipe:
             batch_size=64, lr=0.03, clip_norm=CLIPPED, kd_alpha=INHERITED["kd_alpha"]
         ),
         inherited=INHERITED,
+    )
+
+
+def finetune() -> Recipe:
+    """From pretrained weights, on few pictures: AdamW at a low rate, the fresh classifier first.
+
+    >>> import tas
+    >>> how = tas.recipes.finetune().teacher
+    >>> how.optimizer, how.decay_norms, how.head_epochs
+    ('adamw', False, 2)
+    """
+    teacher = TrainOptions(
+        epochs=20,
+        warmup_epochs=2,
+        batch_size=64,
+        lr=5e-4,
+        optimizer="adamw",
+        weight_decay=0.05,
+        decay_norms=False,
+        clip_norm=CLIPPED,
+        label_smoothing=0.1,
+        ema=0.99,
+        head_epochs=2,
+    )
+    return Recipe(
+        teacher,
+        quick().search,
+        replace(teacher, head_epochs=0),
+        fraction=0.8,
+        trained_search=TrialOptions(
+            batch_size=64,
+            lr=5e-4,
+            optimizer="adamw",
+            weight_decay=0.05,
+            decay_norms=False,
+            clip_norm=CLIPPED,
+            kd_alpha=INHERITED["kd_alpha"],
+        ),
+        inherited={"kd_alpha": INHERITED["kd_alpha"]},
     )
 
 
@@ -148,6 +197,7 @@ def _imagenet() -> TrainOptions:
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "quick": quick,
+    "finetune": finetune,
     "cifar": cifar,
     "imagenet": imagenet,
     "paper": paper,

@@ -1,6 +1,5 @@
 """What a run leaves for others to read: ``result.json`` and ``log.jsonl``, held to their fields."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Annotated, Any, TypedDict
 
 from .errors import InputError
 from .reading import read_json, read_lines
-from .sums import digest_of
+from .sums import signed, unsigned
 from .typed import Between, fitted
 
 __all__ = ["log_line", "read_log", "read_result"]
 
-SUM = "sha256"
 Number = Annotated[float, Between(0)]
 
 
@@ -25,14 +23,21 @@ class _Row(_Net, total=False):
     macs: Number
     params: Number
     accuracy: float | None
+    agreement: float | None
+    distance: float | None
     spread: float | None
     runs: int
+    series: str
     seconds: Number | None
 
 
 class _Budget(TypedDict):
     unit: str
     value: Number
+
+
+class _OneOf(_Budget):
+    name: str
 
 
 class _Result(TypedDict, total=False):
@@ -42,6 +47,7 @@ class _Result(TypedDict, total=False):
     rows: list[_Row]
     notes: list[str]
     budget: _Budget | None
+    budgets: list[_OneOf]
     full_shape: Mapping[str, Any] | None
     hardware: str
     versions: Mapping[str, str]
@@ -59,6 +65,8 @@ class _Line(_Named, total=False):
     loss: float
     accuracy: float
     test_accuracy: float
+    agreement: float
+    test_agreement: float
     expected_cost: float
     tau: float
 
@@ -78,11 +86,7 @@ def log_line(line: Mapping[str, Any]) -> str:
 
     A search goes on from such lines, and the file as a whole has no sum before its run is finished.
     """
-    return json.dumps({**line, SUM: _sum(line)}) + "\n"
-
-
-def _sum(line: Mapping[str, Any]) -> str:
-    return digest_of(json.dumps(line))[:16]
+    return signed(line)
 
 
 def read_log(path: str | Path) -> tuple[list[dict[str, Any]], int]:
@@ -97,8 +101,7 @@ def read_log(path: str | Path) -> tuple[list[dict[str, Any]], int]:
         try:
             if not isinstance(content, dict):
                 raise InputError(str(content))
-            # Earlier versions left lines without.
-            if SUM in content and content.pop(SUM) != _sum(content):
+            if not unsigned(content):
                 raise InputError("the line is not what was written")
             lines.append(fitted(content, _Line, "the line"))
         except InputError:

@@ -166,7 +166,7 @@ class Space:
         widths = {}
         for key, width in self.unpruned.widths.items():
             unit = self.units.get(key, 1)
-            widths[key] = max(1, round(ratio * width / unit)) * unit
+            widths[key] = max(1, round(ratio * (width // unit))) * unit
         shape = self.unpruned.replace(
             residual=self.widest.residual,
             widths=widths,
@@ -181,7 +181,8 @@ class Space:
             least = next(d.candidates[0] for d in self.depths if d.name == name)
             without = full.replace(depths={**full.depths, name: least})
         else:
-            without = full.replace(widths={**full.widths, name: 0})
+            keys = next((c.keys for c in self.widths if c.name == name), (name,))
+            without = full.replace(widths={**full.widths, **dict.fromkeys(keys, 0)})
         return 1 - self.cost(without) / self.cost(full)
 
     def refined(self, width_probs: Tensor) -> tuple["Space", Tensor]:
@@ -322,10 +323,15 @@ def _joined(of: list[WidthChoice]) -> WidthChoice:
     if any(choice.candidates != finest.candidates for choice in of) or finest.each:
         ratios = [c / finest.candidates[-1] for c in finest.candidates]
 
-        def nearest(own: tuple[int, ...]) -> tuple[int, ...]:
-            return tuple(min(own, key=lambda c: abs(c - ratio * own[-1])) for ratio in ratios)
+        def nearest(own: tuple[int, ...]) -> list[int]:
+            places = range(len(own))
+            return [min(places, key=lambda i: abs(own[i] - r * own[-1])) for r in ratios]
 
-        each = tuple(nearest(choice.of(key)) for choice in of for key in choice.keys)
+        each = tuple(
+            tuple(choice.of(key)[i] for i in nearest(choice.candidates))
+            for choice in of
+            for key in choice.keys
+        )
     kind = of[0].kind if len({choice.kind for choice in of}) == 1 else ""
     return replace(
         of[0], candidates=finest.candidates, keys=keys, sites=sites, kind=kind, each=each

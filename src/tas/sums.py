@@ -7,10 +7,12 @@ is.
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .whole import write_whole
@@ -26,7 +28,9 @@ __all__ = [
     "holds",
     "listed",
     "seal",
+    "signed",
     "unseal",
+    "unsigned",
 ]
 
 NAME = "SHA256SUMS"
@@ -35,6 +39,7 @@ HEAD = "# torch-tas, files: "
 LINE = r"([0-9a-f]{64})  ([^/\n]+)"
 MOST_BYTES = 2**20  # of a list
 AT_ONCE_BYTES = 2**20
+FIELD = "sha256"  # of a line that has a sum of its own
 
 
 def digest_of(content: bytes | str | Path) -> str:
@@ -143,6 +148,28 @@ def faults(folder: Path, names: Iterable[str] | None = None) -> dict[str, str]:
     known = listed(folder) or {}
     asked = known if names is None else names
     return {name: why for name in asked if (why := fault(folder / name))}
+
+
+def signed(content: Mapping[str, Any]) -> str:
+    """A line of JSON that is known again by itself, of a file that is written line by line.
+
+    >>> from tas.sums import signed
+    >>> signed({"epoch": 1})
+    '{"epoch": 1, "sha256": "becef8ff3d5edb2b"}\\n'
+    """
+    return json.dumps({**content, FIELD: _sum(content)}) + "\n"
+
+
+def unsigned(content: dict[str, Any]) -> bool:
+    """Take the sum out of what such a line holds; whether it is what was written.
+
+    Earlier versions left lines without.
+    """
+    return FIELD not in content or content.pop(FIELD) == _sum(content)
+
+
+def _sum(content: Mapping[str, Any]) -> str:
+    return digest_of(json.dumps(content))[:16]
 
 
 def holds(path: Path, content: str) -> bool:

@@ -16,6 +16,7 @@ from .whole import replacing
 __all__ = [
     "Left",
     "check_weights",
+    "classifier_of",
     "load_backbone",
     "load_weights",
     "read_weights",
@@ -105,6 +106,15 @@ def take(module: nn.Module, found: dict[str, Tensor], path: Path) -> Left | None
     _check_numbers(path, taken, wanted)
     module.load_state_dict(taken, strict=False)
     return Left(left[0].rpartition(".")[0], len(found[left[0]])) if left else None
+
+
+def classifier_of(module: nn.Module) -> str:
+    """The name of the module that is taken for the classifier: the last one with weights."""
+    return _last(module.state_dict(keep_vars=True))
+
+
+def _last(state: dict[str, Tensor]) -> str:
+    return next(reversed(state), "").rpartition(".")[0]
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -200,7 +210,7 @@ def _other_classes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[
     """The tensors of the classifier, the module that comes last, where they alone differ, and in
     the number of classes alone."""
     differ, missing, unknown = _compared(found, wanted)
-    last = next(reversed(wanted), "").rpartition(".")[0]
+    last = _last(wanted)
     if missing or unknown or any(name.rpartition(".")[0] != last for name in differ):
         return []
     same = all(

@@ -1,7 +1,8 @@
 """Files that appear whole or not at all: written under another name, flushed to the disk, renamed.
 
 What a program that was killed left half written begins with ``.partial.`` and is swept by the next
-one that writes into the folder.
+one that writes into the folder. Folders for what is needed meanwhile are swept likewise, once the
+process that made them is gone.
 """
 
 import errno
@@ -10,10 +11,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir, mkdtemp
 
-__all__ = ["PARTIAL", "flush", "replacing", "sweep", "write_whole"]
+from filelock import FileLock, Timeout
+
+__all__ = ["PARTIAL", "flush", "replacing", "scratch", "sweep", "write_whole"]
 
 PARTIAL = ".partial."
+SCRATCH = ".scratch.tas."
+HELD = ".lock"  # in a folder of these, as long as its process is there
 
 
 @contextmanager
@@ -76,3 +82,37 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(left)
         else:
             left.unlink()
+
+
+@contextmanager
+def scratch(beside: Path | None = None) -> Iterator[Path]:
+    """A folder for a while; those of processes that were killed are removed as well.
+
+    >>> from tas.whole import scratch
+    >>> with scratch() as home:
+    ...     _ = (home / "net.onnx").write_bytes(b"...")
+    >>> home.exists()
+    False
+
+    Args:
+        beside: the folder that it lies in, so that a file may be moved from one to the other;
+            default: that of temporary files.
+    """
+    where = Path(gettempdir() if beside is None else beside)
+    _sweep_scratch(where)
+    home = Path(mkdtemp(prefix=SCRATCH, dir=where))
+    try:
+        with FileLock(home / HELD):
+            yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _sweep_scratch(where: Path) -> None:
+    for left in where.glob(f"{SCRATCH}*"):
+        with suppress(Timeout, OSError):  # it is in use, or another user's
+            if (left / HELD).exists():
+                with FileLock(left / HELD, timeout=0):
+                    shutil.rmtree(left)
+            else:  # killed before it was held; one that is just being made is made again
+                left.rmdir()

@@ -1,6 +1,7 @@
 """An INT8 file is ONNX Runtime's own, says what it loses, and is whole or not there."""
 
 import re
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from torch import nn
 import tas
 from helpers import randomise_norms
 from pictures_on_disk import digit, folder
-from tas import nets
+from tas import nets, sums
 from tas.api import Exported
+from tas.api.opening import unpruned
 from tas.cli.main import main
 from tas.data import Images, Transform, some_pictures
 from tas.data.transform import as_image
 from tas.errors import InputError
+from tas.models import ModelFolder
 from tas.weights import save_weights
 
 onnx = pytest.importorskip("onnx")
@@ -93,6 +96,17 @@ def test_the_table_has_the_unpruned_net_and_the_accuracies_of_the_files(
     guesses = tas.predict(done.path, [as_image(pixels) for pixels in test.pixels])
     right = [int(g.label) == int(n) for g, n in zip(guesses, test.labels, strict=True)]
     assert quantised.accuracy == pytest.approx(100 * sum(right) / len(right))
+
+
+def test_a_damaged_teacher_is_told_and_not_left_out(run: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(run, tmp_path / "run")
+    sums.seal(path, ["teacher.safetensors"])
+    folder = ModelFolder.of(path)
+    assert unpruned(folder) is not None
+    for spoil in (lambda file: file.write_bytes(b"?"), Path.unlink):
+        spoil(path / "teacher.safetensors")
+        with pytest.raises(tas.InputError, match=r"teacher\.safetensors' is (damaged|missing)"):
+            unpruned(folder)
 
 
 def test_the_command_prints_the_table(

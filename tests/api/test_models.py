@@ -187,11 +187,16 @@ def test_no_file_has_code_run(
     save_weights(nets.build("resnet20"), tmp_path / "model.safetensors")
     (tmp_path / "config.yaml").write_text("verb: train\ndata: digits\n")
     weights = ["--weights", "model.safetensors"]
+    (tmp_path / "photos").mkdir()
+    for name in "abcd":
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / f"{name}.png")
+    unlabelled = ["--data", "photos", "--unlabelled", "--teacher", "model.safetensors"]
     for command in (
         ["macs", "shape.json"],
         ["train", "--shape", "shape.json"],
         ["train", "--shape", "shape.json", *weights],
         ["train", "--shape", "shape.json", "--teacher", "model.safetensors", "--inherit"],
+        ["train", "--shape", "shape.json", *unlabelled],
         ["eval", "--shape", "shape.json", *weights],
         ["eval", "."],
         ["doctor", "--net", "shape.json"],

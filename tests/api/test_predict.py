@@ -95,6 +95,7 @@ def test_pictures_are_found_in_order(tmp_path: Path) -> None:
     assert names("**/*.png") == ["a.png", "b/2.png"]
     assert names("empty", "*.gif") == ["empty", "*.gif"]
     os.symlink(tmp_path / "b", tmp_path / "b" / "loop")
+    os.symlink("nowhere", tmp_path / "b" / "nowhere")  # a link to itself
     assert names("b") == ["b/10.PNG", "b/2.png", "b/c/x.jpg"]
     image = Image.new("L", (8, 8))
     assert chosen_pictures([image]) == [image]

@@ -44,6 +44,7 @@ def test_it_has_the_answers_on_all_test_pictures(
     counted = tas.costs.count(net, data.input)
     assert sum(layer["macs"] for layer in details["layers"]) == counted.macs
     assert all(layer["macs"] == layer["unpruned"] for layer in details["layers"])
+    assert all(layer["ms"] > 0 < layer["unpruned_ms"] for layer in details["layers"])
     with torch.no_grad():
         answers = net(data.transform.normalise(data.test.pixels)).argmax(1)
     for given, answered, times, of in details["confused"]:
@@ -64,7 +65,9 @@ def test_without_pictures_it_has_the_layers_and_later_the_rest(run: Path) -> Non
     (run / "config.json").write_text(json.dumps(config))
     report(run)
     assert "tested" not in json.loads((run / "details.json").read_text())
-    assert "Where the multiply-adds go" in (run / "report.html").read_text(encoding="utf-8")
+    assert "Where the multiply-adds and the time go" in (run / "report.html").read_text(
+        encoding="utf-8"
+    )
     (run / "config.json").write_text(there)
     report(run)
     assert "tested" in json.loads((run / "details.json").read_text())

@@ -23,6 +23,7 @@ SHORT: dict[str, Any] = {
     "trials": 4,
     "precision": "fp32",
     "batch_size": 256,
+    "subset": 20,
 }
 FLAGS = [word for k, v in SHORT.items() for word in (f"--{k.replace('_', '-')}", str(v))]
 

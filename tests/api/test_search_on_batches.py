@@ -1,5 +1,6 @@
 """A search on batches of one's own: any net, labels or none, and the user's functions."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +14,9 @@ from helpers import randomise_norms
 from tas.data import Augment, search_split
 from tas.errors import InputError
 from tas.methods import Found, TrialOptions
+from tas.methods.batches import kept
 from tas.recipes import quick
-from tas.training import distance, seeded
+from tas.training import distance, seeded, squared_error
 from tas.training.pictures import training_batches
 
 FEW: TrialOptions = replace(quick().inheriting().search, trials=8, precision="fp32")  # type: ignore[assignment, type-var]
@@ -88,6 +90,21 @@ def test_a_pair_is_inputs_and_targets_with_or_without_labels() -> None:
     assert shapes[0] == shapes[1] == shapes[2]
 
 
+def test_what_a_loader_collates_is_as_good_as_a_tuple() -> None:
+    """Its examples are counted, and one of them is run, whatever ``forward`` takes of it."""
+    make, (first, second), _ = ANY["two pictures"]
+    with seeded(0):
+        net = make()
+    labels = torch.arange(len(first))
+    shapes = [
+        search(net, [of], forward=lambda net, batch: net(batch[0], batch[1])).shape
+        for of in ((first, second, labels), [first, second, labels])
+    ]
+    assert shapes[0] == shapes[1]
+    batch = [torch.zeros(512, 3), torch.zeros(512)]
+    assert len(kept([batch] * 10)) == len(kept([tuple(batch)] * 10)) == 4
+
+
 def test_score_and_train_decide() -> None:
     trained: list[nn.Module] = []
     scored: list[int] = []
@@ -126,6 +143,42 @@ def test_a_distance_of_ones_own_decides() -> None:
     assert all(own == whole == (32, 16) for own, whole in seen)
 
 
+def test_values_are_not_compared_as_class_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    """Said by a name, or by targets of floats; else [N, C] are scores."""
+    net = nn.Sequential(
+        conv(3, 12), conv(12, 12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4)
+    )
+    losses = []
+    for batches, how in (
+        ([(x, torch.randn(32, 4)) for x in PICTURES], {}),
+        (PICTURES, {"distance": "mse"}),
+        ([(x, torch.randn(32, 4).softmax(1)) for x in PICTURES], {}),
+        (PICTURES, {"distance": "kl"}),
+    ):
+        found = search(net, batches, **how)
+        losses.append([line["loss"] for line in found.history.epochs])
+        noted = "note: the targets are values" in capsys.readouterr().err
+        assert noted == (len(losses) == 1)
+    assert losses[0] == losses[1] != losses[2]
+    assert losses[2] == losses[3]
+    student, batch = search(net, PICTURES).derive(), (PICTURES[0], torch.randn(32, 4))
+    own, whole = student(PICTURES[0]), net.eval()(PICTURES[0])
+    assert torch.equal(tas.distil(student, net)(batch, own), squared_error(own, whole))
+    by_name = tas.distil(student, net, distance="mse")
+    assert torch.equal(by_name(PICTURES[0], own), squared_error(own, whole))
+
+
+def broken() -> Iterator[Tensor]:
+    yield PICTURES[0]
+    raise OSError("the disk is gone")
+
+
+def changing(net: nn.Module, batch: Tensor) -> Tensor:
+    """Other sizes for the second batch."""
+    mask: Tensor = net(batch)["mask"]
+    return mask if torch.equal(batch[0], PICTURES[0][0]) else mask.flatten(1)
+
+
 def nan(net: nn.Module, batch: Any) -> Any:
     return net(batch)["mask"] * torch.nan
 
@@ -135,6 +188,11 @@ def nan(net: nn.Module, batch: Any) -> Any:
     [
         ({"batches": []}, "yields nothing.*a generator that was used before"),
         ({"batches": [torch.zeros(0, 3, 8, 8)]}, "batch 1 is empty"),
+        ({"batches": broken()}, "batches= ends after 1 batch: .*the disk is gone"),
+        (
+            {"forward": changing},
+            r"to one batch is .*\[32, 1024\], and to the first.*\[32, 4, 16, 16\]",
+        ),
         ({"batches": ["a.png"]}, "batch 1 is a str without a tensor"),
         ({"batches": 3}, "batches=3: give several values"),
         ({"batches": [(*PICTURES, PICTURES[0])]}, "a tuple of 3.*forward=lambda"),
@@ -146,6 +204,8 @@ def nan(net: nn.Module, batch: Any) -> Any:
             {"distance": lambda a, b: a["low"]},
             r"distance= returns a tensor \[32, 16\]: .*one number",
         ),
+        ({"distance": "l2"}, "distance='l2': give .*'kl'.*'mse'"),
+        ({"distance": "kl"}, "'kl' is for class scores .* returns a dict: give 'mse'"),
         ({"score": lambda net: "good"}, "score= returns a str: .*one number"),
         ({"budget": 0.001}, "cannot be met"),
         ({"fraction": 0.5}, "fraction= and batches= cannot be combined"),

@@ -38,6 +38,10 @@ class Given:
         with torch.device("meta"):
             return tas.nets.build("resnet20", 10, (1, 8, 8))
 
+    @property
+    def image(self) -> torch.Tensor:
+        return torch.zeros(8, 1, 8, 8)
+
     def lazy(self) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
 
@@ -68,6 +72,14 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.training.where(()), r"device=\(\): give 'auto'"),
     (lambda g: tas.evaluate(g.net, g.data, precision="half"), "unknown precision 'half'"),
     (lambda g: tas.evaluate(g.net, g.data, precision=16), "precision=16: give text"),
+    # what is found out late leaves no directory
+    (lambda g: tas.search(g.net, g.data, 1e-9, out="a/b"), "can have"),
+    (lambda g: tas.search(g.net, g.data, 0.5, out="a/b", split="none"), "none"),
+    (lambda g: tas.search(g.net, g.data, 0.5, out="a", fraction=2.0), "fraction"),
+    (lambda g: tas.search(g.net, g.data, 0.5, out="a", subset=1), "subset"),
+    (lambda g: tas.search(g.net, g.data, "8ms", out="a", latency="none.jsonl"), "none.jsonl"),
+    (lambda g: tas.search(g.net, batches=[g.image], budget=1e-9, out="a"), "can have"),
+    (lambda g: tas.train(g.net, g.data, out="a", phase="b/c"), "phase"),
     # nets
     (
         lambda g: tas.evaluate(None, g.data),
@@ -206,7 +218,8 @@ CALLS: list[tuple[Call, str]] = [
     (lambda g: tas.search(g.net, g.data, 0.5, split=[1, 2]), r"split=\[1, 2\]: give"),
     (lambda g: tas.search(g.net, g.data, 0.5, out=3), "out=3: give"),
     (lambda g: tas.search(g.net, g.data, 0.5, out="a\0b"), r"out='a\\x00b': give"),
-    (lambda g: tas.search(g.net, g.data, [0.5]), r"budget=\[0.5\]: give"),
+    (lambda g: tas.search(g.net, g.data, []), r"budgets \[\] one is missing"),
+    (lambda g: tas.search(g.net, g.data, [[0.5]]), r"budget\[0\]=\[0.5\]: give"),
     (lambda g: tas.search(g.net, g.data, "1e308G"), "'1e308G' is not a budget"),
     (lambda g: tas.search(g.net, g.data, float("inf")), "the budget inf is not above 0 and finite"),
     (lambda g: tas.train(g.net, g.data, phase="../x"), "--phase '../x': give letters"),
@@ -263,7 +276,7 @@ def test_a_wrong_argument_is_named(
 def test_every_public_function_with_arguments_is_checked() -> None:
     # Called at every step, or for every cell of a table: what calls them is checked.
     hot = {"place", "place_module", "distill_loss", "operator_macs", "readable", "quantity"}
-    hot |= {"duration", "say", "distil", "divergence", "distance"}
+    hot |= {"duration", "say", "distil", "divergence", "distance", "squared_error"}
     hot |= {"quiet", "quietly"}  # the second is a decorator
     unchecked = {
         name

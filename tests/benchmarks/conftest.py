@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for folder in ("benchmarks", "benchmarks/rivals"):
+for folder in ("benchmarks", "benchmarks/any_task", "benchmarks/rivals"):
     sys.path.insert(0, str(Path(__file__).parents[2] / folder))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import kill
+from tas import processes
 from tas.runs import RunDir
 from tas.training import Classification, fit
 from tiny_training import TinyBatches, tiny_net, tiny_options
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 def job(out: Path) -> None:
     """What every run does with its directory, with a net of a few weights."""
     directory = RunDir.open(out, {"net": "tiny"})
-    if directory.finished:
+    if processes.agreed(directory.finished):
         return
     task = Classification(tiny_net(), tiny_options(epochs=3))
     fit(task, TinyBatches(batches=1), out=directory, progress=False, device="cpu")
@@ -27,12 +28,15 @@ def job(out: Path) -> None:
     directory.finish({"rows": [{"name": "tiny"}]})
 
 
-def test_a_run_killed_at_an_operation_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    """At every fifth: ``benchmarks/kill.py`` is for all of them, and for whole runs."""
+@pytest.mark.parametrize(("count", "every"), [(1, 5), (2, 24)])
+def test_a_run_killed_at_an_operation_goes_on_to_the_same_bytes(
+    tmp_path: Path, count: int, every: int
+) -> None:
+    """At some of them: ``benchmarks/kill.py`` is for all, and for whole runs."""
     program = (  # in a process of its own: one that has trained cannot be forked and train again
         "import json, pathlib, sys, kill, test_kill\n"
-        "found = kill.at_operations(test_kill.job, pathlib.Path(sys.argv[1]), every=5)\n"
-        "print(json.dumps(found))"
+        f"bench = kill.Bench(test_kill.job, pathlib.Path(sys.argv[1]), processes={count})\n"
+        f"print(json.dumps(bench.at_operations({every}, kill.VICTIMS[: 2 * {count} - 1])))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
@@ -42,9 +46,9 @@ def test_a_run_killed_at_an_operation_goes_on_to_the_same_bytes(tmp_path: Path) 
         check=True,
         timeout=300,
     )
-    kills, wrong = json.loads(done.stdout)
-    assert kills >= 20
-    assert wrong == []
+    tried = json.loads(done.stdout)
+    assert len(tried) >= 4
+    assert [wrong for wrong in tried.values() if wrong] == []
 
 
 def test_a_difference_is_found(tmp_path: Path) -> None:
@@ -55,8 +59,20 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
                 file.write("half and half")
             (out / "result").write_text("done")
 
-    _, wrong = kill.at_operations(careless, tmp_path)
-    assert any("run/log" in line for line in wrong)
+    tried = kill.Bench(careless, tmp_path).at_operations()
+    assert any("run/log" in wrong for wrong in tried.values())
+
+
+def test_kills_that_are_in_the_log_are_not_repeated(tmp_path: Path) -> None:
+    def quick(out: Path) -> None:
+        out.mkdir(exist_ok=True)
+
+    log = kill.Log(tmp_path / "log")
+    kill.Bench(quick, tmp_path, log=log).at_operations()
+    before = (tmp_path / "log").read_text()
+    again = kill.Bench(quick, tmp_path, log=kill.Log(tmp_path / "log"))
+    assert again.at_operations() == log.known != {}
+    assert (tmp_path / "log").read_text() == before
 
 
 def test_what_is_killed_is_what_was_not_flushed(tmp_path: Path) -> None:
@@ -69,10 +85,10 @@ def test_what_is_killed_is_what_was_not_flushed(tmp_path: Path) -> None:
 
     found = []
     with kill.fresh(tmp_path) as out:
-        _, points = kill.done(write, out)
+        (points,) = kill.done(write, out)
     for at in range(1, points + 1):
         with kill.fresh(tmp_path) as out:
-            kill.done(write, out, at)
+            kill.done(write, out, kill.Kill(at))
             found.append((out / "a").read_text() if (out / "a").exists() else None)
     # Before the folder is made, before and after the file is; half of it; not flushed.
     assert found == [None, None, "", "1234", "12345678", "1234"]

@@ -2,13 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import bisection
 import hours
 import page
+import plan
 import pytest
 import rows
 import run
+from bench import Bench
+from cells import cells
+from contenders import METHODS, Method
+from plan import Item
+from training_runs import Teacher
+from zoo import NETS
+
+import tas
 
 ROW = rows.Row(
     *("resnet20", "digits", 1438, 0.5, "ours", 0, "untrained"),
@@ -53,31 +64,30 @@ def test_errors_are_forgotten_when_asked(tmp_path: Path) -> None:
     assert list(rows.Rows(tmp_path / "rows.csv")) == [ROW]
 
 
-def bench(tmp_path: Path, *given: str) -> run.Bench:
+def bench(tmp_path: Path, *given: str) -> Bench:
     """Without pictures: what is planned needs none."""
-    made = object.__new__(run.Bench)
+    made = object.__new__(Bench)
     made.options = run.parsed(["--data", "digits", "--work", str(tmp_path), *given])
     made.rows = rows.Rows(tmp_path / "rows.csv")
-    made.name = "digits"
-    made.data = type("Data", (), {"train": range(1438)})()
+    made.data = SimpleNamespace(name="digits", train=range(1438))  # type: ignore[assignment]
     return made
 
 
 def test_a_plan_goes_on_where_it_stopped(tmp_path: Path) -> None:
     given = ("--nets", "resnet20", "--stage", "untrained", "--budgets", "0.5")
     before = bench(tmp_path, *given)
-    plan = list(before.plan())
-    assert not any(before.done(item) for item in plan)
-    methods = [(method, seed) for *_, method, seed in plan]
+    items = list(plan.planned(before.options))
+    assert not any(before.done(item) for item in items)
+    methods = [(item.method, item.seed) for item in items]
     assert methods.count(("ours", 2)) == 1
     assert ("tp-magnitude-global", 1) not in methods  # it draws nothing
     before.rows.add(ROW)
     after = bench(tmp_path, *given)
-    assert [item for item in plan if after.done(item)] == [
-        ("untrained", "resnet20", 0.5, "ours", 0)
+    assert [item for item in items if after.done(item)] == [
+        Item("untrained", "resnet20", 0.5, "ours", 0)
     ]
     shorter = bench(tmp_path, *given, "--trials", "120")
-    assert not any(shorter.done(item) for item in plan)  # a search of another length
+    assert not any(shorter.done(item) for item in items)  # a search of another length
 
 
 def test_of_torch_pruning_the_settings_of_the_least_loss_are_tuned(tmp_path: Path) -> None:
@@ -86,8 +96,48 @@ def test_of_torch_pruning_the_settings_of_the_least_loss_are_tuned(tmp_path: Pat
     made = bench(tmp_path, "--nets", "resnet20", "--stage", "tuned", "--budgets", "0.5")
     for number, name in enumerate(RIVALS):
         made.rows.add(replace(ROW, method=name, loss=float(number), trials=None))
-    todo = {method for *_, method, _ in filter(lambda item: not made.done(item), made.plan())}
-    assert todo == {*list(RIVALS)[: run.TUNED], "equal", "random", "tp-shape", "ours"}
+    todo = {item.method for item in plan.planned(made.options) if not made.done(item)}
+    assert todo == {*list(RIVALS)[: plan.TUNED], "equal", "random", "tp-shape", "ours"}
+
+
+def test_what_was_planned_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nets that nobody trains, and a rival that fails."""
+    net = tas.nets.build("resnet20", 10, (1, 8, 8))
+    small = tas.nets.build("C010-ResNet20", 10, (1, 8, 8))
+    rates: list[float] = []
+
+    def tuned(model: Any, teacher: Any, name: str, data: Any, lr: float, *more: Any) -> Any:
+        rates.append(lr)
+        return 90.0 + lr, 1.0
+
+    def fails(task: Any) -> Any:
+        raise ZeroDivisionError("no channel is left")
+
+    fakes = {
+        "teacher_of": lambda *_: Teacher(net, 95.0, 10.0),
+        "teacher_file": lambda *_: Path(__file__),
+        "seconds_per_picture": lambda *_: 0.001,
+        "untrained": lambda *_: (80.0, 0.1),
+        "tuned": tuned,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(f"bench.{name}", fake)
+    monkeypatch.setitem(METHODS, "equal", Method("equal", lambda task: small, draws=False))
+    monkeypatch.setitem(METHODS, "random", Method("random", fails))
+    given = ["--data", "digits", "--work", str(tmp_path), "--table", str(tmp_path / "rows.csv")]
+    given += ["--nets", "resnet20", "--budgets", "0.5", "--methods", "equal", "random"]
+    options = run.parsed([*given, "--seeds", "0", "1"])
+    run.run(Bench(options), options)
+    table = list(rows.Rows(tmp_path / "rows.csv"))
+    kinds = [(row.stage, row.method, row.seed) for row in table if row.stage != "rate"]
+    assert len(kinds) == len(set(kinds)) == 8
+    tried = NETS["resnet20"].rates
+    assert [row.lr for row in table if row.stage == "rate"] == list(tried)
+    assert rates == [*tried, max(tried), max(tried)]  # both seeds by the best rate
+    errors = {row.error for row in table if row.method == "random"}
+    assert errors == {"ZeroDivisionError: no channel is left"}
+    again = Bench(options)
+    assert all(again.done(item) for item in plan.planned(options))
 
 
 @pytest.mark.parametrize("limit", [120, 500, 777, 999])
@@ -133,7 +183,7 @@ def test_the_page_tells_what_was_won_and_lost() -> None:
     some.append(
         replace(ROW, method="", stage="steps", budget=1.0, teacher_seconds=360.0, epochs=12)
     )
-    (cell,) = page.cells(some, "untrained")
+    (cell,) = cells(some, "untrained")
     assert cell.best_rival == "tp-taylor-global"
     assert cell.ours_is_best
     assert cell.kept == pytest.approx(1 - 2 / 5.5)
@@ -148,7 +198,7 @@ def test_the_page_tells_what_was_won_and_lost() -> None:
 def test_a_loss_is_told_as_well() -> None:
     lost = [replace(ROW, seed=seed, stage="tuned", accuracy=90 + seed) for seed in range(3)]
     won = [replace(row, method="tp-taylor-global", accuracy=94 + row.seed) for row in lost]
-    (cell,) = page.cells([*lost, *won], "tuned")
+    (cell,) = cells([*lost, *won], "tuned")
     assert not cell.ours_is_best
     assert cell.error("ours") == pytest.approx(1 / 3**0.5)
     assert "-4.00 points" in page.written([*lost, *won])
@@ -158,12 +208,12 @@ def test_time_that_is_left_comes_from_rows_alike() -> None:
     steps = replace(ROW, method="", stage="steps", budget=1.0, teacher_seconds=320.0, epochs=16)
     known = [steps, ROW]
     own = ("digits", 1438)
-    assert hours.seconds_of(known, *own, "untrained", "resnet20", 0.3, "ours") > 120
-    assert hours.seconds_of(known, *own, "untrained", "resnet20", 0.3, "equal") < 60
-    assert hours.seconds_of(known, *own, "tuned", "resnet56", 0.3, "ours") is None
+    assert hours.seconds_of(known, *own, Item("untrained", "resnet20", 0.3, "ours")) > 120
+    assert hours.seconds_of(known, *own, Item("untrained", "resnet20", 0.3, "equal")) < 60
+    assert hours.seconds_of(known, *own, Item("tuned", "resnet56", 0.3, "ours")) is None
 
 
 def test_the_nets_of_the_command_are_those_of_the_zoo() -> None:
     from zoo import NETS
 
-    assert set(run.NET_NAMES) == set(NETS)
+    assert set(plan.NET_NAMES) == set(NETS)

@@ -146,6 +146,10 @@ SEARCH = {  # of tas run and search
 }
 
 
+BOMB = "[&a [1, 1], &b [*a, *a], [*b, *b]]"  # nine times nine of it run for minutes
+BOMBS = (BOMB, BOMB.replace("[1", "{a: [1").replace("1],", "1]},"), "[" * 2000, "{a: " * 2000)
+
+
 def table() -> list[tuple[list[str], str]]:
     """Every command, and a pattern of its line."""
     commands: list[tuple[list[str], str]] = []
@@ -155,6 +159,9 @@ def table() -> list[tuple[list[str], str]]:
             if option in ("--weights",):
                 verb = "search"
             commands.append(([verb, f"{option}={value}"], ""))
+    for i, option in enumerate(("--ratios", "--budget", "--epochs", "--ignore", "--data")):
+        commands.append((["run", f"{option}={BOMBS[i % 4]}"], f"{option}.*cannot be used: "))
+        commands.append((["doctor", "--input", BOMBS[(i + 1) % 4]], "--input.*cannot be used: "))
     for name in YAML_FILES:
         commands.append(
             (["run", "--config", f"{{}}/{name}"], r"config|alias|option|data|epochs|seed")

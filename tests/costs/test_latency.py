@@ -106,7 +106,7 @@ def test_the_expected_time_has_gradients() -> None:
     assert bool(widths.grad.abs().sum(1).gt(0).all())  # type: ignore[union-attr]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(ratio=st.floats(0.4, 0.9))
 def test_a_budget_of_time_is_a_budget(ratio: float) -> None:
     unit = Latency(FILLED.table, FILLED.space)
@@ -182,14 +182,17 @@ def test_trial_shapes_are_the_same_each_time_and_spread() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("[]", "no JSON object"),
-        ("{", "damaged"),
-        ('{"widths": {}, "depths": {}}', "line 2"),
-        ({"ratio": -1.0}, "its times are"),
-        ({"ratio": "x"}, "its times are"),
-        ({"use": "fun"}, "no shape, or for no use"),
-        ({"widths": {"stem": 0}}, "no shape, or for no use"),
-        ({"more": 1}, "line 2"),
+        ("[]", "line 2: it holds"),
+        ({"sha256": "0" * 16}, "line 2 is not what was written"),
+        ("[" * 100_000, "line 2"),
+        ("{", "line 2 is not JSON"),
+        ('{"widths": {}, "depths": {}}', "line 2: the field 'seconds' is missing"),
+        ({"ratio": -1.0}, "line 2: 'ratio' is -1.0, not a number"),
+        ({"ratio": float("nan")}, "line 2: 'ratio' is nan, not a number"),
+        ({"ratio": "x"}, "line 2: 'ratio' is 'x', not a number"),
+        ({"use": "fun"}, "line 2: 'use' is 'fun', not 'fit' or 'test' or 'found'"),
+        ({"widths": {"stem": 0}}, r"line 2: 'widths\.stem' is 0, not a whole number from 1"),
+        ({"more": 1}, "line 2: unknown field 'more'"),
     ],
 )
 def test_a_damaged_table_is_told(line: object, said: str, tmp_path: Path) -> None:

@@ -200,6 +200,21 @@ def test_a_given_transform_is_used_whatever_the_folder_would_suggest(
     assert torch.equal(torch.cat([images for images, _ in made]), expected)
 
 
+def test_pretrained_weights_are_shown_what_they_know(tmp_path: Path) -> None:
+    """Large pictures as they are; small ones keep their size; an asked size keeps the share that
+    is cut off."""
+    colours = ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    own = Transform("rgb", (160, 160), (200, 200), "bicubic", *colours, "zoom")
+    large, small = folder(tmp_path / "l", size=(90, 80)), folder(tmp_path / "s", mode="L")
+    assert load(large, like=own, progress=False).transform == own
+    asked = load(large, like=own, image_size=80, progress=False).transform
+    assert (asked.size, asked.resize) == ((80, 80), (100, 100))
+    kept = load(small, like=own, progress=False)
+    assert (kept.transform.size, kept.transform.resize) == ((8, 8), (8, 8))
+    assert (kept.transform.colour, kept.transform.vary, kept.mean) == ("rgb", "shift", colours[0])
+    assert load("digits", like=own).transform == kept.transform
+
+
 @pytest.mark.parametrize("transform", [SMALL, LARGE, GREY], ids=["small", "large", "grey"])
 def test_named_sets_obey_it_too(tmp_path: Path, transform: Transform) -> None:
     """As files of the same pictures do."""

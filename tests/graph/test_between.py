@@ -192,6 +192,8 @@ SINGLY: dict[str, Operation] = {
     "gathered": lambda x: x.take_along_dim(x.argsort(2), 2),
     "filled": lambda x: x.index_fill(2, torch.tensor([0]), 0.0),
     "put": lambda x: torch.ops.aten.index_put(x, [None, None, torch.tensor([0])], x[:, :, 1:2]),
+    "masked": lambda x: torch.ops.aten.index_put(x, [x < 0.1], torch.tensor(0.0)),
+    "by a mask of places": lambda x: x[:, :, torch.arange(x.shape[2]) % 2 == 0],
     "frequencies": lambda x: torch.fft.irfft2(torch.fft.rfft2(x), s=x.shape[2:]),
     "warped": lambda x: F.grid_sample(
         x,

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import tas
+from tas.costs import count
 from tas.graph import analyse
+from tas.inherit import Source
 
 Middle = Callable[["Block", Tensor], Tensor]
 
@@ -129,3 +132,13 @@ def test_a_block_that_has_another_name_stays() -> None:
     net.last = nn.ModuleList([net[2][2]])  # ahead of the others it would be run twice
     net.forward = lambda x: net[5](net[4](net[3](net[2](net[1](net[0](x))))))  # type: ignore
     assert runs_of(net) == [("2[0:2]", 2)]
+
+
+def test_a_module_that_blocks_share_costs_what_it_does_in_those_that_stay() -> None:
+    net = net_of(ADDING["sum"])
+    images, shared = torch.randn(1, 3, 8, 8), net[2][0].second
+    for block in net[2]:
+        block.second = shared
+    space = tas.spaces.trace(net, images)
+    shape = space.shape([-1] * len(space.widths), [0])
+    assert shape.macs == count(Source.of(space).derive(shape), images).macs < space.unpruned.macs

@@ -90,7 +90,7 @@ def test_large_spaces_come_close_to_the_exact_answer(monkeypatch: pytest.MonkeyP
     budget = Budget.of(space, 0.6)
     limit = budget.limit
     gaps = []
-    for seed in range(8):
+    for seed in range(5):
         probs = random_probs(space, seed, 1.0)
         monkeypatch.setattr(choose_module, "EXHAUSTIVE", 10**4)
         exact = choose(space, *probs, budget)
@@ -98,7 +98,7 @@ def test_large_spaces_come_close_to_the_exact_answer(monkeypatch: pytest.MonkeyP
         local = choose(space, *probs, budget)
         if space.cost(local) >= 0.99 * limit:  # else it missed one of very few such shapes
             gaps.append(score(space, exact, probs) - score(space, local, probs))
-    assert len(gaps) >= 6
+    assert len(gaps) >= 4
     assert min(gaps) > -1e-6
     # One candidate more or less costs about 1 in score here.
     assert sum(gaps) / len(gaps) < 0.2

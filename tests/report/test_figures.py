@@ -176,8 +176,8 @@ def test_a_net_without_accuracy_is_left_out(tmp_path: Path) -> None:
 
 def test_only_a_budget_in_macs_stands_on_the_axis_of_macs(tmp_path: Path) -> None:
     plain = draw_rows(tmp_path, ROWS)
-    assert draw_rows(tmp_path, ROWS, budget=BUDGET) != plain
-    assert draw_rows(tmp_path, ROWS, budget={**BUDGET, "unit": "params"}) == plain
+    assert draw_rows(tmp_path, ROWS, budgets=[BUDGET]) != plain
+    assert draw_rows(tmp_path, ROWS, budgets=[{**BUDGET, "unit": "params"}]) == plain
 
 
 # ---------------------------------------------------------------------------------- all figures

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tas.api import times
 from tas.errors import InputError
 from tas.report import markdown, time_cells, time_notes, timed_rows, tradeoff_figure
 from tas.timing import Time
+from tas.timing.runtimes import has_onnx
 
 ROWS = [
     {"name": "unpruned", "macs": 4e7, "params": 3e5, "accuracy": 92.0},
@@ -21,25 +22,32 @@ ROWS = [
 def result(ratio: float, uncertain: float = 0.01, fails: bool = False) -> dict[str, Any]:
     """A result whose times are made up."""
 
-    def in_turns(runtime: Any, pair: list[nn.Module], *more: Any) -> list[Time]:
-        if fails and runtime.facts()["runtime"] == "onnxruntime":
-            raise InputError("no way for the operator 'x'")
+    def in_turns(runtime: Any, timers: list[str], seconds: float) -> list[Time]:
+        assert timers == ["unpruned", "searched"]
         return [Time(0.01, 0.1), Time(0.01 * ratio, 0.1, ratio, uncertain)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "in_turns", in_turns)
-        patch.setattr(times, "find_spec", lambda name: True)
-        patch.setattr(times, "runtime_named", lambda name: _Named(name))
-        nets = {row["name"]: nn.Linear(1, 1) for row in ROWS}
-        return {"rows": ROWS, "times": times.times_of(nets, (3, 8, 8))}  # type: ignore[misc]
+        patch.setattr(times, "has_onnx", lambda: True)
+        patch.setattr(times, "runtime_named", lambda name: _Named(name, fails))
+        nets = {str(row["name"]): _Net(row["name"]) for row in ROWS}
+        return {"rows": ROWS, "times": times.times_of(nets, (3, 8, 8))}
+
+
+class _Net(nn.Linear):
+    def __init__(self, name: Any) -> None:
+        super().__init__(1, 1)
+        self.name = name
 
 
 class _Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, fails: bool) -> None:
+        self.fails = fails and name == "onnxruntime"
 
-    def facts(self) -> dict[str, str]:
-        return {"runtime": self.name}
+    def timer(self, net: _Net, example: Tensor) -> Any:
+        if self.fails:
+            raise InputError("no way for the operator 'x'")
+        return net.name
 
 
 def test_a_column_for_every_runtime() -> None:
@@ -77,8 +85,10 @@ def test_the_trade_off_has_an_axis_of_time(tmp_path: Path) -> None:
     assert plain.read_bytes() != timed.read_bytes()
 
 
-def test_real_nets_are_timed() -> None:
+def test_real_nets_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "has_onnx", has_onnx)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     found = times.times_of({"whole": net, "same": net}, (3, 8, 8))
-    assert found["ms"]["torch"].keys() == {"whole", "same"}
+    assert list(found["ms"]) == (["torch", "onnxruntime"] if has_onnx() else ["torch"])
+    assert all(ms.keys() == {"whole", "same"} for ms in found["ms"].values())
     assert torch.get_num_threads() >= 1

@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from tas.runs.progress import PhaseProgress, readable_seconds
+from tas.runs.stages import Stage, Stages, staged
 from tas.training import Classification, fit
 from tiny_training import TinyBatches, tiny_net, tiny_options
 
@@ -43,3 +44,30 @@ def test_a_terminal_shows_epoch_figures_and_time_left(monkeypatch, width):
 )
 def test_seconds_are_readable(seconds, text):
     assert readable_seconds(seconds) == text
+
+
+def test_the_phases_of_a_job_say_which_stage_they_are_and_what_is_left_of_all(capsys):
+    stages = [Stage("teacher", "teacher", 1.0), Stage("check", "0.3 check", 1.0)]
+    with staged(stages):
+        for phase in ("teacher", "final-01-of-02"):
+            fit(Classification(tiny_net(), tiny_options()), TinyBatches(), phase=phase)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("1/2 teacher  epoch 1/4")
+    assert lines[4].startswith("2/2 0.3 check 1 of 2  epoch 1/4")
+    assert all(line.endswith(" in all") for line in lines)
+
+
+def test_what_is_left_of_a_job_is_told_by_the_pace_of_what_was_done_here():
+    now = [0.0]
+    kinds = ("search", "check", "student", "search", "check", "student")
+    job = Stages([Stage(kind, kind, 2.0) for kind in kinds], clock=lambda: now[0])
+    assert job.left() is None
+    job.enter("search", 0.5)  # half of it is there from an earlier run
+    now[0] = 4.0
+    job.reach("search", 1.0)
+    assert job.left() == 4.0 * 10  # one unit took 4 seconds, and ten are left
+    job.enter("final-02-of-02", 0.0)
+    job.reach("final-02-of-02", 0.5)
+    assert job.left() == pytest.approx(4.0 / 1.5 * 8.5)
+    job.enter("search", 0.0)  # of the next budget
+    assert job.title == "4/6 search"

@@ -12,6 +12,7 @@ import yaml
 from tas import sums
 from tas.errors import InputError
 from tas.runs import ModelConfig, RunDir
+from tas.runs.rundir import TABLE
 from tas.weights import load_weights
 from tiny_training import assert_same_bits, state_of, tiny_net
 
@@ -62,6 +63,23 @@ def test_a_command_that_did_nothing_keeps_no_directory(tmp_path):
     assert RunDir.recorded(tmp_path)["net"] == "resnet32"
     with pytest.raises(InputError, match="with --net resnet32, not resnet20"):
         RunDir.open(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_mistake_leaves_no_directory_and_work_does(tmp_path, fresh):
+    path = tmp_path / "runs" / "a"
+    (tmp_path / "other").mkdir()
+    for done in ([], [LINE]):
+        directory = RunDir.open(RunDir.fresh(path) if fresh else path, CONFIG)
+        if done:
+            directory.keep_log("teacher", done)
+        with pytest.raises(InputError, match="found late"), directory.claimed():
+            raise InputError("found late")
+        assert path.exists() == bool(done)
+    assert RunDir.recorded(path)["net"] == "resnet20"
+    with pytest.raises(InputError), RunDir.open(tmp_path / "other", CONFIG).claimed():
+        raise InputError("in a directory of the user's own")
+    assert (tmp_path / "other").is_dir()
 
 
 def test_other_files_are_left_alone(tmp_path):
@@ -217,6 +235,20 @@ def test_a_damaged_run_without_checkpoints_is_an_error(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"'model.safetensors' is missing; there is no checkpoint"):
         RunDir.open(tmp_path, CONFIG)
+
+
+def test_of_a_damaged_table_of_times_nothing_is_made_again(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / TABLE).write_text("{}")
+    with pytest.raises(InputError, match="holds other files"):
+        finished(tmp_path / "a")
+    out = RunDir.open(tmp_path / "b", CONFIG)
+    (out.path / TABLE).write_text("measured")
+    finished(out.path)
+    (out.path / TABLE).write_text("Measured")
+    with pytest.raises(InputError, match="measured cannot be made again"):
+        RunDir.open(out.path, CONFIG)
+    assert out.finished
 
 
 def test_a_finished_run_of_an_earlier_version_is_read_with_a_note(tmp_path, capsys):

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 
 TRAININGS = """
 from dataclasses import replace
 from functools import partial
 import torch
+from tas.errors import InputError
 from tas.nets import ARCHITECTURES, full_shape
 from tas.spaces import resnet_space
 from tas.methods.paper.supernet import Supernet
@@ -51,7 +54,7 @@ def as_it_is(graph, inputs):
     return graph.forward
 
 # That the code which PyTorch makes of a graph is right is for PyTorch's own tests.
-torch.compile = partial(torch.compile, backend=as_it_is)
+true_compile, torch.compile = torch.compile, partial(torch.compile, backend=as_it_is)
 
 kinds = {  # and the graphs of each: a step is to be compiled whole
     "train": (train, 1),
@@ -73,13 +76,8 @@ for name, (make, count) in kinds.items():
         assert close, (name, key)
     assert len(graphs) == count, (name, len(graphs))
     print(name)
-"""
 
-FAILING = """
-from tas.errors import InputError
-from tas.training import Classification, fit
-from tiny_training import TinyBatches, tiny_net, tiny_options
-
+torch.compile = true_compile  # and the compiler that it calls is not there
 try:
     task = Classification(tiny_net(), tiny_options(compile=True))
     fit(task, TinyBatches(), device="cpu", progress=False)
@@ -88,24 +86,27 @@ except InputError as error:
 """
 
 
-def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own: what the compiler leaves behind would change later tests."""
-    paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-    own = {"PYTHONPATH": paths, "TORCHINDUCTOR_COMPILE_THREADS": "1", **more}
-    return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env={**os.environ, **own}
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """By a process of its own: what the compiler leaves behind would change later tests."""
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path_factory.mktemp("inductor")),
+        "CXX": "/no/compiler",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRAININGS], capture_output=True, text=True, env={**os.environ, **own}
     )
-
-
-def test_compiled_steps_compute_what_plain_ones_do():
-    done = run("-c", TRAININGS)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["train", "distil", "interpolate", "mask"]
+    return done.stdout.splitlines()
 
 
-def test_a_compiler_that_fails_is_one_line(tmp_path):
-    done = run("-c", FAILING, CXX="/no/compiler", TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
+def test_compiled_steps_compute_what_plain_ones_do(said: list[str]) -> None:
+    assert said[:-1] == ["train", "distil", "interpolate", "mask"]
+
+
+def test_a_compiler_that_fails_is_one_line(said: list[str]) -> None:
+    line = said[-1]
     assert line.startswith("--compile: PyTorch's compiler failed (InvalidCxxCompiler")
     assert line.endswith("leave it out")

@@ -19,6 +19,7 @@ from tas.nets import build
 from tas.runs import RunDir
 from tas.spaces.resnet import resnet_space
 from tas.training import Classification, Distillation, fit
+from tas.training.loop import _advice
 from tiny_training import (
     TinyBatches,
     assert_same_bits,
@@ -173,6 +174,9 @@ def test_a_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, 
     assert [line["epoch"] for line in out.log_lines] == [1, 2]
     fit(Classification(tiny_net(), tiny_options()), TinyBatches(), out=out, progress=False)
     assert len(out.log_lines) == 4
+    for states in out.checkpoint("train").glob("*/states.pt"):  # the advice does without them
+        states.write_bytes(b"")
+    assert _advice(task, out.checkpoint("train")).endswith("with another --out")
 
 
 def test_weights_that_the_last_step_spoils_are_not_kept(tmp_path):

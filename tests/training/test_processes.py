@@ -128,7 +128,7 @@ def short_search(trained: bool) -> dict[str, Any]:
     """By probes, or by trials of a net with weights, on a few digits."""
     recipe = recipes.quick()
     if trained:
-        options: Any = replace(recipe.inheriting().search, trials=60, batch_size=64)
+        options: Any = replace(recipe.inheriting().search, trials=36, batch_size=64)
         torch.manual_seed(0)
         net: Any = build("resnet20", 10, (1, 8, 8))
     else:

@@ -1,29 +1,39 @@
 """A search on batches of the user's own: what its arguments mean, checked before it begins."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from ..costs import budget_text
 from ..errors import InputError
-from ..forward import Forward, call, first_of, inputs_of, mapped
+from ..forward import (
+    Forward,
+    answer,
+    call,
+    call_batch,
+    device_of,
+    evaluating,
+    inputs_of,
+    mapped,
+)
 from ..inherit import Source
 from ..methods import Found, MethodOptions, TrialOptions
 from ..methods.batches import BatchProblem, kept
 from ..nets import ResNet
 from ..recipes import quick
-from ..runs import RunDir
+from ..runs import RunDir, say
 from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, trace
 from ..training import Objective
+from ..training.objective import values_wanted
 from ..weights import check_weights
+from .budgets import find_each, outs_of, within
 from .opening import given_out
 from .spaces import per_widths, rounding
-from .time_budget import found_within, given_budget
 
 __all__ = ["find_on_batches"]
 
@@ -33,7 +43,7 @@ def find_on_batches(
     batches: Iterable[Any],
     objective: dict[str, Any],
     how: dict[str, Any],
-    within: dict[str, Any],
+    limited: dict[str, Any],
     *,
     options: MethodOptions | None,
     widths_per: str | None,
@@ -41,13 +51,13 @@ def find_on_batches(
     device: str,
     out: RunDir | str | Path | None,
     progress: bool,
-) -> Found:
+) -> list[Found]:
     """``tas.search`` on batches; the arguments are the same.
 
     Args:
         objective: ``forward``, ``distance``, ``score`` and ``train``, None where not given.
         how: those of ``tas.spaces.trace``.
-        within: those of ``given_budget``.
+        limited: those of ``within``.
     """
     check_seed(seed)
     options = quick().inheriting().search if options is None else options
@@ -71,23 +81,41 @@ def find_on_batches(
     if source.net is None:
         raise InputError("the space has no trained net: give the net itself, not its space")
     check_weights(source.net, "net", options.precision)
-    asked = {"budget": str(within["given"]), "limits": within["also"], "options": options}
-    out = given_out(out, "tas.search", space, "batches", seed, asked)
-    budget, bench = given_budget(space, out=out, **within)
-    problem = BatchProblem(
-        space=space,
-        source=source,
-        budget=budget,
-        objective=Objective(**{k: v for k, v in objective.items() if v is not None}),
-        batches=given,
-        precision=options.precision,
-        seed=seed,
-        device=str(_device(source.net)) if device == "auto" else device,
-        out=out,
-        progress=progress,
-    ).ordered()
-    method = options.method()
-    return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))
+    text = budget_text(limited["given"])
+    asked = {"budget": text, "limits": limited["also"], "options": options}
+    with given_out(out, "tas.search", space, "batches", seed, asked) as whole:
+        budgets, bench = within(space, out=whole, **limited)
+        problem = BatchProblem(
+            space=space,
+            source=source,
+            budget=budgets[0],
+            objective=_objective(source.net, given[0], objective),
+            batches=given,
+            precision=options.precision,
+            seed=seed,
+            device=str(device_of(source.net)) if device == "auto" else device,
+            progress=progress,
+        ).ordered()
+        outs = outs_of(whole, limited["given"])
+        return find_each(problem, options.method(), budgets, bench, outs)
+
+
+def _objective(net: nn.Module, batch: Any, given: dict[str, Any]) -> Objective:
+    """What nets are compared by; where nobody says how, and the targets say that a net answers with
+    values, by these."""
+    told = {name: value for name, value in given.items() if value is not None}
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if "distance" not in told and pair:
+        placed = mapped(batch, lambda x: x.to(device_of(net)))
+        with evaluating(net), torch.no_grad():
+            found = answer(net, placed, told.get("forward", call_batch))
+        if values_wanted(placed, found):
+            told["distance"] = "mse"
+            say(
+                "note: the targets are values, no class labels, and so answers are compared by "
+                "their squared error; give distance='kl' if they are scores of classes"
+            )
+    return Objective(**told)
 
 
 def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:
@@ -95,7 +123,7 @@ def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:
     if not isinstance(net, nn.Module):
         raise InputError(f"the net is {net!r}: give a torch.nn.Module, or a Space")
     inputs = batch if forward else inputs_of(batch)
-    example = mapped(first_of(inputs), lambda x: x.to(_device(net)))
+    example = mapped(inputs, lambda x: x.to(device_of(net)))  # of which the first is run
     ours = isinstance(net, ResNet) and isinstance(inputs, Tensor) and inputs.dim() == 4
     if ours and not (how["ignore"] or how["only"]):
         shape = cast(ResNet, net).shape.replace(input=tuple(inputs.shape[1:]))
@@ -103,7 +131,3 @@ def _space(net: Any, batch: Any, forward: Forward | None, **how: Any) -> Space:
             shape, what=how["what"], residual="tied", ratios=how["ratios"], round_to=how["round_to"]
         )
     return trace(net, example, forward=forward, **how)
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))

@@ -12,12 +12,14 @@ from ..data import Data
 from ..errors import InputError
 from ..options import EvalOptions, with_changes
 from ..report import timed_rows
+from ..report.tables import SHARES
 from ..training import Device, TrainOptions
 from ..training.pictures import check_net, given_data, unvaried_batches
 from ..typed import checked
-from .opening import OpenedFolder, given_net, own_data
+from .opening import OpenedFolder, given_net, own_data, unpruned
 from .session import below_unpruned, load_data, read_own, row
 from .times import times_of
+from .unlabelled import known_by
 
 __all__ = ["Tested", "eval_run", "evaluate"]
 
@@ -32,6 +34,7 @@ def evaluate(
     precision: str = "auto",
     workers: int | None = None,
     progress: bool = True,
+    teacher: nn.Module | str | Path | None = None,
 ) -> dict[str, float]:
     """``accuracy`` (percent) and ``loss`` of a net on the test pictures of a data set.
 
@@ -46,6 +49,9 @@ def evaluate(
         net: a module, or a run or model folder.
         data: a data set, its name, or the path of a folder of images.
         device: as in ``tas.training.accelerator``.
+        teacher: a net whose answers are in the place of labels. It gives ``agreement``, the percent
+            of equal answers, and as ``loss`` the divergence from them; pictures without labels
+            need one.
 
     Raises:
         InputError: an argument cannot be used.
@@ -53,9 +59,13 @@ def evaluate(
     net = given_net(net)
     data = given_data(data, device, workers, progress)
     options = TrainOptions(batch_size=batch_size, precision=precision)
+    asked = None if teacher is None else given_net(teacher)
+    data = known_by(asked, data)
+    if asked is not None:
+        check_net(asked, data, "teacher", precision)
     check_net(net, data, "net", precision)
     batches = unvaried_batches(data, data.test, options, device, workers)
-    return training.evaluate(net, batches, device=device, precision=precision)
+    return training.evaluate(net, batches, device=device, precision=precision, teacher=asked)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,9 @@ class Tested:
     """The result of a test; ``tas.api.eval_run`` returns it, with an example.
 
     Attributes:
-        figures: ``accuracy`` (percent), ``loss``, ``macs``, ``params``, ``pictures``, ``times``.
+        figures: ``accuracy`` (percent), ``loss``, ``macs``, ``params``, ``pictures``, ``times``;
+            ``agreement`` where pictures have no labels, and then the loss is the divergence from
+            the unpruned net's answers.
         rows: of the table, the unpruned net first where the net is a smaller one.
         data: name of the data set.
         note: what was not counted, and how times were measured, in words.
@@ -107,6 +119,9 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     data = load_data(
         replace(options, data="digits") if options.data is None else options, to_train=False
     )
+    teacher = None if data.labelled else _answering(model)
+    if teacher is not None:
+        data = known_by(teacher, data)
     net = model.net if model else nets.load(shape, options.weights, data.classes, data.input)
     tested = evaluate(
         net,
@@ -115,10 +130,13 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
         device=options.device,
         precision=options.precision or "auto",
         workers=options.workers,
+        teacher=teacher,
     )
     counted = count(net, data.input)
     cost: dict[str, Any] = {"macs": counted.macs, "params": counted.params}
-    rows = [row(str(name), **cost, accuracy=tested["accuracy"])]
+    shares: dict[str, Any] = {name: tested[name] for name in SHARES if name in tested}
+    shares |= {} if teacher is None else {"distance": tested["loss"]}
+    rows = [row(str(name), **cost, **shares)]
     if nets.is_named(shape.net) or shape.net in nets.ARCHITECTURES:
         full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
         rows = below_unpruned(rows[0], full)
@@ -131,17 +149,27 @@ def eval_run(options: EvalOptions | None = None, **changes: Any) -> Tested:
     return Tested(figures, rows, data.name, " ".join([counted.note, *times["notes"]]).strip())
 
 
+def _answering(model: OpenedFolder | None) -> nn.Module:
+    """The net whose answers are in the place of labels."""
+    teacher = unpruned(model.folder) if model else None
+    if teacher is None:
+        raise InputError(
+            "--unlabelled compares with the unpruned net's answers: give a folder of tas run or "
+            "tas search whose --teacher or --weights are at hand"
+        )
+    return teacher
+
+
 def _of_run(options: EvalOptions) -> tuple[EvalOptions, OpenedFolder]:
     """The options with what the folder says in the place of what was not given, and its model."""
     assert options.run is not None
     if options.shape or options.weights:
         raise InputError("give a run directory, or --net or --shape with --weights, not both")
     model = OpenedFolder.of(options.run, options.net)
-    taken = {
-        name: value
-        for name, value in own_data(model.folder).items()
-        if getattr(options, name) is None
-    }
+    own = own_data(model.folder)
+    unlabelled = own.pop("unlabelled", False) and options.data is None
+    taken = {name: value for name, value in own.items() if getattr(options, name) is None}
+    taken["unlabelled"] = options.unlabelled or unlabelled
     if options.data is None and "data" not in taken:
         raise InputError(f"'{options.run}' does not say what it was tested on: give --data")
     return replace(options, weights=str(model.folder.weights), **taken), model

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from ..models import ModelFolder
 from ..options import with_changes
 from ..typed import checked
 from ..weights import check_weights
+from ..whole import flush, scratch
 from .export_pictures import ExportPictures
 from .int8 import Int8, in_int8
 from .opening import OpenedFolder, described, unpruned
@@ -215,15 +215,17 @@ class _Export:
         int8 = None
         try:
             # Beside its place, under its own name, which a program keeps.
-            with TemporaryDirectory(dir=self.path.parent, prefix=f".{self.path.name}.") as home:
-                made = Path(home) / self.path.name
+            with scratch(self.path.parent) as home:
+                made = home / self.path.name
                 run = self._written(small.net, made)
                 difference = compare(run, whole, self.form, pixels)
                 if calibration is not None:
                     whole_file, made = made, made.with_suffix(".int8.onnx")
                     how = calibration, self.pictures, self._unpruned
                     int8 = in_int8(self.form, whole_file, made, *how)
+                flush(made)
                 os.replace(made, self.path)
+            flush(self.path.parent)
         except OSError as error:
             why = error.strerror or error
             raise InputError(f"--out {self.path} cannot be written: {why}") from None

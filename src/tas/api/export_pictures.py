@@ -65,6 +65,7 @@ class ExportPictures:
                 class_names=form.classes,
                 in_memory=False,
                 progress=False,
+                unlabelled=own.get("unlabelled", False),
             )
             return cls.given(form, data)
         except (DataError, InputError):
@@ -106,7 +107,7 @@ class ExportPictures:
         return pixels, f"training pictures of {self.data.name}"
 
     def to_test(self) -> Images | None:
-        """Test pictures with their classes; None where there are none."""
+        """Test pictures, with their classes where these are known; None where there are none."""
         if self.data is None:
             return None
         found = some_pictures(self.data.test, self.form.transform, TESTED)

@@ -87,8 +87,8 @@ def in_int8(
     if tested is None:
         shown, labels, tested_on = pixels, None, f"{len(pixels)} {calibrated_on}, as calibrated"
     else:
-        shown, labels = tested.pixels, tested.labels
         assert pictures.data is not None
+        shown, labels = tested.pixels, tested.labels if pictures.data.labelled else None
         tested_on = f"{len(shown):,} test pictures of {pictures.data.name}"
     rows = _rows(files, shown, labels)
     lost = None

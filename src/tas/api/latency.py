@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from ..forward import example_for
 from ..model_options import LatencyOptions, _Runtime
 from ..options import asked_input, with_changes
 from ..shape import Shape
-from ..timing import Command, OnnxRuntime, OwnDevice, Runtime, Time, runtime_named, timed
+from ..timing import Command, OnnxRuntime, OwnDevice, Runtime, Time, runtime_named
+from ..timing.runtimes import has_onnx, in_turns
 from ..typed import checked
 from .opening import OpenedFolder
 from .session import read_own
@@ -60,7 +60,7 @@ class Measured:
 
 def default_runtime() -> str:
     """ONNX Runtime where it is installed."""
-    return "onnxruntime" if find_spec("onnxruntime") and find_spec("onnx") else "torch"
+    return "onnxruntime" if has_onnx() else "torch"
 
 
 @checked
@@ -116,16 +116,7 @@ def latency(
     else:
         chosen = runtime
     pair = [net] if beside is None else [beside, net]
-    return in_turns(chosen, pair, example, seconds)[-1]
-
-
-def in_turns(
-    runtime: Runtime, pair: list[nn.Module], example: Tensor, seconds: float
-) -> list[Time]:
-    """The times of some nets, the ratios to the first."""
-    timers = [runtime.timer(net, example) for net in pair]
-    with runtime.running():
-        return timed(timers, seconds, runtime.fewest, runtime.most)
+    return in_turns(chosen, [chosen.timer(each, example) for each in pair], seconds)[-1]
 
 
 def chosen_runtime(options: _Runtime) -> Runtime:
@@ -167,7 +158,8 @@ def measure(options: LatencyOptions | None = None, **changes: Any) -> Measured:
         whole = nets.build(nets.full_shape(shape.net, shape.classes, shape.input))
         if _size(whole) != _size(net):
             names, pair = [f"{shape.net}, unpruned", what], [whole, net]
-    times = in_turns(runtime, pair, example_for(net, shape.image), options.seconds)
+    example = example_for(net, shape.image)
+    times = in_turns(runtime, [runtime.timer(each, example) for each in pair], options.seconds)
     return Measured(tuple(names), tuple(times), runtime.facts())
 
 
@@ -192,8 +184,7 @@ def _of_file(path: Path, runtime: Runtime, seconds: float) -> Time:
         timer = runtime.timer_of(path)
     else:
         raise InputError(f"'{path}' is run by --runtime onnxruntime or --measure: give one of them")
-    with runtime.running():
-        return timed([timer], seconds, runtime.fewest, runtime.most)[0]
+    return in_turns(runtime, [timer], seconds)[0]
 
 
 def _size(net: nn.Module) -> list[torch.Size]:

@@ -1,17 +1,18 @@
 """A model folder that a user names, and ``--net`` beside it: the function that made the net."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from .. import nets
+from .. import nets, sums
 from ..data import Data, Transform
 from ..errors import InputError
 from ..models import ModelFolder
-from ..runs import RunDir
+from ..runs import RunDir, say
 from ..shape import Shape
 
 __all__ = [
@@ -60,6 +61,7 @@ def given_net(net: nn.Module | str | Path) -> nn.Module:
     return net if isinstance(net, nn.Module) else OpenedFolder.of(net).net
 
 
+@contextmanager
 def given_out(
     out: RunDir | str | Path | None,
     verb: str,
@@ -67,18 +69,23 @@ def given_out(
     data: Data | str,
     seed: int,
     asked: Mapping[str, Any],
-) -> RunDir | None:
+) -> Iterator[RunDir | None]:
     """A run directory, or the one of a path: the call with the same arguments goes on in it.
+
+    A mistake that is found inside, before anything was done, leaves no trace of that of a path.
 
     Args:
         data: a data set, or what is in its place.
         asked: the other arguments that say which call it is.
     """
     if out is None or isinstance(out, RunDir):
-        return out
+        yield out
+        return
     told = {n: asdict(v) if is_dataclass(v) else v for n, v in asked.items()}  # type: ignore[arg-type]
     whose = {"verb": verb, "net": net_name(net), "data": getattr(data, "name", data), "seed": seed}
-    return RunDir.open(out, {**whose, **told})
+    directory = RunDir.open(out, {**whose, **told})
+    with directory.claimed():
+        yield directory
 
 
 def net_name(net: Any) -> str:
@@ -124,7 +131,7 @@ def own_data(folder: ModelFolder) -> dict[str, Any]:
     """
     run = RunDir.recorded(folder.path)
     if run is not None:
-        names = ("data", "image_size", "in_memory", "data_dir")
+        names = ("data", "image_size", "in_memory", "data_dir", "unlabelled")
         return {name: run[name] for name in names if run.get(name) is not None}
     data = folder.provenance.get("data")
     return {"data": data} if isinstance(data, str) else {}
@@ -134,12 +141,19 @@ def unpruned(folder: ModelFolder) -> nn.Module | None:
     """The net that a run cut its own from, in eval mode; None where its weights are not at hand.
 
     Such are the weights of the teacher that the run trained, or of the files that it was given.
+
+    Raises:
+        InputError: the run's own are damaged, or missing.
     """
     run = RunDir.recorded(folder.path)
     if run is None or run.get("verb") not in ("run", "search"):
         return None
     given = [Path(str(run[name])) for name in ("teacher", "weights") if run.get(name)]
-    weights = next((p for p in (folder.path / "teacher.safetensors", *given) if p.exists()), None)
+    # A run with several budgets has one for all of them.
+    home = folder.path.parent if run.get("budgets") else folder.path
+    own = home / "teacher.safetensors"
+    sums.check(own)
+    weights = next((path for path in (own, *given) if path.exists()), None)
     shape = folder.shape
     if weights is None or not (nets.is_named(shape.net) or shape.net in nets.ARCHITECTURES):
         return None
@@ -148,5 +162,6 @@ def unpruned(folder: ModelFolder) -> nn.Module | None:
     try:
         full = nets.full_shape(shape.net, shape.classes, shape.input)
         return nets.load(full, weights).eval()
-    except InputError:  # it was moved or replaced since
+    except InputError as error:  # it was moved or replaced since
+        say(f"note: the unpruned net is left out: {error}")
         return None

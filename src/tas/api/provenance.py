@@ -11,6 +11,9 @@ from typing import Any
 import torch
 
 from .. import nets
+from ..costs import budget_text
+from ..errors import flag
+from ..report.tables import SHARES
 from ..version import __version__
 
 __all__ = ["command", "hardware", "provenance", "versions"]
@@ -45,8 +48,10 @@ def command(verb: str, options: Any, seed: int) -> str:
         if f.name in NOT_OF_THE_RUN or value == f.default or (in_python and f.name == "net"):
             continue
         arguments.append(f"{f.name}={value!r}")
-        words.append(f"--{f.name.replace('_', '-')}")
-        if isinstance(value, list | tuple):
+        words.append(flag(f.name))
+        if f.name == "budget" and isinstance(value, list | tuple):
+            words.append(budget_text(value))
+        elif isinstance(value, list | tuple):
             words.append(f"[{','.join(map(str, value))}]")
         elif isinstance(value, bool):
             words.append(str(value).lower())
@@ -72,16 +77,17 @@ def provenance(
     """
     own, whole = content["rows"][-1], content["rows"][0]
     facts: dict[str, Any] = {"command": command, "seed": content["seed"], "data": content["data"]}
-    if own.get("accuracy") is not None:
+    shares = {share: own[share] for share in SHARES if own.get(share) is not None}
+    if shares:
         epochs = [line.get("epoch") for line in lines if line.get("phase") in ("student", "train")]
         facts |= {
-            "accuracy": own["accuracy"],
+            **shares,
             "test_pictures": test_pictures,
             "epochs": max((e for e in epochs if isinstance(e, int)), default=None),
         }
     facts |= {"macs": own["macs"], "params": own["params"]}
     if whole is not own:
-        known = {name: whole.get(name) for name in ("macs", "params", "accuracy")}
+        known = {name: whole.get(name) for name in ("macs", "params", *SHARES)}
         facts["unpruned"] = {name: value for name, value in known.items() if value is not None}
     for name in ("budget", "notes", "hardware", "versions", "processes"):
         if content.get(name):

@@ -15,12 +15,15 @@ from .. import nets
 from ..costs import count
 from ..data import Images
 from ..data.transform import as_image
-from ..errors import TasError
+from ..errors import InputError, TasError
 from ..exports import Form
+from ..forward import example_for
 from ..models import ModelFolder
+from ..reading import read_json
 from ..records import read_result
 from ..report import html
 from ..shape import Shape
+from ..timing import layer_times
 from ..typed import checked
 from ..whole import write_whole
 from .export_pictures import ExportPictures
@@ -43,13 +46,17 @@ def report(run: str | Path) -> Path:
     >>> tas.api.report("runs/small").name
     'report.html'
 
-    What its net answers on its test pictures, and where its multiply-adds go, is computed where
-    both are at hand, and kept in ``details.json``.
+    Of a run with several budgets those of each are drawn as well.
+
+    What its net answers on its test pictures, and where its multiply-adds and its time go, is found
+    out where both are at hand, and kept in ``details.json``.
 
     Raises:
         InputError: the folder holds no run, or cannot be written.
     """
     path = Path(run)
+    for part in _parts(path):
+        report(part)
     if (path / "result.json").is_file() and not _is_answered(path / DETAILS):
         try:
             details = _details(path)
@@ -61,11 +68,19 @@ def report(run: str | Path) -> Path:
     return html(path)
 
 
+def _parts(path: Path) -> list[Path]:
+    """The runs of several budgets in one."""
+    file = path / "result.json"
+    budgets = read_result(file).get("budgets", []) if file.is_file() else []
+    parts = [path / Path(each["name"]).name for each in budgets]
+    return [part for part in parts if (part / "result.json").is_file()]
+
+
 def _is_answered(path: Path) -> bool:
     """Whether the answers on the test pictures are there already."""
     try:
-        return "tested" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return "tested" in read_json(path)
+    except (InputError, TypeError):
         return False
 
 
@@ -76,23 +91,41 @@ def _details(path: Path) -> dict[str, Any]:
     details: dict[str, Any] = {"layers": _layers(net, folder.shape, full)}
     if folder.transform is not None and folder.classes is not None:
         form = Form(folder.transform, folder.classes, True, True, {})
-        tested = ExportPictures.own(form, folder).to_test()
-        if tested is not None:
+        pictures = ExportPictures.own(form, folder)
+        tested = pictures.to_test()
+        if tested is not None and pictures.data is not None and pictures.data.labelled:
             details |= _answers(net, form, tested)
     return details
 
 
 def _layers(net: nn.Module, shape: Shape, full: Any) -> list[dict[str, Any]]:
-    """Multiply-adds of every layer, and those that it had in the unpruned net."""
-    own = count(net, shape.input).modules
+    """Multiply-adds and time of every layer, and those that it had in the unpruned net."""
+    own, ms = _costs(net, shape)
     whole: dict[str, int] = {}
+    whole_ms: dict[str, float] = {}
     if full:
         whole_shape = Shape.from_dict(full)
         if nets.is_named(whole_shape.net) or whole_shape.net in nets.ARCHITECTURES:
             unpruned = nets.full_shape(whole_shape.net, whole_shape.classes, whole_shape.input)
-            whole = count(nets.build(unpruned), whole_shape.input).modules
+            whole, whole_ms = _costs(nets.build(unpruned), whole_shape)
     names = [*whole, *(name for name in own if name not in whole)]
-    return [{"name": n, "macs": own.get(n, 0), "unpruned": whole.get(n)} for n in names]
+    return [
+        {
+            "name": name,
+            "macs": own.get(name, 0),
+            "unpruned": whole.get(name),
+            "ms": ms.get(name, 0.0),
+            "unpruned_ms": whole_ms.get(name),
+        }
+        for name in names
+    ]
+
+
+def _costs(net: nn.Module, shape: Shape) -> tuple[dict[str, int], dict[str, float]]:
+    """Multiply-adds and milliseconds of one picture, by layers."""
+    counted = count(net, shape.input).modules
+    times = layer_times(net, example_for(net, shape.image), counted)
+    return counted, {name: round(ms, 5) for name, ms in times.items()}
 
 
 def _answers(net: nn.Module, form: Form, tested: Images) -> dict[str, Any]:

@@ -1,24 +1,29 @@
 """The whole job: teacher, search, derived net, distillation, report."""
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
 from .. import nets, training
+from ..costs import Budget
 from ..errors import InputError
 from ..inherit import Source
-from ..methods import equal_widths, even_widths
+from ..methods import Found, equal_widths, even_widths
 from ..options import RunOptions, with_changes
 from ..runs import quietly
+from ..runs.stages import staged
 from ..shape import Shape
 from ..typed import checked
 from .evaluate import evaluate
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
-from .times import times_of
+from .stages import stages_of
+from .times import times_in, times_of
 from .train import Trained, train
+from .unlabelled import NOTE as UNLABELLED
+from .unlabelled import check_unlabelled
 
 __all__ = ["run"]
 
@@ -73,7 +78,7 @@ def run(
     opened = Run.open("run", options, options.net, job.plan.data)
     if opened.finished:
         return opened
-    with guard(opened):
+    with opened.working(guard):
         job.do(opened)
     return opened
 
@@ -92,6 +97,7 @@ def _check(options: RunOptions, model: nn.Module | None) -> None:
     ]
     if len(weights) > 1:
         raise InputError(f"{' and '.join(weights)} are both weights of the unpruned net: give one")
+    check_unlabelled(options, ("teacher", "weights", "pretrained"), model)
     if options.inherit is False and (model is not None or nets.is_named(options.net)):
         raise InputError(
             "--inherit false is for built-in ResNets alone: a net cut from any other always "
@@ -111,19 +117,34 @@ class _Job:
         traced = model is not None or nets.is_named(options.net)
         self.from_teacher = traced or (self.inherit and not self.paper)
         self.plan = Plan.of(options, inheriting=self.from_teacher, model=model, teaches=True)
-        weights = None if self.plan.start else options.teacher or options.weights
-        self.given = nets.load(self.plan.full, weights) if weights else model
+        self.given = self.plan.ready or model
+        if options.teacher:
+            self.given = nets.load(self.plan.full, options.teacher)
 
     def do(self, run: Run) -> None:
-        common = run.common(self.options)
         self.plan = self.plan.timed(run)  # a budget that cannot be met is told at once
-        teacher, rows = self.teacher(run, common)
-        known = {rows[0]["name"]: teacher}
+        trains, baseline = self.given is None, self.options.baseline
+        with staged(stages_of(self.plan, teacher=trains, baseline=baseline)):
+            self.work(run)
+
+    def work(self, run: Run) -> None:
+        """All stages, one after the other."""
+        teacher, first = self.teacher(run, run.common(self.options))
         if self.from_teacher:
             self.plan = replace(self.plan, source=Source.of(self.plan.space, teacher))
-        found = self.plan.search(run)
-        notes = self.plan.notes()
-        how = "distilled" if self.plan.recipe.student.distils else "trained"
+        parts = run.parts(self.plan.names, self.plan.data)
+        found = self.plan.search(run, parts)
+        own = [
+            self.students(*each, teacher)
+            for each in zip(parts, self.plan.budgets, found, strict=True)
+        ]
+        self.finish(run, first, teacher, own)
+
+    def students(self, run: Run, budget: Budget, found: Found, teacher: nn.Module) -> "_Students":
+        """The nets of one budget, trained: equal widths, and the one that was searched."""
+        distils = self.plan.recipe.student.distils or not self.plan.data.labelled
+        how = "distilled" if distils else "trained"
+        own = _Students(run, budget)
 
         def student(shape: Shape, phase: str) -> Trained:
             # A supernet's weights are those of the searched net alone, not of its baseline.
@@ -134,40 +155,65 @@ class _Job:
                 net,
                 self.plan.data,
                 teacher=teacher,
-                options=self.plan.recipe.student,
+                options=replace(self.plan.recipe.student, head_epochs=0),
                 phase=phase,
-                **common,
+                **run.common(self.options),
             )
 
         if self.options.baseline:
             # Of the candidates that the search has, where it starts from the teacher.
             widths = even_widths if self.from_teacher else equal_widths
-            equal = widths(self.plan.space, self.plan.budget)
+            equal = widths(self.plan.space, budget)
             if equal is None:
-                notes.append(NO_EQUAL)
+                own.notes.append(NO_EQUAL)
             else:
                 even = student(equal, "equal")
-                rows.append(row(f"equal widths, {how}", even))
-                known[rows[-1]["name"]] = even.net
+                own.add(row(f"equal widths, {how}", even), even.net)
         small = student(found.shape, "student")
         searched = row(f"searched, {how}", small)
         searched["seconds"] += found.history.seconds
         run.save(small.net, found.shape, self.plan.data)
-        known[searched["name"]] = small.net
+        own.add(searched, small.net)
+        return own
+
+    def finish(
+        self, run: Run, first: dict[str, Any], teacher: nn.Module, each: list["_Students"]
+    ) -> None:
+        """Write the result, and before it those of the budgets, where there are several."""
+        several = each[0].run is not run
+        known = {first["name"]: teacher}
+        for own in each:
+            known |= own.called(several)
+        times = times_of(known, self.plan.data.input)
+        notes = self.plan.notes()
+        note = NOTE if self.plan.data.labelled else UNLABELLED
+        for own in each if several else []:
+            own.run.finish(
+                {
+                    **self.plan.facts(own.budget),
+                    "rows": [first, *own.rows],
+                    "notes": [*notes, *own.notes, note],
+                    "times": times_in(times, own.name, [other.name for other in each]),
+                }
+            )
+        rows = [told for own in each for told in own.told(several)]
+        own_notes = dict.fromkeys(note for own in each for note in own.notes)
         run.finish(
             {
-                **self.plan.facts(),
-                "rows": [*rows, searched],
-                "notes": [*notes, NOTE],
-                "times": times_of(known, self.plan.data.input),
+                **self.plan.facts(None),
+                "rows": [first, *rows],
+                "notes": [*notes, *own_notes, note],
+                "times": times,
             }
         )
 
-    def teacher(self, run: Run, common: dict[str, Any]) -> tuple[nn.Module, list[dict[str, Any]]]:
+    def teacher(self, run: Run, common: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
         """The unpruned net, trained, and its row of the table."""
         if self.given is None:
             start, how = self.plan.start, self.plan.recipe.teacher
-            if start is not None:  # as gently as any net that inherits; the space keeps its own
+            if start is None:
+                how = replace(how, head_epochs=0)  # all of it is fresh
+            else:  # as gently as any net that inherits; the space keeps its own
                 start, how = deepcopy(start), replace(how, travel=self.plan.recipe.student.travel)
             trained = train(
                 self.plan.full if start is None else start,
@@ -177,7 +223,13 @@ class _Job:
                 **common,
             )
             run.directory.save_weights(trained.net, "teacher.safetensors")
-            return trained.net, [row("unpruned", trained)]
+            return trained.net, row("unpruned", trained)
+        full = self.plan.full
+        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
+        if not self.plan.data.labelled:
+            if self.options.pretrained:  # else there is a file of them
+                run.directory.save_weights(self.given, "teacher.safetensors")
+            return self.given, {**as_given, "agreement": 100.0, "distance": 0.0}
         tested = evaluate(
             self.given,
             self.plan.data,
@@ -186,6 +238,39 @@ class _Job:
             precision=self.options.precision or "auto",
             workers=self.options.workers,
         )
-        full = self.plan.full
-        as_given = row("unpruned, as given", macs=full.macs, params=full.params)
-        return self.given, [{**as_given, "accuracy": tested["accuracy"]}]
+        return self.given, {**as_given, "accuracy": tested["accuracy"]}
+
+
+@dataclass
+class _Students:
+    """The nets of one budget, with their rows of the table."""
+
+    run: Run
+    budget: Budget
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    nets: list[nn.Module] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.run.path.name
+
+    def add(self, row: dict[str, Any], net: nn.Module) -> None:
+        self.rows.append(row)
+        self.nets.append(net)
+
+    def told(self, several: bool) -> list[dict[str, Any]]:
+        """The rows as the whole run has them: of several budgets each with its own, and in the
+        line of its kind."""
+        if not several:
+            return self.rows
+        kinds = [row["name"].partition(",")[0] for row in self.rows]
+        return [
+            {**row, "name": f"{self.name}: {row['name']}", "series": kind}
+            for row, kind in zip(self.rows, kinds, strict=True)
+        ]
+
+    def called(self, several: bool) -> dict[str, nn.Module]:
+        """The nets by the names that they have in the whole run."""
+        names = [row["name"] for row in self.told(several)]
+        return dict(zip(names, self.nets, strict=True))

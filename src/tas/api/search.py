@@ -1,19 +1,19 @@
 """Search widths and depths of a net within a budget."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, overload
 
 from torch import nn
+from typing_extensions import Unpack
 
 from .. import data as data_room
-from ..costs import Budget
+from ..costs import Budget, budget_text, given_budgets
 from ..data import Augment, Data
 from ..errors import InputError
 from ..forward import Forward
 from ..inherit import Source
-from ..methods import Found, MethodOptions, Problem
+from ..methods import Found, MethodOptions, Problem, TrialOptions
 from ..recipes import quick
 from ..runs import RunDir
 from ..seeds import check_seed
@@ -25,18 +25,69 @@ from ..training.pictures import given_data
 from ..typed import checked
 from ..weights import check_weights
 from .batches import find_on_batches
+from .budgets import Given, find_each, outs_of, within
 from .opening import given_out
 from .spaces import search_space
-from .time_budget import How, found_within, given_budget
+from .time_budget import How
+from .unlabelled import known_by
 
 __all__ = ["find", "search"]
+
+
+class _How(TypedDict, total=False):
+    """What ``search`` is told by name, for what reads types."""
+
+    batches: Iterable[Any] | None
+    forward: Forward | None
+    distance: Distance | None
+    score: Callable[[nn.Module], float] | None
+    train: Callable[[nn.Module], None] | None
+    unit: str
+    limits: Mapping[str, str | float] | None
+    latency: How
+    what: str
+    residual: str | None
+    ratios: tuple[float, ...] | None
+    widths_per: str | None
+    options: MethodOptions | None
+    augment: Augment | None
+    fraction: float | None
+    split: data_room.Split | str | Path | None
+    subset: int | None
+    ignore: Sequence[str]
+    only: Sequence[str]
+    round_to: int | None
+    seed: int
+    device: Device
+    workers: int | None
+    out: RunDir | str | Path | None
+    progress: bool
+
+
+@overload
+def search(
+    net: str | nn.Module | Space,
+    data: str | Path | Data | None = None,
+    budget: str | float = 0.5,
+    **how: Unpack[_How],
+) -> Found: ...
+
+
+@overload
+def search(
+    net: str | nn.Module | Space,
+    data: str | Path | Data | None = None,
+    *,
+    budget: list[str | float] | tuple[str | float, ...],
+    **how: Unpack[_How],
+) -> list[Found]: ...
 
 
 @checked
 def search(
     net: str | nn.Module | Space,
     data: str | Path | Data | None = None,
-    budget: str | float = 0.5,
+    budget: Given = 0.5,
     *,
     batches: Iterable[Any] | None = None,
     forward: Forward | None = None,
@@ -63,7 +114,7 @@ def search(
     workers: int | None = None,
     out: RunDir | str | Path | None = None,
     progress: bool = True,
-) -> Found:
+) -> Found | list[Found]:
     """Search widths and depths of a net within a budget.
 
     >>> import tas
@@ -104,15 +155,19 @@ def search(
         net: a net, or its name (``"resnet20"``, ``"timm:resnet50"``); or a space, to which
             ``what``, ``residual``, ``ratios``, ``widths_per``, ``ignore``, ``only`` and
             ``round_to`` do not apply.
-        data: a data set, its name, or the path of a folder of images.
-        budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``).
+        data: a data set, its name, or the path of a folder of images; without labels
+            (``tas.data.load(folder, unlabelled=True)``) the net's own answers count.
+        budget: a ratio of the unpruned net (``0.55``), or absolute (``"22.4M"``). Of a list, such
+            as ``[0.3, 0.5, 0.7]``, one search finds a shape within each: channels are put in order
+            and least squares solved once, and what is tried for one budget tells of the next.
         batches: in the place of ``data``: anything that yields batches, such as a ``DataLoader``.
             The first 2,048 examples are kept, in at most 64 batches and 1 GiB.
         forward: calls a net on a batch; what it returns counts. Default: a net is given the first
             of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
-        distance: of a net's answer from the whole net's, one number. Default: divergence of class
-            scores [N, classes], else the squared error of each tensor in units of its variance
-            (``tas.training.distance``).
+        distance: of a net's answer from the whole net's, one number; or ``"kl"``, the divergence of
+            class scores [N, classes], or ``"mse"``, the squared error of each tensor in units of
+            its variance. Default: ``"kl"`` for one tensor [N, C], unless targets [N, C] of floats
+            say that it holds values; else ``"mse"`` (``tas.training.distance``).
         score: of a net in evaluation mode, higher is better: it decides among the best trials and
             equal widths.
         train: trains a net in place, for a short time: the best trial and equal widths, before
@@ -151,25 +206,45 @@ def search(
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
+    several = given_budgets(budget) is not None
+
+    def of_one(found: list[Found]) -> Found | list[Found]:
+        return found if several else found[0]
+
     own = {"forward": forward, "distance": distance, "score": score, "train": train}
     choices: dict[str, Any] = {"what": what, "ratios": ratios, "ignore": ignore, "only": only}
     choices["round_to"] = round_to
-    rest: dict[str, Any] = {"seed": seed, "device": device, "out": out, "progress": progress}
+    rest: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
     limited: dict[str, Any] = {"given": budget, "unit": unit, "also": limits or {}, "how": latency}
     if batches is not None:
         _only_batches(data, residual, augment, fraction, split, subset)
         rest |= {"options": options, "widths_per": widths_per}
-        return find_on_batches(net, batches, own, choices, limited, **rest)
+        return of_one(find_on_batches(net, batches, own, choices, limited, out=out, **rest))
     check_seed(seed)
     data = given_data(_only_data(data, own), device, workers, progress)
     options = options or _default_options(net)
     choices |= {"residual": residual, "widths_per": widths_per}
+    if not data.labelled:
+        data = _answered(net, data, options)
     space, source = search_space(net, data, options.method(), **choices)
-    asked = {"budget": str(budget), "limits": limits, "options": options, "augment": augment}
-    rest["out"] = given_out(out, "tas.search", space, data, seed, asked)
-    within, rest["bench"] = given_budget(space, out=rest["out"], **limited)
+    text = budget_text(budget)
+    asked = {"budget": text, "limits": limits, "options": options, "augment": augment}
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
-    return find(space, source, data, within, options=options, workers=workers, **rest)
+    with given_out(out, "tas.search", space, data, seed, asked) as whole:
+        budgets, rest["bench"] = within(space, out=whole, **limited)
+        rest["outs"] = outs_of(whole, budget)
+        return of_one(find(space, source, data, budgets, options=options, workers=workers, **rest))
+
+
+def _answered(net: Any, data: Data, options: MethodOptions) -> Data:
+    """Pictures without labels, with the classes of the net that answers in their place."""
+    model = net.model if isinstance(net, TracedSpace) else net
+    if not isinstance(options, TrialOptions) or not isinstance(model, nn.Module):
+        raise InputError(
+            f"the pictures of '{data.name}' have no labels: give a trained net itself, which "
+            "answers in their place, and search by TrialOptions"
+        )
+    return known_by(model, data)
 
 
 def _default_options(net: str | nn.Module | Space) -> MethodOptions:
@@ -201,8 +276,9 @@ def find(
     space: Space,
     source: Source,
     data: Data,
-    budget: Budget,
+    budgets: Sequence[Budget],
     *,
+    outs: Sequence[RunDir | None],
     options: MethodOptions,
     bench: Bench | None = None,
     augment: Augment | None = None,
@@ -212,14 +288,14 @@ def find(
     seed: int = 0,
     device: Device = "auto",
     workers: int | None = None,
-    out: RunDir | None = None,
     progress: bool = True,
-) -> Found:
-    """``search`` of a space that is there; the other arguments are the same.
+) -> list[Found]:
+    """``search`` of a space that is there, in each budget; the other arguments are the same.
 
     Args:
         source: whose weights nets inherit; if they were learnt, its channels are put in order.
-        bench: of a budget of time, what measures the shape that is found.
+        outs: the run directory of each budget.
+        bench: of budgets of time, what measures the shapes that are found.
     """
     if not space.widths and not space.depths:
         raise InputError(
@@ -236,7 +312,7 @@ def find(
     problem = Problem(
         space=space,
         source=source,
-        budget=budget,
+        budget=budgets[0],
         data=data,
         learn=data.train.take(split.weights),
         judge=data.train.take(split.logits),
@@ -245,8 +321,7 @@ def find(
         seed=seed,
         device=device,
         workers=workers,
-        out=out,
         progress=progress,
     )
     problem = problem.ordered() if source.trained else problem
-    return found_within(budget, bench, lambda aim: method.find(replace(problem, budget=aim)))
+    return find_each(problem, method, budgets, bench, outs)

@@ -6,13 +6,15 @@ from typing import Any
 from torch import nn
 
 from .. import nets, training
-from ..errors import InputError
+from ..costs import given_budgets
+from ..errors import InputError, flag
 from ..options import SearchRunOptions, with_changes
 from ..runs import quietly, say
 from ..training.pictures import measuring_batches
 from ..typed import checked
 from .plan import Plan
 from .session import Guard, Run, row, unguarded
+from .unlabelled import check_unlabelled
 
 __all__ = ["search_run"]
 
@@ -52,34 +54,44 @@ def search_run(
             f"--weights: the paper's search of {options.net} starts from fresh weights; leave it "
             "out, or choose --preset quick, cifar or imagenet"
         )
+    check_unlabelled(options, ("weights",))
     plan = Plan.of(options, inheriting=options.weights is not None)
     run = Run.open("search", options, options.net, plan.data)
     if run.finished:
         return run
-    with guard(run):
-        plan = plan.timed(run)
-        found = plan.search(run)
-        notes = plan.notes()
-        command = ["tas", "train", "--data", options.data, *_how(options)]
-        command += ["--shape", str(run.directory.shape)]
+    with run.working(guard):
+        _search(plan.timed(run), run)
+    return run
+
+
+def _search(plan: Plan, run: Run) -> None:
+    """Search within every budget, and write what was found."""
+    names = given_budgets(plan.options.budget)
+    parts = run.parts(names, plan.data)
+    first = row("unpruned", macs=plan.full.macs, params=plan.full.params)
+    notes, rows, commands = plan.notes(), [first], []
+    for part, budget, found in zip(parts, plan.budgets, plan.search(run, parts), strict=True):
+        command = ["tas", "train", "--data", plan.options.data, *_how(plan.options)]
+        command += ["--shape", str(part.directory.shape)]
+        if plan.options.unlabelled and plan.options.weights:
+            command += ["--unlabelled", "--teacher", plan.options.weights]
         if found.source.trained:
             small = found.derive(inherit=True)
-            _measure_norms(small, plan, options)
-            run.save(small, found.shape, plan.data)
-            notes.append(NOTE)
-            command += ["--weights", str(run.directory.model)]
-        rows = [
-            row("unpruned", macs=plan.full.macs, params=plan.full.params),
-            row(
-                "searched",
-                macs=found.shape.macs,
-                params=found.shape.params,
-                seconds=found.history.seconds,
-            ),
-        ]
-        run.finish({**plan.facts(), "rows": rows, "notes": notes})
-        say(f"train it: {shlex.join(command)}")
-    return run
+            _measure_norms(small, plan, plan.options)
+            part.save(small, found.shape, plan.data)
+            command += ["--weights", str(part.directory.model)]
+            if NOTE not in notes:
+                notes.append(NOTE)
+        cost: dict[str, Any] = {"macs": found.shape.macs, "params": found.shape.params}
+        own = row("searched", **cost, seconds=found.history.seconds)
+        if part is not run:
+            part.finish({**plan.facts(budget), "rows": [first, own], "notes": notes})
+            own = {**own, "name": f"{part.path.name}: searched", "series": "searched"}
+        rows.append(own)
+        commands.append(shlex.join(command))
+    run.finish({**plan.facts(None), "rows": rows, "notes": notes})
+    for text in commands:
+        say(f"train it: {text}")
 
 
 def _measure_norms(small: nn.Module, plan: Plan, options: SearchRunOptions) -> None:
@@ -97,5 +109,5 @@ def _how(options: SearchRunOptions) -> list[str]:
         value = getattr(options, name)
         if value != getattr(SearchRunOptions(), name):
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            given += [f"--{name.replace('_', '-')}", text]
+            given += [flag(name), text]
     return given

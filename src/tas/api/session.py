@@ -1,8 +1,8 @@
 """A run: a directory that one command or call works in, and goes on in after an interruption."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import nn
 
 from .. import data as data_room
 from .. import nets, processes, training
+from ..costs import budget_text
 from ..data import Data, Transform
 from ..errors import InputError
 from ..models import card
@@ -22,7 +23,7 @@ from ..training.trackers import Trackers, chosen_trackers
 from ..typed import checked
 from .provenance import NOT_OF_THE_RUN, command, hardware, provenance, versions
 from .settings import chosen_augment, chosen_seed
-from .starting import own_normalising
+from .starting import own_transform
 from .train import Trained
 
 __all__ = ["Guard", "Run", "below_unpruned", "load_data", "read_own", "row", "unguarded"]
@@ -47,6 +48,7 @@ class Run:
     command: str = ""
     _saved: tuple[Shape, Data] | None = field(default=None, repr=False)
     _trackers: Trackers | None = field(default=None, repr=False)
+    _parts: list["Run"] = field(default_factory=list, repr=False)
 
     @classmethod
     def open(cls, verb: str, options: Any, net: str, data: Data) -> "Run":
@@ -69,20 +71,41 @@ class Run:
             if isinstance(recorded.get("seed"), int):
                 config["seed"] = recorded["seed"]
         if "budget" in config:
-            config["budget"] = _as_text(config["budget"])
+            config["budget"] = budget_text(config["budget"])
         config = {"verb": verb, **config, "seed": processes.agreed(chosen_seed(config["seed"]))}
         directory = RunDir.open(path, config)
         finished = processes.agreed(directory.finished)
         if not finished:
-            # Beside what is known of its pictures, with how many threads the run was begun.
-            facts = {"threads": processes.by_first(lambda: _threads(path))}
-            directory.begin(ModelConfig(data.transform.to_dict(), data.class_names, None, facts))
+            _begin(directory, data, processes.by_first(lambda: _threads(path)))
             say(f"{'continuing in' if begun else 'writing to'} {path}")
         seed = config["seed"]
         trackers = Trackers(tracked, path, config)
         directory.listeners.append(trackers.log)
         told = command(verb, options, seed)
         return cls(verb, directory, seed, finished, told, _trackers=trackers)
+
+    def parts(self, names: Sequence[str] | None, data: Data) -> list["Run"]:
+        """A run in this one for every budget; None: there is one budget, and this is its run."""
+        if names is None:
+            return [self]
+        threads = processes.by_first(lambda: _threads(self.path))
+        self._parts = [self._part(name, data, threads) for name in names]
+        return self._parts
+
+    def _part(self, name: str, data: Data, threads: int) -> "Run":
+        directory, trackers = self.directory.part(name), self._trackers
+        _begin(directory, data, threads)
+        if trackers is not None:
+            directory.listeners.append(
+                lambda line: trackers.log({**line, "phase": f"{name}/{line.get('phase')}"})
+            )
+        return replace(self, directory=directory, _saved=None, _trackers=None, _parts=[])
+
+    @contextmanager
+    def working(self, guard: "Guard") -> Iterator[None]:
+        """Around the work: a mistake that is found before anything was done leaves no trace."""
+        with guard(self), self.directory.claimed():
+            yield
 
     def common(self, options: Any) -> dict[str, Any]:
         """The arguments that every training of the run shares."""
@@ -106,7 +129,7 @@ class Run:
         Before it, where the run has a net, what makes its folder one that stands for itself:
         ``config.json`` and ``README.md``.
         """
-        lines = self.directory.log_lines
+        lines = [x for each in (self, *self._parts) for x in each.directory.log_lines]
         if processes.count() > 1:
             content = {**content, "processes": processes.count()}
         result = {
@@ -151,6 +174,12 @@ Guard = Callable[[Run], AbstractContextManager[Any]]
 def unguarded(run: Run) -> AbstractContextManager[Any]:
     """Nothing around the work: exceptions are the caller's."""
     return nullcontext()
+
+
+def _begin(directory: RunDir, data: Data, threads: int) -> None:
+    """Write what is known of the pictures, and with how many threads the run was begun."""
+    facts = {"threads": threads}
+    directory.begin(ModelConfig(data.transform.to_dict(), data.class_names, None, facts))
 
 
 def _threads(path: Path) -> int:
@@ -213,6 +242,8 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         vary=recipe(options.preset).vary if hasattr(options, "preset") else None,
         transform=Transform.from_dict(known.transform) if known else None,
         class_names=known.classes if known else None,
+        unlabelled=getattr(options, "unlabelled", False),
+        like=own_transform(options),
     )
     if to_train and data.absent:
         names = ", ".join(f"'{name}'" for name in data.absent[:3])
@@ -222,7 +253,7 @@ def load_data(options: Any, *, to_train: bool = True) -> Data:
         )
     for note in data.notes:
         say(f"note: {note}")
-    return own_normalising(options, data)
+    return data
 
 
 def read_own(name: str, net: str | None) -> Shape:
@@ -267,10 +298,13 @@ def row(name: str, trained: Trained | None = None, **more: Any) -> dict[str, Any
     """A row of a result table."""
     figures: dict[str, Any] = {}
     if trained is not None:
+        shares = {"accuracy": trained.accuracy}
+        if trained.agreement is not None:
+            shares = {"agreement": trained.agreement, "distance": trained.history.last["test_loss"]}
         figures = {
             "macs": trained.macs,
             "params": trained.params,
-            "accuracy": trained.accuracy,
+            **shares,
             "seconds": trained.history.seconds,
         }
     return {"name": name, **figures, **more}
@@ -281,11 +315,3 @@ def below_unpruned(net: dict[str, Any], full: Shape) -> list[dict[str, Any]]:
     if net["macs"] == full.macs and net["params"] == full.params:
         return [net]
     return [row("unpruned", macs=full.macs, params=full.params), net]
-
-
-def _as_text(budget: str | float) -> str:
-    """A budget as it is recorded: 0.50 is 0.5, and a number in a config file is that of a text."""
-    try:
-        return str(float(budget))
-    except ValueError:  # such as 22.4M
-        return str(budget)

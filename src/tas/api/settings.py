@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from ..data import Augment
-from ..errors import InputError
+from ..errors import InputError, flag
 from ..methods import OPTIONS, Method
 from ..recipes import Recipe, recipe
 from ..runs import say
@@ -30,7 +30,8 @@ def chosen_augment(options: Any) -> Augment:
     """How training pictures are varied."""
     if not options.augment:
         return Augment(padding=0, flip=False, crop=False, jitter=0)
-    return Augment(padding=options.padding, flip=options.flip, jitter=options.jitter)
+    names = ("padding", "flip", "jitter", "randaugment")
+    return Augment(**{name: getattr(options, name) for name in names})
 
 
 def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
@@ -43,6 +44,8 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
     base = base.inheriting() if inheriting else base
     _check_method(options, base.search)
     shared = _given(options, base.student)
+    if shared.get("optimizer", base.student.optimizer) != base.student.optimizer:
+        _check_rate(shared, options.preset)
     if "lr" in shared:
         shared["travel"] = 0.0  # a rate that was given is not lowered for a long training
     search = _given(options, base.search)
@@ -54,6 +57,16 @@ def chosen_recipe(options: Any, inheriting: bool = False) -> Recipe:
         student=_replaced(base.student, shared),
         search=_replaced(base.search, search),
     )
+
+
+def _check_rate(given: dict[str, Any], preset: str) -> None:
+    """Another optimizer takes another learning rate, which nobody but the user knows."""
+    if "lr" not in given:
+        such = "0.001" if given["optimizer"] == "adamw" else "0.1"
+        raise InputError(
+            f"--optimizer {given['optimizer']}: the learning rate of --preset {preset} is for the "
+            f"other: give one by --lr, such as {such}"
+        )
 
 
 def _of_a_run(options: Any, base: Recipe, search: dict[str, Any]) -> dict[str, Any]:
@@ -91,8 +104,7 @@ def _check_method(options: Any, search: StepOptions) -> None:
                 f"choose --preset {' or '.join(other.presets)}",
             )
         raise InputError(
-            f"--{name.replace('_', '-')} does not apply to the search {which}: "
-            f"leave it out, or {advice}"
+            f"{flag(name)} does not apply to the search {which}: leave it out, or {advice}"
         )
 
 
@@ -105,5 +117,6 @@ def _given(options: Any, target: StepOptions) -> dict[str, Any]:
 def _replaced(base: OptionsT, changes: dict[str, Any]) -> OptionsT:
     # A short training with the preset's warm-up would be all warm-up.
     epochs = changes.get("epochs", base.epochs)
-    warmup = min(base.warmup_epochs, max(epochs // 5, 0))
-    return replace(base, **{"warmup_epochs": warmup, **changes})
+    names = [f.name for f in fields(base) if f.name in ("warmup_epochs", "head_epochs")]
+    shorter = {name: min(getattr(base, name), max(epochs // 5, 0)) for name in names}
+    return replace(base, **{**shorter, **changes})

@@ -1,20 +1,22 @@
 """What a training starts from: pretrained weights, or those of a net of other classes."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from .. import nets
-from ..data import Data
+from ..data import Data, Transform, Vary
+from ..data.transform import INTERPOLATIONS, SMALL
 from ..errors import InputError
-from ..nets.pretrained import own_colours, pretrained
+from ..nets.pretrained import pretrained, shown_as
 from ..runs import say
 from ..shape import Shape
 from ..weights import load_backbone
 
-__all__ = ["own_normalising", "start_of"]
+__all__ = ["own_transform", "start_of"]
+
+CHANNELS = 3  # of pictures in colour
 
 
 def start_of(net: str | Shape, options: Any, data: Data) -> tuple[nn.Module, bool] | None:
@@ -44,16 +46,19 @@ def start_of(net: str | Shape, options: Any, data: Data) -> tuple[nn.Module, boo
             "note: all weights but the classifier's are taken: "
             f"'{left.module}' has {left.classes} classes there, {data.classes} here"
         )
-    return begun, options.pretrained or left is not None
+    trains = options.pretrained or left is not None
+    return begun, trains and data.labelled
 
 
-def own_normalising(options: Any, data: Data) -> Data:
-    """The data, normalised as they were for the net's pretrained weights."""
+def own_transform(options: Any) -> Transform | None:
+    """What happened to pictures before the pretrained weights that are asked for saw them."""
     if not getattr(options, "pretrained", False):
-        return data
+        return None
     if not options.net:
         raise InputError("--pretrained is for a --net, such as torchvision:mobilenet_v2")
-    own = own_colours(options.net)
-    if own is None or len(own.mean) != data.transform.channels:
-        return data
-    return replace(data, transform=replace(data.transform, mean=own.mean, std=own.std))
+    own = shown_as(options.net)
+    if own is None or len(own.mean) != CHANNELS:
+        return None
+    how = own.interpolation if own.interpolation in INTERPOLATIONS else "bilinear"
+    vary: Vary = "shift" if min(own.size) <= SMALL else "zoom"
+    return Transform("rgb", own.size, own.resize, how, own.mean, own.std, vary)

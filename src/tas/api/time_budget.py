@@ -1,6 +1,6 @@
 """Budgets in milliseconds: what measures, what is known before a search, and what is found."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,16 @@ from ..errors import InputError
 from ..inherit import Source
 from ..methods import Found
 from ..methods.timed import aimed, fill, met
-from ..runs import RunDir, say
+from ..runs import say
+from ..runs.rundir import TABLE
 from ..space import Space
 from ..timing import RUNTIMES, Command, OwnDevice, Runtime, runtime_named
 from ..timing.bench import Bench
 from .latency import default_runtime
 from .provenance import hardware
 
-__all__ = ["TABLE", "How", "bench_of", "found_within", "given_budget", "is_time", "time_budget"]
+__all__ = ["TABLE", "How", "bench_of", "found_within", "is_table", "is_time", "time_unit"]
 
-TABLE = "latency.jsonl"  # in a run directory
 NETS, MINUTES = 60, 10.0  # of a table that a search measures for itself
 
 How = str | Path | Runtime | Callable[[nn.Module], float] | None
@@ -82,21 +82,6 @@ def _runtime_of(table: LatencyTable) -> Runtime:
     )
 
 
-def given_budget(
-    space: Space,
-    given: str | float,
-    unit: str,
-    also: Mapping[str, str | float],
-    how: How,
-    out: RunDir | None,
-) -> tuple[Budget, Bench | None]:
-    """The budget that was given; of a time with what measures the shape that is found."""
-    if not is_time(given, unit):
-        return Budget.of(space, given, unit, also), None
-    bench = bench_of(space, how, out.path / TABLE if out else None)
-    return time_budget(bench, given, also, whole=is_table(how)), bench
-
-
 def found_within(budget: Budget, bench: Bench | None, find: Callable[[Budget], Found]) -> Found:
     """What a search finds; of a time, with what was measured of it in the budget.
 
@@ -117,19 +102,13 @@ def progress(number: int, line: Measurement) -> None:
         say(f"measured {number} shapes; the last took {line.ratio:.3f} of the unpruned net's time")
 
 
-def time_budget(
-    bench: Bench, given: str | float, also: Mapping[str, str | float], *, whole: bool
-) -> Budget:
-    """A budget of milliseconds, after what it needs was measured.
+def time_unit(bench: Bench, *, whole: bool) -> Latency:
+    """Milliseconds as the unit of budgets, after what it needs was measured.
 
     Args:
         whole: the table needs no more shapes.
-
-    Raises:
-        InfeasibleBudgetError: every shape takes longer, or less.
     """
     if not whole:
         say(f"measuring what {NETS} shapes of the net take, or as many as in {MINUTES:g} minutes")
         fill(bench, NETS, MINUTES, progress)
-    unit = Latency(bench.table, bench.space, ("fit", "test"))
-    return Budget.of(bench.space, given, unit, also)
+    return Latency(bench.table, bench.space, ("fit", "test"))

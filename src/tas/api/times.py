@@ -1,7 +1,6 @@
 """What a result says of the time of its nets: measured, beside the unpruned net, and in words."""
 
-from collections.abc import Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -10,9 +9,9 @@ from .. import processes
 from ..errors import InputError, first_line
 from ..forward import example_for
 from ..timing import runtime_named
-from .latency import in_turns
+from ..timing.runtimes import has_onnx, in_turns
 
-__all__ = ["times_of"]
+__all__ = ["times_in", "times_of"]
 
 SECONDS = 1.0  # for all nets of a runtime
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
@@ -30,16 +29,34 @@ def times_of(nets: Mapping[str, nn.Module], input: tuple[int, int, int]) -> dict
     return processes.by_first(lambda: _measured(nets, input))
 
 
+def times_in(times: Mapping[str, Any], own: str, names: Sequence[str]) -> dict[str, Any]:
+    """What the times of a run with several budgets say of one, and of the unpruned net.
+
+    Args:
+        own: this budget, which the names of its nets begin with.
+        names: all budgets.
+    """
+
+    def mine(text: str) -> bool:
+        return not any(f"{name}: " in text for name in names if name != own)
+
+    ms = {
+        runtime: {net.removeprefix(f"{own}: "): ms for net, ms in by.items() if mine(net)}
+        for runtime, by in times["ms"].items()
+    }
+    return {"ms": ms, "notes": [n.replace(f"{own}: ", "") for n in times["notes"] if mine(n)]}
+
+
 def _measured(nets: Mapping[str, nn.Module], input: tuple[int, int, int]) -> dict[str, Any]:
     found: dict[str, dict[str, float]] = {}
     notes = [HOW]
     first = next(iter(nets))
     for name, title in TITLES.items():
-        if name == "onnxruntime" and not (find_spec("onnxruntime") and find_spec("onnx")):
+        if name == "onnxruntime" and not has_onnx():
             continue
         try:
-            example = example_for(next(iter(nets.values())), input).cpu()
-            times = in_turns(runtime_named(name), [*nets.values()], example, SECONDS)
+            runtime, example = runtime_named(name), example_for(nets[first], input).cpu()
+            times = in_turns(runtime, [runtime.timer(n, example) for n in nets.values()], SECONDS)
         except InputError as error:
             notes.append(f"No time in {title}: {first_line(error)}.")
             continue

@@ -1,5 +1,6 @@
 """Train a net, on labels or with a teacher, and test it."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..training.distillation import learning
 from ..training.pictures import check_net, few, given_data, training_batches, unvaried_batches
 from ..typed import checked
 from .opening import given_net, given_out, net_name
+from .unlabelled import known_by
 
 __all__ = ["Trained", "train"]
 
@@ -30,9 +32,11 @@ class Trained:
     Attributes:
         net: the net, trained in place.
         macs, params: what it costs, counted on the net itself.
-        accuracy: percent of the test pictures, after the last epoch.
+        accuracy: percent of the test pictures, after the last epoch; NaN where they have no labels.
         history: a line per epoch.
         note: what was not counted, in words; empty where all costs are known.
+        agreement: percent of the test pictures that the net answers as its teacher does, where they
+            have no labels.
     """
 
     net: nn.Module
@@ -41,6 +45,7 @@ class Trained:
     accuracy: float
     history: History
     note: str = ""
+    agreement: float | None = None
 
 
 @checked
@@ -72,7 +77,8 @@ def train(
 
     Args:
         net: a module, trained in place; or a name or a shape, built with fresh weights.
-        data: a data set, its name, or the path of a folder of images.
+        data: a data set, its name, or the path of a folder of images. Without labels
+            (``tas.data.load(folder, unlabelled=True)``) the teacher's answers are all that counts.
         teacher: a trained net of the same classes, or the folder of one; None: labels alone.
         inherit: start from what was learnt before, and keep it: a shape gets the weights of the
             teacher, its unpruned net, for the channels that matter most; a module has its own, as
@@ -91,6 +97,7 @@ def train(
     data = given_data(data, device, workers, progress)
     options = options or (quick().inheriting() if inherit else quick()).student
     teacher = None if teacher is None else given_net(teacher)
+    data = known_by(teacher, data)
     batches = training_batches(
         data, data.train, options, augment or Augment(), device, workers, seed
     )
@@ -110,20 +117,22 @@ def train(
         check_net(teacher, data, "teacher", options.precision)
     whose = None if teacher is None else net_name(teacher)
     asked = {"options": options, "augment": augment, "inherit": inherit, "phase": phase}
-    out = given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose})
-    history = training.fit(
-        learning(net, teacher, options),
-        batches,
-        phase=phase,
-        out=out,
-        evaluate_on=unvaried_batches(data, data.test, options, device, workers),
-        device=device,
-        seed=seed,
-        progress=progress,
-    )
+    with given_out(out, "tas.train", name, data, seed, {**asked, "teacher": whose}) as directory:
+        history = training.fit(
+            learning(net, teacher, options, data.labelled),
+            batches,
+            phase=phase,
+            out=directory,
+            evaluate_on=unvaried_batches(data, data.test, options, device, workers),
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
     counted = count(net, data.input)
-    accuracy = history.last["test_accuracy"]
-    return Trained(net, counted.macs, counted.params, accuracy, history, counted.note)
+    accuracy = history.last.get("test_accuracy", math.nan)
+    agreement = history.last.get("test_agreement")
+    cost = counted.macs, counted.params
+    return Trained(net, *cost, accuracy, history, counted.note, agreement)
 
 
 def _check_trains(net: nn.Module) -> None:

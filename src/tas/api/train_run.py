@@ -1,5 +1,6 @@
 """A training into a run directory: a net or a shape, on labels alone or with a teacher."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -16,8 +17,12 @@ from .session import Guard, Run, below_unpruned, load_data, read_own, row, ungua
 from .settings import chosen_recipe
 from .starting import start_of
 from .train import train
+from .unlabelled import NOTE as UNLABELLED
+from .unlabelled import check_unlabelled, with_classes
 
 __all__ = ["train_run"]
+
+NOTE = "Accuracy: percent of the test pictures, last epoch."
 
 
 @quietly
@@ -43,7 +48,7 @@ def train_run(
     """
     options = with_changes(options or TrainRunOptions(), changes)
     _check(options)
-    data = load_data(options)
+    check_unlabelled(options, ("teacher",))
     goes_on = options.inherit or options.weights or options.pretrained
     recipe = chosen_recipe(options, inheriting=bool(goes_on))
     name = options.shape or options.net or ""
@@ -53,38 +58,43 @@ def train_run(
             f"--inherit: --teacher-net {options.teacher_net} is not the unpruned net of {name}: "
             f"give a teacher that is a {shape.net}"
         )
+    # A name that the file of a shape gives is not one that the caller gave: it goes as a shape.
+    of = options.teacher_net or nets.full_shape(shape.net)
+    data = with_classes(options, load_data(options), of)
     teacher = None
     if options.teacher:
-        of = options.teacher_net or nets.full_shape(shape.net)
         teacher = nets.load(of, options.teacher, data.classes, data.input)
     given = start_of(shape, options, data)
     start: Shape | nn.Module = shape if given is None else given[0]
+    head = 0 if given is None or not given[1] else recipe.teacher.head_epochs
     _check_nets(start, shape, teacher, data, options)
     run = Run.open("train", options, name, data)
     if run.finished:
         return run
-    with guard(run):
+    with run.working(guard):
         trained = train(
             start,
             data,
             teacher=teacher,
             inherit=options.inherit,
-            options=recipe.student,
+            options=replace(recipe.student, head_epochs=head),
             phase="student" if teacher else "train",
             **run.common(options),
         )
         as_trained = shape.replace(classes=data.classes, input=data.input)
         run.save(trained.net, nets.measured(as_trained), data)
-        how = "distilled" if teacher and recipe.student.distils else "trained"
+        distils = recipe.student.distils or not data.labelled
+        how = "distilled" if teacher and distils else "trained"
         full = nets.measured(nets.full_shape(shape.net, data.classes, data.input))
         notes = [*data.notes, *([trained.note] if trained.note else [])]
+        notes += [NOTE if data.labelled else UNLABELLED]
         run.finish(
             {
                 "net": name,
                 "data": data.name,
                 "rows": below_unpruned(row(f"{name}, {how}", trained), full),
                 "full_shape": full.to_dict(),
-                "notes": [*notes, "Accuracy: percent of the test pictures, last epoch."],
+                "notes": notes,
             }
         )
     return run
@@ -120,7 +130,7 @@ def _check_nets(
     """Another library's net may not fit the data, which is said before there is a directory."""
     if teacher is not None:
         check_net(teacher, data, "teacher")
-    if nets.is_named(shape.net) and not options.inherit:
+    if not options.inherit:
         if not isinstance(start, nn.Module):
             start = nets.build(start, data.classes, data.input)
         check_net(start, data, "net")

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -18,7 +18,6 @@ from ..costs.latency import Latency, LatencyTable
 from ..forward import example_for
 from ..model_options import LatencyOptions
 from ..options import DoctorOptions, asked_input
-from ..sides import Rewrite
 from ..spaces import FINE_RATIOS, TracedSpace, trace
 
 __all__ = ["main"]
@@ -60,6 +59,7 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
         "widths": [
             {
                 "name": c.name,
+                "keys": list(c.keys),
                 "layers": list(c.sites),
                 "candidates": list(c.candidates),
                 "share": round(space.share(c.name), 4),
@@ -113,7 +113,13 @@ def _print(space: TracedSpace, seconds: float, times: list[float] | None) -> Non
     for (reason, channels), layers in reasons.items():
         locked.add_row(_few(tuple(layers)), str(channels or ""), reason)
     console.print(locked)
-    _print_rewrites(space.unpruned.rewrites)
+    for choice in space.widths:
+        if len(choice.keys) > 1:
+            others = "; ".join(_kinds(choice.keys[1:]))
+            line = f"cut together with {choice.name}: {others}"
+            console.print(line, highlight=False, markup=False)
+    for line in _kinds(map(str, space.unpruned.rewrites)):
+        console.print(f"rewrites {line}", highlight=False, markup=False)
     if space.note:
         print(f"note: {space.note}")
     lowest, highest = Budget(0).range(space)
@@ -125,14 +131,12 @@ def _print(space: TracedSpace, seconds: float, times: list[float] | None) -> Non
         print(f"budgets from {times[0]:.3f} ms to {times[1]:.3f} ms are possible, by the table")
 
 
-def _print_rewrites(rewrites: Sequence[Rewrite]) -> None:
-    """The numbers in the net's own code that follow its widths; those of alike blocks once."""
+def _kinds(names: Iterable[str]) -> list[str]:
+    """Names, those of alike blocks once."""
     kinds: dict[str, list[str]] = {}
-    for name in map(str, rewrites):
+    for name in names:
         kinds.setdefault(re.sub(r"\d+", "*", name), []).append(name)
-    for names in kinds.values():
-        more = f" and {len(names) - 1} more like it" if len(names) > 1 else ""
-        console.print(f"rewrites {names[0]}{more}", highlight=False, markup=False)
+    return [of[0] + (f" and {len(of) - 1} more like it" if of[1:] else "") for of in kinds.values()]
 
 
 def _few(values: tuple[Any, ...]) -> str:

@@ -1,8 +1,11 @@
 """``tas export``: ``tas.export``, and what the check said."""
 
+import tempfile
+
 from ..api.export import export_model
 from ..api.int8 import Int8
 from ..model_options import ExportOptions
+from ..whole import scratch
 from .show import print_table
 from .text import put, shown
 
@@ -10,7 +13,12 @@ __all__ = ["main"]
 
 
 def main(options: ExportOptions) -> None:
-    done = export_model(options)
+    with scratch() as home:
+        tempfile.tempdir = str(home)  # what exporters put aside is swept as well
+        try:
+            done = export_model(options)
+        finally:
+            tempfile.tempdir = None
     size = done.path.stat().st_size / 1e6
     norms = f", {done.folded} of {done.norms} BatchNorms folded" if done.norms else ""
     put(f"wrote {shown(str(done.path))}: {size:.2f} MB{norms}")

@@ -20,8 +20,8 @@ from jsonargparse import ArgumentParser
 from .. import model_options, processes
 from .. import options as verb_options
 from ..cli import early, ending
-from ..errors import InputError, TasError, nearest, one_line, one_of, quoted
-from ..reading import read_yaml
+from ..errors import InputError, TasError, flag, nearest, one_line, one_of, quoted
+from ..reading import check_yaml, read_yaml
 from ..version import __version__
 from .output import heard
 
@@ -50,13 +50,16 @@ VERBS = {
 EXAMPLES = {
     "": ["tas run", "tas run --data PATH --budget 0.5", "tas macs C010-ResNet56"],
     "run": [
-        "tas run                                 # digits, on the CPU, in a few minutes",
+        "tas run                                 # digits, on the CPU, in a minute or two",
         "tas run --data PATH --net resnet20 --budget 0.5 --out runs/mine",
         "tas run --data cifar10 --net resnet56 --preset cifar --budget 0.47",
         "tas run --data PATH --teacher teacher.safetensors --budget 20M",
+        "tas run --data PATH --net resnet20 --budget 0.3,0.5,0.7   # a net for each",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 0.5",
         "tas run --data PATH --net my_package.my_module:make_model --weights mine.safetensors",
         "tas run --data PATH --net torchvision:mobilenet_v2 --budget 8ms --max-params 2M",
+        "tas run --data PATH --net timm:resnet18 --pretrained --preset finetune --budget 0.5",
+        "tas run --data photos --unlabelled --teacher teacher.safetensors --budget 0.5",
         "tas run --print_config > run.yaml; tas run --config run.yaml",
     ],
     "search": [
@@ -126,7 +129,7 @@ class Parser(ArgumentParser):
         help_text = f"see tas {verb} --help" if verb else "see tas --help"
         names = [f.name for f in fields(VERBS[verb][0])] if verb else []
         if found := re.match(r"unrecognized arguments: ([^\s=]+)", message):
-            near = nearest(found[1], [f"--{name.replace('_', '-')}" for name in names])
+            near = nearest(found[1], map(flag, names))
             hint = f"did you mean {near}? " if near else ""
             return f"unknown option '{found[1]}': {hint}{help_text}"
         if found := re.match(r"argument VERB: invalid choice: '(.*?)'", message):
@@ -151,7 +154,7 @@ class Parser(ArgumentParser):
         value = re.search(r"(?:Given value|Got value): (.*)", message)
         given = value[1] if value else ""
         action = next((a for a in self._actions if a.dest == key), None)
-        name = f"--{key.replace('_', '-')}" if action is None or action.option_strings else key
+        name = flag(key) if action is None or action.option_strings else key
         literals = "".join(re.findall(r"Literal\[(.*?)\]", message))
         if choices := list(dict.fromkeys(re.findall(r"'([\w.-]+)'", literals))):
             near = nearest(given, choices)
@@ -184,16 +187,17 @@ def _main(given: Sequence[str]) -> None:
     if not given:
         parser.print_help()
         return
+    _check_bounds(given)
     parsed = parser.parse_args(given)
     verb = parsed["verb"]
     kind = VERBS[verb][0]
     values = {f.name: parsed[verb][f.name] for f in fields(kind)}
     if empty := verb_options.empty(values):
         named = any("positional" in f.metadata for f in fields(kind) if f.name == empty)
-        fail(f"{empty.upper() if named else verb_options.flag(empty)}{verb_options.EMPTY}")
+        fail(f"{empty.upper() if named else flag(empty)}{verb_options.EMPTY}")
     for name, hint in get_type_hints(kind).items():
         if values[name] is None and type(None) not in get_args(hint):
-            fail(f"--{name.replace('_', '-')} null: leave it out, or give a value")
+            fail(f"{flag(name)} null: leave it out, or give a value")
     try:
         chosen = kind(**values)
         module = import_module(f".{verb}", __package__)
@@ -212,6 +216,20 @@ def _main(given: Sequence[str]) -> None:
         raise
 
 
+def _check_bounds(given: Sequence[str]) -> None:
+    """Refuse values that would take for ever to be read, or to be quoted: they are YAML."""
+    before = ""
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (equals and name.startswith("--")):
+            name, value = before, word
+        try:
+            check_yaml(value, f"{name} {quoted(value)}".strip())
+        except InputError as error:
+            fail(f"{error}: give a plain value")
+        before = word if word.startswith("--") else ""
+
+
 def fail(message: str) -> NoReturn:
     """Say what was wrong in one line, and exit with status 2.
 
@@ -227,8 +245,8 @@ def fail(message: str) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(
         prog="tas",
-        description="Give it a CNN and a budget: tas searches the width of every layer and the "
-        "depth of every stage, and returns a smaller plain net, trained by distillation.",
+        description="Give it a net and a budget of multiply-adds, parameters or milliseconds: tas "
+        "searches widths, heads and depths, and returns a smaller plain net, distilled from it.",
         epilog=_examples(""),
         formatter_class=_formatter(),
         version=__version__,
@@ -266,11 +284,11 @@ def _verb_parser(verb: str, kind: type) -> Parser:
         for f in fields(kind):
             if f.name in own and "positional" not in f.metadata:
                 assert f.default is not MISSING
-                flag, text = f"--{f.name.replace('_', '-')}", f.metadata["help"]
+                word, text = flag(f.name), f.metadata["help"]
                 if hints[f.name] is bool and f.default is False:
-                    group.add_argument(flag, action="store_true", help=text)
+                    group.add_argument(word, action="store_true", help=text)
                 else:
-                    group.add_argument(flag, type=hints[f.name], default=f.default, help=text)
+                    group.add_argument(word, type=hints[f.name], default=f.default, help=text)
     return parser
 
 

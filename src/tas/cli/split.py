@@ -28,7 +28,8 @@ def main(options: SplitOptions) -> None:
             f"--out {path} holds another split (seed {same.seed}): choose another --out"
         )
     write_split(path, split)
+    how = f", {data.classes} classes in equal proportion" if data.labelled else ""
     print(
         f"{path}: {len(split.weights):,} pictures to train weights, {len(split.logits):,} to "
-        f"choose by, {data.classes} classes in equal proportion"
+        f"choose by{how}"
     )

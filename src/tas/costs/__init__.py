@@ -1,6 +1,18 @@
 """What nets cost: counted on the net, expected under probabilities, and budgets."""
 
-from .budget import MACS, PARAMS, UNITS, Budget, Counted, Unit, parse_budget, readable, unit_named
+from .budget import (
+    MACS,
+    PARAMS,
+    UNITS,
+    Budget,
+    Counted,
+    Unit,
+    budget_text,
+    given_budgets,
+    parse_budget,
+    readable,
+    unit_named,
+)
 from .count import Count, count
 from .expected import ExpectedCost
 from .operators import counter, free, operator_macs
@@ -14,9 +26,11 @@ __all__ = [
     "Counted",
     "ExpectedCost",
     "Unit",
+    "budget_text",
     "count",
     "counter",
     "free",
+    "given_budgets",
     "operator_macs",
     "parse_budget",
     "readable",

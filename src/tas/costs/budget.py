@@ -6,7 +6,7 @@ a new object here and touches nothing else.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,8 @@ __all__ = [
     "Budget",
     "Counted",
     "Unit",
+    "budget_text",
+    "given_budgets",
     "parse_budget",
     "readable",
     "unit_named",
@@ -210,9 +212,9 @@ class Budget:
         if lowest <= self.limit <= highest or (at_most and lowest <= self.limit):
             return
         said, full = self.unit.said, _full(space, self.unit)
-        quoted = f"'{given}' ({said(self.limit)})" if given else said(self.limit)
+        asked = f"'{given}' ({said(self.limit)})" if given else said(self.limit)
         raise InfeasibleBudgetError(
-            f"the budget {quoted} cannot be met with these choices: {space.unpruned.net} can "
+            f"the budget {asked} cannot be met with these choices: {space.unpruned.net} can "
             f"have {said(lowest)} to {said(highest)}, a ratio of "
             f"{lowest / full:.3f} to {highest / full:.3f}",
             lowest,
@@ -224,6 +226,49 @@ def _full(space: Space, unit: Unit) -> int:
     """Cost of the unpruned net: as it was counted on the net, where it was."""
     counted = getattr(space.unpruned, unit.name, None)
     return unit.cost(space, space.unpruned) if counted is None else int(counted)
+
+
+@checked
+def given_budgets(given: str | float | Sequence[str | float]) -> list[str] | None:
+    """The budgets of a list, as texts; None where it is one budget and no list.
+
+    >>> import tas
+    >>> tas.costs.given_budgets("0.3,0.50"), tas.costs.given_budgets(0.5)
+    (['0.3', '0.5'], None)
+
+    Raises:
+        InputError: one is missing, or stands there twice.
+    """
+    if isinstance(given, str) and "," not in given:
+        return None
+    if isinstance(given, int | float):
+        return None
+    names = budget_text(given).split(",")
+    example = "give each once, such as 0.3,0.5,0.7"
+    if not all(names):
+        raise InputError(f"in the budgets {quoted(given)} one is missing: {example}")
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InputError(f"in the budgets {quoted(given)} '{name}' stands twice: {example}")
+    return names
+
+
+@checked
+def budget_text(given: str | float | Sequence[str | float]) -> str:
+    """Budgets as they are recorded: 0.50 is 0.5, and a number is that of a text.
+
+    >>> import tas
+    >>> tas.costs.budget_text("0.50"), tas.costs.budget_text([0.3, "22.4M"])
+    ('0.5', '0.3,22.4M')
+    """
+    if isinstance(given, str) and "," in given:
+        given = given.split(",")
+    if not isinstance(given, str | int | float):
+        return ",".join(budget_text(each).removesuffix(".0") for each in given)
+    try:
+        return str(float(given))
+    except ValueError:  # such as 22.4M
+        return str(given).strip()
 
 
 @checked

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..typed import checked
+from .listing import below
 from .parts import Files, Images, Part
-from .pictures import SUFFIXES, check_workers, cpus, reason
+from .pictures import check_workers, cpus, reason
 from .transform import Transform
 
 __all__ = ["Chosen", "chosen_pictures", "read_chosen", "some_pictures"]
@@ -45,28 +46,10 @@ def chosen_pictures(given: Sequence[str | Path | Image.Image]) -> list[Picture]:
             continue
         word = os.fspath(each)
         if not os.path.lexists(word) and (matches := sorted(glob.glob(word, recursive=True))):
-            found += [path for match in matches for path in _below(match)]
+            found += [path for match in matches for path in below(match)]
         else:
-            found += _below(word)
+            found += below(word)
     return found
-
-
-def _below(path: str, above: frozenset[str] = frozenset()) -> list[str]:
-    """A file itself, or the pictures below a folder; a folder with none stays as it is."""
-    if not os.path.isdir(path):
-        return [path]
-    real = os.path.realpath(path)  # a link may lead back up
-    found: list[str] = []
-    if real not in above:
-        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
-                continue
-            if entry.is_dir():
-                inside = _below(entry.path, above | {real})
-                found += [] if inside == [entry.path] else inside
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                found.append(entry.path)
-    return found or [path]
 
 
 @checked

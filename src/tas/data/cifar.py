@@ -15,7 +15,7 @@ import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from ..errors import DataError
-from .official import fetch, find, not_found
+from .official import fetch, find, foreign, not_found
 from .parts import Data, Images
 from .transform import Transform
 
@@ -61,7 +61,7 @@ def load(name: str, data_dir: Path, download: bool) -> Data:
     path, meta = read(source.meta["filename"], source.meta["md5"])
     class_names = meta.get(source.meta["key"])
     if not isinstance(class_names, list) or len(class_names) != _CLASSES[name]:
-        raise _foreign(path, name, f"it does not name {_CLASSES[name]} classes")
+        raise foreign(path, name, f"it does not name {_CLASSES[name]} classes")
     train, test = (
         _joined([_images(*read(*entry), name) for entry in entries])
         for entries in (source.train_list, source.test_list)
@@ -102,9 +102,9 @@ def _read(path: Path, name: str, md5: str) -> tuple[dict[str, Any], bool]:
         # Written by Python 2, whose texts are bytes: Latin-1 keeps them one to one.
         content = _ArraysAlone(io.BytesIO(raw), encoding="latin1").load()
     except Exception as error:  # a broken pickle raises nearly anything
-        raise _foreign(path, name, " ".join(str(error).split())) from error
+        raise foreign(path, name, " ".join(str(error).split())) from error
     if not isinstance(content, dict):
-        raise _foreign(path, name, "it holds no dictionary")
+        raise foreign(path, name, "it holds no dictionary")
     return content, hashlib.md5(raw, usedforsecurity=False).hexdigest() == md5
 
 
@@ -112,13 +112,13 @@ def _images(path: Path, content: dict[str, Any], name: str) -> Images:
     data, labels = content.get("data"), content.get(_LABELS[name])
     wrong = "it holds no pictures of 3 x 32 x 32 bytes"
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8:
-        raise _foreign(path, name, wrong)
+        raise foreign(path, name, wrong)
     if data.shape[1:] != (3072,) or len(data) == 0:
-        raise _foreign(path, name, wrong)
+        raise foreign(path, name, wrong)
     if not isinstance(labels, list) or len(labels) != len(data):
-        raise _foreign(path, name, f"'{_LABELS[name]}' does not list one label for each picture")
+        raise foreign(path, name, f"'{_LABELS[name]}' does not list one label for each picture")
     if not all(type(label) is int and 0 <= label < _CLASSES[name] for label in labels):
-        raise _foreign(path, name, f"a label is not in 0..{_CLASSES[name] - 1}")
+        raise foreign(path, name, f"a label is not in 0..{_CLASSES[name] - 1}")
     return Images(torch.from_numpy(data).reshape(-1, 3, 32, 32), torch.tensor(labels))
 
 
@@ -126,11 +126,4 @@ def _joined(batches: list[Images]) -> Images:
     return Images(
         torch.cat([batch.pixels for batch in batches]),
         torch.cat([batch.labels for batch in batches]),
-    )
-
-
-def _foreign(path: Path, name: str, why: str) -> DataError:
-    return DataError(
-        f"'{path}' is not a file of {name}, or is damaged ({why}): "
-        "replace it, or fetch it with --download"
     )

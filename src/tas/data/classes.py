@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..errors import DataError, InputError, nearest
+from ..errors import DataError, InputError, nearest, quoted
 from .parts import Data
 
 
@@ -17,7 +17,7 @@ def numbers(names: Sequence[str], known: Sequence[str], where: str) -> Tensor:
     ones are not a list of different names.
     """
     if isinstance(known, str) or not all(isinstance(name, str) for name in known):
-        raise InputError(f"class names {known!r:.80}: give a list of names")
+        raise InputError(f"class names {quoted(known)}: give a list of names")
     position = {name: i for i, name in enumerate(known)}
     if len(position) < max(len(known), 1):
         given = some(list(known)) or "[]"
@@ -39,6 +39,14 @@ def by_name(data: Data, known: Sequence[str]) -> Data:
     train, test = (replace(part, labels=number[part.labels]) for part in (data.train, data.test))
     notes = (*data.notes, *absent(data.name, data.class_names, known))
     return replace(data, class_names=tuple(known), train=train, test=test, notes=notes)
+
+
+def without_labels(data: Data, known: Sequence[str]) -> Data:
+    """``data`` as pictures alone, with the classes of the net that is to answer."""
+    train, test = (
+        replace(part, labels=torch.zeros_like(part.labels)) for part in (data.train, data.test)
+    )
+    return replace(data, class_names=tuple(known), train=train, test=test, labelled=False)
 
 
 def absent(where: str, have: Collection[str], known: Sequence[str]) -> list[str]:

@@ -4,10 +4,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from .parts import Data, Images, measured
-from .split import stratified_split
+from .split import TEST_FRACTION, stratified_split
 from .transform import Transform
-
-TEST_FRACTION = 0.2
 
 
 def load(seed: int) -> Data:

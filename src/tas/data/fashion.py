@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 from torchvision.datasets import FashionMNIST
 
-from ..errors import DataError
-from .official import fetch, find, not_found
+from .official import fetch, find, foreign, not_found
 from .parts import Data, Images, measured
 from .transform import Transform
 
-_LAYOUTS = ("", "FashionMNIST/raw", "fashion-mnist")
+NAME = "fashion-mnist"
+_LAYOUTS = ("", "FashionMNIST/raw", NAME)
 _COUNTS = {"train": 60_000, "t10k": 10_000}
 
 
 def load(data_dir: Path, download: bool) -> Data:
     """Load Fashion-MNIST. Raises ``DataError``: not found, truncated, foreign."""
     if download and not all(_find(data_dir, file) for part in _COUNTS for file in _files(part)):
-        fetch("fashion-mnist", FashionMNIST, data_dir)
+        fetch(NAME, FashionMNIST, data_dir)
     parts = {part: _part(data_dir, part) for part in _COUNTS}
     mean, std = measured(parts["train"].pixels)
     return Data(
-        name="fashion-mnist",
+        name=NAME,
         class_names=tuple(FashionMNIST.classes),
         transform=Transform.of_size("grey", (28, 28), mean, std),
         train=parts["train"],
@@ -46,11 +46,11 @@ def _part(data_dir: Path, part: str) -> Images:
     pixels_path, pixels = _read(data_dir, pixels_file, dimensions=3)
     labels_path, labels = _read(data_dir, labels_file, dimensions=1)
     if pixels.shape[1:] != (28, 28) or len(pixels) == 0:
-        raise _foreign(pixels_path, f"its pictures are {list(pixels.shape)}, not [N, 28, 28]")
+        raise foreign(pixels_path, NAME, f"its pictures are {list(pixels.shape)}, not [N, 28, 28]")
     if len(labels) != len(pixels):
-        raise _foreign(labels_path, f"{len(labels)} labels for {len(pixels)} pictures")
+        raise foreign(labels_path, NAME, f"{len(labels)} labels for {len(pixels)} pictures")
     if labels.max() >= len(FashionMNIST.classes):
-        raise _foreign(labels_path, f"a label is not in 0..{len(FashionMNIST.classes) - 1}")
+        raise foreign(labels_path, NAME, f"a label is not in 0..{len(FashionMNIST.classes) - 1}")
     return Images(pixels.unsqueeze(1), labels.long())
 
 
@@ -67,25 +67,18 @@ def _read(data_dir: Path, file: str, dimensions: int) -> tuple[Path, Tensor]:
     path = _find(data_dir, file)
     if path is None:
         hint = f"no {file}[.gz]; name the folder with --data-dir, or fetch it with --download"
-        raise not_found("fashion-mnist", data_dir, _LAYOUTS, hint)
+        raise not_found(NAME, data_dir, _LAYOUTS, hint)
     try:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
     except (OSError, EOFError, zlib.error) as error:
-        raise _foreign(path, str(error)) from error
+        raise foreign(path, NAME, str(error)) from error
     header = 4 + 4 * dimensions
     if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) < header:
-        raise _foreign(path, f"it is no idx file of {dimensions} dimensions")
+        raise foreign(path, NAME, f"it is no idx file of {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}I", raw[4:header])
     if len(raw) - header != np.prod(shape, dtype=object):
-        raise _foreign(path, f"{len(raw) - header} bytes do not fill {list(shape)}")
+        raise foreign(path, NAME, f"{len(raw) - header} bytes do not fill {list(shape)}")
     # A copy, for what NumPy reads from bytes is not writable and PyTorch warns of it.
     values = np.frombuffer(raw, np.uint8, offset=header).reshape(shape).copy()
     return path, torch.from_numpy(values)
-
-
-def _foreign(path: Path, why: str) -> DataError:
-    return DataError(
-        f"'{path}' is not a file of fashion-mnist, or is damaged ({why}): "
-        "delete it and fetch it with --download"
-    )

@@ -1,4 +1,5 @@
-"""Any folder of images ``PATH/{train,val|test}/CLASS/*``, or ``PATH/CLASS/*`` without a split."""
+"""Any folder of images ``PATH/{train,val|test}/CLASS/*``, or ``PATH/CLASS/*`` without a split; or
+of pictures without labels, at any depth."""
 
 import math
 from collections import Counter
@@ -14,7 +15,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..processes import agreed, on_this_machine
 from .classes import some
-from .listing import Listing, list_parts
+from .listing import Listing, list_parts, list_unlabelled
 from .parts import Data, Files, Images, Part, Pictures, sample_step, statistics
 from .pictures import Skipped, probe, read_pictures
 from .transform import SMALL, Colour, Transform, Vary, as_pixels, as_rows
@@ -38,6 +39,8 @@ class Options:
     vary: Vary | None
     transform: Transform | None
     class_names: Sequence[str] | None
+    unlabelled: bool = False
+    like: Transform | None = None
 
 
 def load(root: Path, name: str, options: Options, colours: Colours | None = None) -> Data:
@@ -46,7 +49,8 @@ def load(root: Path, name: str, options: Options, colours: Colours | None = None
     Raises ``DataError``: missing or empty, a class without images, classes that differ between
     the parts, too many unreadable pictures.
     """
-    train, test, notes = list_parts(root, options.seed, options.class_names)
+    lists = list_unlabelled if options.unlabelled else list_parts
+    train, test, notes = lists(root, options.seed, options.class_names)
     everything = train.paths + test.paths
     probed = _Probed.of(root, everything)
     transform = options.transform or probed.chosen(options)
@@ -65,7 +69,7 @@ def load(root: Path, name: str, options: Options, colours: Colours | None = None
         zooms = transform.vary == "zoom"
         parts[0] = _kept(train, transform, read) if zooms else _fitted(train, transform, read)
         parts[1] = _fitted(test, transform, read, "reading test")
-    if options.transform is None:
+    if options.transform is None and options.like is None:
         if transform.colour == "grey" or colours is None:
             colours = statistics(_sample(parts[0], transform, read))
         transform = replace(transform, mean=colours[0], std=colours[1])
@@ -79,6 +83,7 @@ def load(root: Path, name: str, options: Options, colours: Colours | None = None
         test=parts[1],
         flip=True,
         notes=tuple(notes),
+        labelled=not options.unlabelled,
     )
 
 
@@ -150,12 +155,14 @@ class _Probed:
     def chosen(self, options: Options) -> Transform:
         """The transform where nobody has chosen one, the colours not measured yet."""
         small = all(min(size) <= SMALL for size in self.sizes)
-        size = self.sizes.most_common(1)[0][0] if small else (_LARGE, _LARGE)
+        large = (_LARGE, _LARGE) if options.like is None else options.like.size
+        size = self.sizes.most_common(1)[0][0] if small else large
         if options.image_size is not None:
             size = (options.image_size, options.image_size)
         none = (0.0,) * (1 if self.colour == "grey" else 3)
         ones = tuple(1.0 for _ in none)
-        return Transform.of_size(self.colour, size, none, ones, options.vary)
+        chosen = Transform.of_size(self.colour, size, none, ones, options.vary)
+        return chosen if options.like is None else chosen.like(options.like)
 
     def kept_bytes(self, transform: Transform) -> int:
         """How many bytes a picture takes in memory, on average, to train on."""
@@ -165,6 +172,8 @@ class _Probed:
 
 
 def _check_classes_left(listing: Listing, broken: Tensor) -> None:
+    if broken.all():
+        raise DataError(f"none of the pictures can be read, e.g. '{listing.paths[0]}'")
     classes = len(listing.class_names)
     had, left = (ls.bincount(minlength=classes) for ls in (listing.labels, listing.labels[~broken]))
     gone = [listing.class_names[i] for i in ((had > 0) & (left == 0)).nonzero().squeeze(1).tolist()]

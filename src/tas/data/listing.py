@@ -11,9 +11,7 @@ from torch import Tensor
 from ..errors import DataError
 from .classes import absent, numbers, some
 from .pictures import SUFFIXES
-from .split import stratified_split
-
-TEST_FRACTION = 0.2
+from .split import TEST_FRACTION, stratified_split
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,38 @@ def list_parts(
     return train, test, notes
 
 
-def _parts(root: Path, seed: int, strict: bool) -> tuple[Listing, Listing, list[str]]:
-    """``strict``: all classes are in both parts, and at least two."""
+def list_unlabelled(
+    root: Path, seed: int, known: Sequence[str] | None
+) -> tuple[Listing, Listing, list[str]]:
+    """As ``list_parts``, of pictures at any depth whose folders are no classes.
+
+    Labels are 0 and tell nothing; classes are the ``known`` ones.
+    """
+    _check_there(root)
+
+    def listing(folder: Path) -> Listing:
+        paths = below(str(folder))
+        if paths == [str(folder)]:
+            raise DataError(f"no pictures in '{folder}', at any depth")
+        return Listing(paths, torch.zeros(len(paths), dtype=torch.int64), tuple(known or ()))
+
+    held_out = next((part for part in ("test", "val") if (root / part).is_dir()), None)
+    if held_out and (root / "train").is_dir():
+        return listing(root / "train"), listing(root / held_out), []
+    whole = listing(root)
+    if len(whole) < 2:
+        raise DataError(f"'{root}' has one picture: give at least two, one of them to test")
+    return _set_aside(whole, root, seed, "")
+
+
+def _check_there(root: Path) -> None:
     if not root.is_dir():
         raise DataError(f"data folder '{root}' does not exist, or is not a folder")
+
+
+def _parts(root: Path, seed: int, strict: bool) -> tuple[Listing, Listing, list[str]]:
+    """``strict``: all classes are in both parts, and at least two."""
+    _check_there(root)
     held_out = [part for part in ("test", "val") if (root / part).is_dir()]
     if not (root / "train").is_dir():
         if held_out:
@@ -82,10 +108,16 @@ def _split(whole: Listing, root: Path, seed: int) -> tuple[Listing, Listing, lis
                 f"class '{name}' in '{root}' has one picture, but the set has no test/ or val/: "
                 "give at least two of every class, so that some can be set aside to test"
             )
+    return _set_aside(whole, root, seed, ", stratified by class")
+
+
+def _set_aside(
+    whole: Listing, root: Path, seed: int, how: str
+) -> tuple[Listing, Listing, list[str]]:
     kept, held_out = stratified_split(whole.labels, 1 - TEST_FRACTION, seed)
     note = (
         f"'{root}' has no test part of its own: {len(held_out)} of its {len(whole.paths)} "
-        f"pictures were set aside, stratified by class, seed {seed}"
+        f"pictures were set aside{how}, seed {seed}"
     )
     return whole.take(kept), whole.take(held_out), [note]
 
@@ -137,7 +169,26 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
+
+
+def below(path: str, above: frozenset[str] = frozenset()) -> list[str]:
+    """A file itself, or the pictures below a folder; a folder with none stays as it is."""
+    if not os.path.isdir(path):
+        return [path]
+    real = os.path.realpath(path)  # a link may lead back up
+    found: list[str] = []
+    if real not in above:
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            if _is_hidden(entry.name):
+                continue
+            if _is_folder(entry):
+                inside = below(entry.path, above | {real})
+                found += [] if inside == [entry.path] else inside
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                found.append(entry.path)
+    return found or [path]

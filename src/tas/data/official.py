@@ -30,6 +30,14 @@ def not_found(name: str, data_dir: Path, layouts: Sequence[str], hint: str) -> D
     return DataError(f"{name} not found in {looked}: {hint}")
 
 
+def foreign(path: Path, name: str, why: str) -> DataError:
+    """The error of a file that is not what a data set has."""
+    return DataError(
+        f"'{path}' is not a file of {name}, or is damaged ({why}): "
+        "replace it, or delete it and fetch it with --download"
+    )
+
+
 def fetch(name: str, source: Any, folder: Path) -> None:
     """Fetch a data set of torchvision into ``folder``, checksums checked; what is there is kept.
 

@@ -136,6 +136,7 @@ class Data:
     test: Part
     flip: bool  # may a picture be mirrored without changing its class
     notes: tuple[str, ...] = ()  # what a reader of a result must know
+    labelled: bool = True  # else labels tell nothing, and classes are those of the net that answers
 
     @property
     def classes(self) -> int:
@@ -158,6 +159,8 @@ class Data:
     @property
     def absent(self) -> tuple[str, ...]:
         """The classes of which there is no picture to train on."""
+        if not self.labelled:
+            return ()
         counts = self.train.labels.bincount(minlength=self.classes).tolist()
         return tuple(n for n, count in zip(self.class_names, counts, strict=True) if not count)
 

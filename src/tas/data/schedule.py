@@ -18,6 +18,7 @@ from ..seeds import check_seed
 from ..typed import checked
 from .parts import Data
 
+MAGNITUDES = 31  # of RandAugment, 0 to 30
 REPLACEMENTS = 100  # how many pictures in a row are tried while training
 
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] normalised, int64 [B]
@@ -40,21 +41,29 @@ class Augment:
     (default: an eighth of the height, 4 at 32 pixels) and cropped back at random. Of pictures that
     "zoom" (larger ones) a random place is cut out at a random size (``crop``), and its brightness,
     contrast and saturation are changed by up to the ratio ``jitter``. Either way half of them are
-    mirrored (``flip``).
+    mirrored (``flip``), and ``randaugment`` above 0 changes each by two random operations of that
+    magnitude (torchvision's ``v2.RandAugment``) in the place of the ``jitter``.
 
-    Raises ``InputError`` where ``padding`` or ``jitter`` is below 0.
+    Raises ``InputError`` where ``padding`` or ``jitter`` is below 0, or ``randaugment`` is not from
+    0 to 30.
     """
 
     padding: int | None = None
     flip: bool | None = None  # default: what the data set says
     crop: bool = True
     jitter: float = 0.4
+    randaugment: int = 0
 
     def __post_init__(self) -> None:
         if self.padding is not None and not self.padding >= 0:
             raise InputError(f"--padding {self.padding}: give 0 pixels or more")
         if not self.jitter >= 0:  # a NaN is refused too
             raise InputError(f"--jitter {self.jitter}: give 0 or more, e.g. 0.4")
+        if not 0 <= self.randaugment < MAGNITUDES:
+            raise InputError(
+                f"--randaugment {self.randaugment}: give a magnitude from 0 to {MAGNITUDES - 1}, "
+                "e.g. 9"
+            )
 
 
 def tries(augment: Augment | None, count: int) -> int:

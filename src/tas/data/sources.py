@@ -10,7 +10,7 @@ from ..data import cifar, digits, fashion, folder
 from ..errors import DataError, InputError, one_of
 from ..reading import place
 from ..typed import checked
-from .classes import by_name
+from .classes import by_name, without_labels
 from .named import transformed
 from .official import default_folder, find, not_found
 from .parts import NAMES, Data
@@ -35,6 +35,8 @@ def load(
     vary: Vary | None = None,
     transform: Transform | None = None,
     class_names: Sequence[str] | None = None,
+    unlabelled: bool = False,
+    like: Transform | None = None,
 ) -> Data:
     """Load the data set ``name``, one of ``NAMES`` or the path of a folder of images.
 
@@ -53,6 +55,13 @@ def load(
     For a model that is trained already give its ``transform``, which is then used as it is, and its
     ``class_names``: pictures get the labels that the model knows them by. Some of its classes may
     be missing here (``notes`` says so, and ``Data.absent``), but none be strange to it.
+
+    For pretrained weights give the transform that they were learnt with as ``like``: pictures get
+    its colours, mean, spread and interpolation and, unless all are small, its size and crop.
+
+    ``unlabelled`` takes the pictures of a folder at any depth, whatever its folders are called, and
+    of a named set its pictures alone. They have no labels then (``Data.labelled``) and, without
+    ``class_names``, no classes: a net is searched and trained by the answers of its teacher.
 
     A folder is decoded once, by ``workers`` threads (default: one per CPU core), where it fits in
     memory (in 2 GiB and a quarter of what is free); else its pictures stay on disk. ``in_memory``
@@ -76,6 +85,8 @@ def load(
         vary=vary,
         transform=transform,
         class_names=class_names,
+        unlabelled=unlabelled,
+        like=like,
     )
     if name not in NAMES:
         return folder.load(_folder(name), name, options)
@@ -83,9 +94,11 @@ def load(
     if root is not None and name == "imagenet":
         return _imagenet(root, options)
     data = _named(name, root, download, seed)
-    if class_names is not None:
+    if unlabelled:
+        data = without_labels(data, class_names or ())
+    elif class_names is not None:
         data = by_name(data, class_names)
-    return transformed(data, transform or _transform(data, image_size, vary))
+    return transformed(data, transform or _transform(data, image_size, vary, like))
 
 
 def _imagenet(root: Path, options: folder.Options) -> Data:
@@ -133,11 +146,14 @@ def _root(name: str, data_dir: str | Path | None, download: bool) -> Path:
     return root
 
 
-def _transform(data: Data, image_size: int | None, vary: Vary | None) -> Transform:
+def _transform(
+    data: Data, image_size: int | None, vary: Vary | None, like: Transform | None
+) -> Transform:
     """That of a named set, at the size that was asked for."""
     own = data.transform
     size = own.size if image_size is None else (image_size, image_size)
-    return Transform.of_size(own.colour, size, own.mean, own.std, vary)
+    chosen = Transform.of_size(own.colour, size, own.mean, own.std, vary)
+    return chosen if like is None else chosen.like(like)
 
 
 def _folder(name: str) -> Path:

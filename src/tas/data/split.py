@@ -22,6 +22,7 @@ from ..whole import write_whole
 from .parts import NAMES, Data
 
 FORMAT = "tas-split/1"
+TEST_FRACTION = 0.2  # that is set aside of a set without a test part of its own
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ later, with other pictures or on another machine, shows it pictures of the same 
 are kept (in memory, on disk) has no part in it.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,9 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+INTERPOLATIONS = tuple(_RESAMPLING)
 
 
 @checked
@@ -98,6 +101,27 @@ class Transform:
             vary = "shift" if min(size) <= SMALL else "zoom"
         scaled = size if vary == "shift" else (int(size[0] * 256 / 224), int(size[1] * 256 / 224))
         return cls(colour, size, scaled, "bilinear", mean, std, vary)
+
+    def like(self, own: "Transform") -> "Transform":
+        """This one, of as many pixels, as weights that were learnt before were shown pictures.
+
+        >>> from tas.data import Transform
+        >>> grey = (0.5,) * 3
+        >>> own = Transform("rgb", (224, 224), (232, 232), "bicubic", grey, grey, "zoom")
+        >>> Transform.of_size("grey", (448, 448), (0.4,), (0.3,)).like(own).resize
+        (464, 464)
+
+        Colours, interpolation, mean and spread are ``own``; of pictures that zoom as much is cut
+        off. Small ones are still shown whole.
+        """
+        resize = self.size
+        if self.vary == "zoom":
+            height, width = (
+                side * scaled // whole
+                for side, scaled, whole in zip(self.size, own.resize, own.size, strict=True)
+            )
+            resize = height, width
+        return replace(own, size=self.size, resize=resize, vary=self.vary)
 
     # As JSON
 

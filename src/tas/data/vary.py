@@ -20,17 +20,21 @@ class Moves:
     top: Tensor  # int64 [N], in 0..2 * padding
     left: Tensor  # int64 [N]
     mirrored: Tensor  # bool [N]
+    seeds: Tensor  # int64 [N], on the CPU: of what else is drawn for each; [0] where nothing is
 
     def of(self, share: slice | Tensor) -> "Moves":
-        return Moves(self.top[share], self.left[share], self.mirrored[share])
+        seeds = self.seeds[share] if len(self.seeds) else self.seeds
+        return Moves(self.top[share], self.left[share], self.mirrored[share], seeds)
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Moves pictures by up to ``padding`` pixels, black coming in, and mirrors half of them."""
+    """Moves pictures by up to ``padding`` pixels, black coming in, mirrors half of them, and
+    changes each by RandAugment of a magnitude above 0."""
 
     padding: int = 0
     flip: bool = False
+    randaugment: int = 0
 
     @classmethod
     def of(cls, data: Data, augment: Augment | None) -> "Shift":
@@ -38,14 +42,16 @@ class Shift:
         if augment is None:
             return cls()
         padding = data.input[1] // 8 if augment.padding is None else augment.padding
-        return cls(padding, _flip(data, augment))
+        return cls(padding, _flip(data, augment), augment.randaugment)
 
     def draw(self, count: int, generator: torch.Generator, device: torch.device) -> Moves:
         """The moves of an epoch, drawn on the CPU, in the order of the epoch."""
         corners = torch.randint(2 * self.padding + 1, (2, count), generator=generator)
         mirrored = torch.rand(count, generator=generator) < 0.5
         top, left = corners.to(device)
-        return Moves(top, left, mirrored.to(device))
+        some = count if self.randaugment else 0
+        seeds = torch.randint(2**62, (some,), generator=generator)
+        return Moves(top, left, mirrored.to(device), seeds)
 
     def __call__(self, pixels: Tensor, moves: Moves) -> Tensor:
         """``pixels`` uint8 [B, C, H, W], each picture moved as it is to be."""
@@ -53,7 +59,18 @@ class Shift:
             pixels = shift(pixels, self.padding, moves.top, moves.left)
         if self.flip:
             pixels = torch.where(moves.mirrored.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+        if self.randaugment:
+            pixels = self._changed(pixels, moves.seeds.tolist())
         return pixels
+
+    def _changed(self, pixels: Tensor, seeds: list[int]) -> Tensor:
+        """Each picture by random operations of its own."""
+        change, changed = v2.RandAugment(magnitude=self.randaugment), []
+        with torch.random.fork_rng(devices=[]):
+            for picture, seed in zip(pixels, seeds, strict=True):
+                torch.default_generator.manual_seed(seed)
+                changed.append(change(picture))
+        return torch.stack(changed) if changed else pixels
 
 
 def shift(pixels: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
@@ -80,7 +97,9 @@ class Zoom:
             self._fit = v2.RandomResizedCrop(transform.size, interpolation=how)
         if _flip(data, augment):
             steps += [v2.RandomHorizontalFlip()]
-        if augment.jitter:
+        if augment.randaugment:
+            steps += [v2.RandAugment(magnitude=augment.randaugment)]
+        elif augment.jitter:
             change = augment.jitter
             steps += [v2.ColorJitter(brightness=change, contrast=change, saturation=change)]
         self._steps = steps

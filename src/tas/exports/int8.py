@@ -10,13 +10,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..whole import scratch
 from .form import Form, exporting
 from .onnx_file import check_packages, sign
 
@@ -45,8 +45,8 @@ def write_int8(source: Path, path: Path, form: Form, pixels: Tensor) -> None:
     from onnxruntime.quantization import registry
 
     kinds = {*registry.QLinearOpsRegistry, *registry.QDQRegistry} - {*NEVER}
-    with TemporaryDirectory(dir=path.parent) as home, exporting(BY, "quantise"), _silent():
-        ready, made = Path(home) / "ready.onnx", Path(home) / "made.onnx"
+    with scratch(path.parent) as home, exporting(BY, "quantise"), _silent():
+        ready, made = home / "ready.onnx", home / "made.onnx"
         quantization.quant_pre_process(source, ready)
         quantization.quantize_static(
             ready,

@@ -8,21 +8,24 @@ are compared in float64.
 
 import random
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ShapeError, first_line
-from ..forward import Example, evaluating, training
+from ..forward import Example, device_of, evaluating, training
 from ..sides import Rewrite
 from .compare import Answer, answered
 from .cut import Cutter, copied
+from .joints import Joint, counts
 from .masks import Masks
 from .noise import still
+from .reads import reading
 from .scrambled import scrambled, tame
 from .structure import Structure
 
@@ -63,6 +66,7 @@ class Bench:
 
     Attributes:
         rewrites: numbers in the net's code that follow what is cut.
+        joints: widths that are cut together, in the same ratio.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class Bench:
         example = Example.of(example)
         self.structure, self.candidates = structure, candidates
         self.blocks = {run.name: run for run in structure.runs}
-        self.device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        self.device = device_of(net)
         self.masks = Masks(structure).to(self.device)
         self.net, self.example = _in_float32(scrambled(net), example.first().noise())
         self.several = example.noise().pair()  # norms need more than one in training
@@ -83,6 +87,7 @@ class Bench:
             self.several = self.several.to(torch.float32)
         self.tamed = False
         self.rewrites: tuple[Rewrite, ...] = ()
+        self.joints: tuple[Joint, ...] = ()
         self._cut: dict[Any, Answer] = {}  # what cut nets gave, by what was cut
         self._uncut: Answer | None = None
         self._cutters: dict[int, Cutter] = {}  # by the net: this one, and the same in float64
@@ -130,7 +135,7 @@ class Bench:
 
     def agrees(self, names: Sequence[str]) -> Failure | None:
         """Whether it gives that for two examples in training as well, where the whole net runs."""
-        if self._in_training(self.net) is not None:  # it may want targets
+        if not self._trained:
             return None
         plan = self._plan(names, ANY)
         found = self._scores(self.net, self.several, plan, training, several=True)
@@ -158,9 +163,7 @@ class Bench:
         """Whether the net that is cut runs in training, where the whole one does."""
         small = self._small(self.net, self._plan(names, SMALLEST, depths=True))
         failure = self._in_training(small)
-        if failure is None or self._in_training(self.net) is not None:  # it may want targets
-            return None
-        return failure
+        return failure if self._trained else None
 
     # What is cut -------------------------------------------------------------------------------
 
@@ -170,31 +173,41 @@ class Bench:
         The smallest: of all widths, with all blocks there (for a block that is cut is not tried
         out), or with the fewest. The others are mixed, some blocks gone: once the first atoms stay,
         as in the nets of a search, and once any but the first, lest a shift by one goes unseen.
-        What is cut of one choice does not depend on the others.
+        What is cut of one choice does not depend on the others, but for those it is joined with.
         """
         kept: dict[str, Tensor] = {}
         left: dict[str, int] = {}
-        for name in names:
-            drawn = random.Random(f"{draw} {name}")
-            if name in self.blocks:
-                run = self.blocks[name]
+        for joint in self.joined(names):
+            drawn = random.Random(f"{draw} {joint[0]}")
+            if joint[0] in self.blocks:
+                run = self.blocks[joint[0]]
                 if draw != SMALLEST:
-                    left[name] = drawn.randint(run.least, len(run.blocks) - 1)
+                    left[run.name] = drawn.randint(run.least, len(run.blocks) - 1)
                 elif depths:
-                    left[name] = run.least
+                    left[run.name] = run.least
                 continue
-            smaller = self.candidates[name][:-1]
-            several = [count for count in smaller if count > 1] or smaller  # one is in any order
-            count = smaller[0] if draw == SMALLEST else drawn.choice(several)
-            atoms = drawn.sample(range(draw == ANY, self.candidates[name][-1]), count)
-            kept[name] = torch.arange(count) if draw == FIRST else torch.tensor(sorted(atoms))
+            smaller = [*zip(*counts(joint, self.candidates).values(), strict=True)][:-1]
+            several = [each for each in smaller if min(each) > 1] or smaller  # one: in any order
+            chosen = smaller[0] if draw == SMALLEST else drawn.choice(several)
+            for name, count in zip(joint, chosen, strict=True):
+                atoms = drawn.sample(range(draw == ANY, self.candidates[name][-1]), count)
+                kept[name] = torch.arange(count) if draw == FIRST else torch.tensor(sorted(atoms))
         return kept, left
+
+    def joined(self, names: Iterable[str]) -> tuple[Joint, ...]:
+        """Choices with those that they are joined with; the others alone."""
+        of = {name: joint for joint in self.joints for name in joint}
+        return tuple(dict.fromkeys(of.get(name, (name,)) for name in names))
+
+    def whole(self, names: Iterable[str]) -> list[str]:
+        """The names of choices and of those that they are joined with."""
+        return [name for joint in self.joined(names) for name in joint]
 
     def _given(self, names: Sequence[str], draw: str) -> Answer | Failure:
         """What the net gives that is cut to a draw; it is run once."""
         if draw == SMALLEST:
             names = [name for name in names if name not in self.blocks]
-        key = (draw, *sorted(names), *self._following(names))
+        key = (draw, *sorted(self.joined(names)), *self._following(self.whole(names)))
         if key not in self._cut:
             found = self._scores(self.net, self.example, self._plan(names, draw))
             if isinstance(found, Failure):
@@ -211,6 +224,29 @@ class Bench:
         if id(net) not in self._cutters:
             self._cutters[id(net)] = Cutter(net, self.structure)
         return self._cutters[id(net)].cut(*plan, rewrites=self._following(plan[0]))
+
+    @property
+    def read(self) -> Collection[tuple[str, str]] | None:
+        """The attributes that the whole net reads of its modules; None where nobody can tell."""
+        return self._observed[0]
+
+    @property
+    def _trained(self) -> bool:
+        """Whether the whole net runs in training; it may want targets."""
+        return self._observed[1]
+
+    @cached_property
+    @torch.no_grad()
+    def _observed(self) -> tuple[Collection[tuple[str, str]] | None, bool]:
+        try:
+            with reading(self.net) as read:
+                with evaluating(self.net), _same_draws():
+                    self.example(self.net)
+                if self._in_training(self.net) is None:
+                    return read, True
+        except Exception:  # whatever the user's code may raise
+            read = None
+        return read, self._in_training(self.net) is None
 
     @property
     @torch.no_grad()

@@ -14,9 +14,11 @@ from ..errors import ShapeError, one_of
 from ..shape import Shape
 from ..sides import Rewrite
 from .constants import check, rewrite
+from .joints import check_joints
 from .labels import Place
 from .mirrors import follow, tensors
 from .skeleton import Skeleton, copied
+from .splits import keeping_groups
 from .structure import Structure
 
 __all__ = ["Cutter", "copied", "cut", "cut_to", "kept_atoms", "kept_blocks", "reordered"]
@@ -28,6 +30,13 @@ def cut(
     net: nn.Module, structure: Structure, kept: Mapping[str, Tensor], depths: Mapping[str, int]
 ) -> nn.Module:
     """A copy of the net with the kept atoms of every width, and the first blocks of every run.
+
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    >>> structure = tas.graph.analyse(net, torch.zeros(1, 1, 8, 8))
+    >>> tas.graph.cut(net, structure, {"0": torch.tensor([1, 4])}, {})[2].weight.shape
+    torch.Size([4, 2, 3, 3])
 
     Args:
         kept: by a width's name, the indices of the atoms that stay; without an entry, all.
@@ -128,7 +137,7 @@ class Cutter:
             container, _, name = path.rpartition(".")
             del net.get_submodule(container)._modules[name]
         after = {name: tuple(small[n].shape) for name, n in named.items()}
-        follow(net, self._before, after)
+        follow(net, self._before, after, keeping_groups(self._structure.splits))
         if rewrites:
             left = {name: len(atoms) * self._units[name] for name, atoms in kept.items()}
             rewrite(net, rewrites, {**self._channels, **left})
@@ -246,20 +255,28 @@ def _with_columns(
 def reordered(net: nn.Module, structure: Structure, ranking: Mapping[str, Tensor]) -> nn.Module:
     """A copy of the net that computes the same, the channels of its widths in another order.
 
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    >>> structure = tas.graph.analyse(net, torch.zeros(1, 1, 8, 8))
+    >>> other = tas.graph.reordered(net, structure, {"0": torch.arange(7, -1, -1)})
+    >>> torch.equal(other[0].bias, net[0].bias.flip(0))
+    True
+
     Args:
         ranking: by a width's name, its atoms in their new order; without an entry, as they are.
     """
     net = copied(net, {})
-    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     orders: dict[Place, Tensor] = {}
     for width in structure.widths:
         if width.name in ranking:
             for (name, dim), positions in width.places.items():
-                start = torch.arange(tensors[name].shape[dim])
+                start = torch.arange(own[name].shape[dim])
                 order = orders.setdefault((name, dim), start)
                 order[positions.flatten()] = positions[ranking[width.name]].flatten()
     for (name, dim), order in orders.items():
-        tensor = tensors[name]
+        tensor = own[name]
         tensor.copy_(tensor.index_select(dim, order.to(tensor.device)))
     return net
 
@@ -271,6 +288,15 @@ def cut_to(
     ranking: Mapping[str, Tensor] | None = None,
 ) -> nn.Module:
     """A copy of the net with the widths and depths of a shape.
+
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    >>> structure = tas.graph.analyse(net, torch.zeros(1, 1, 8, 8))
+    >>> shape = tas.Shape("mine", 4, (1, 8, 8), "tied", {"0": 6}, {})
+    >>> small = tas.graph.cut_to(net, structure, shape)
+    >>> small[0].out_channels
+    6
 
     Args:
         ranking: by a width's name, its atoms, those to keep first; default: in order.
@@ -288,10 +314,19 @@ def kept_atoms(
 ) -> dict[str, Tensor]:
     """By a width's name, the atoms that a shape keeps; a width without an entry keeps all.
 
+    >>> import tas, torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    >>> structure = tas.graph.analyse(net, torch.zeros(1, 1, 8, 8))
+    >>> shape = tas.Shape("mine", 4, (1, 8, 8), "tied", {"0": 2}, {})
+    >>> tas.graph.kept_atoms(structure, shape, {"0": torch.tensor([5, 3, 0, 1, 2, 4, 6, 7])})
+    {'0': tensor([3, 5])}
+
     Raises:
         ShapeError: the shape is not one of this net.
     """
     widths = {width.name: width for width in structure.widths}
+    check_joints(structure, shape.widths)
     kept = {}
     for name, channels in shape.widths.items():
         if name not in widths:

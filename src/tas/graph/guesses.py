@@ -6,7 +6,7 @@ same attribute in every block.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import gcd
 
 from torch import nn
@@ -31,7 +31,13 @@ def kind(name: str) -> str:
 
 
 def guesses(
-    net: nn.Module, structure: Structure, names: Sequence[str], place: str, taken: Sequence[Rewrite]
+    net: nn.Module,
+    structure: Structure,
+    names: Sequence[str],
+    place: str,
+    taken: Sequence[Rewrite],
+    read: Collection[tuple[str, str]] | None = None,
+    joints: Sequence[Sequence[str]] = (),
 ) -> Iterator[Guess]:
     """What may follow some widths that are alike.
 
@@ -39,6 +45,8 @@ def guesses(
         names: of the widths.
         place: the path of the module that fails once they are cut; empty where nobody knows.
         taken: what is rewritten already.
+        read: the attributes that the net reads, with the paths of their modules; None: any.
+        joints: widths that keep the same ratio, so that it does not matter which one is followed.
     """
     wanted = set(names)
     seen: Seen = {
@@ -47,6 +55,7 @@ def guesses(
     }
     atoms = {width.name: width.atoms for width in structure.widths}
     done = {(rewrite.module, rewrite.steps) for rewrite in taken}
+    first = {name: joint[0] for joint in joints for name in joint}
     modules = dict(net.named_modules())
     for of_kind in _places(modules, seen, place):
         found: dict[tuple[int, Steps], list[Rewrite]] = {}
@@ -55,7 +64,12 @@ def guesses(
             for steps, value in numbers(modules[path]):
                 if steps[0] in skipped or (path, steps) in done:
                     continue
-                for rank, size in enumerate(_follow(value, path, seen, atoms)):
+                if read is not None and (path, steps[0]) not in read:
+                    continue
+                sizes = {
+                    _same(size, first): size for size in _follow(value, path, seen, atoms)[::-1]
+                }
+                for rank, size in enumerate([*sizes.values()][::-1]):
                     found.setdefault((rank, steps), []).append(
                         Rewrite(path, steps, value, size.parts, size.constant)
                     )
@@ -77,7 +91,7 @@ def _in_order(found: dict[tuple[int, Steps], list[Rewrite]]) -> Iterator[Guess]:
     together = [tuple(rewrites) for rewrites in of_attribute.values()]
     everything = tuple(rewrite for guess in first for rewrite in guess)
     others = [alone[key] for key in sorted(alone, key=lambda key: key[0]) if key[0] > 0]
-    yield from dict.fromkeys([*together, *first, everything, *others])
+    yield from (guess for guess in dict.fromkeys([*together, *first, everything, *others]) if guess)
 
 
 def _places(modules: dict[str, nn.Module], seen: Seen, place: str) -> list[str]:
@@ -107,6 +121,12 @@ def _follow(value: int, path: str, seen: Seen, atoms: dict[str, int]) -> list[Su
             elif size % value == 0 and value % atoms[name] == 0:
                 found.setdefault(_times(name, n, of * (size // value)))
     return list(found)
+
+
+def _same(size: Sum, first: Mapping[str, str]) -> Sum | str:
+    """What is equal for sizes that are equal whatever is cut; they are so in the whole net."""
+    alone = len(size.parts) == 1 and size.constant == 0
+    return first.get(size.parts[0][0], size.parts[0][0]) if alone else size
 
 
 def _times(name: str, n: int, of: int) -> Sum:

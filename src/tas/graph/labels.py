@@ -12,6 +12,7 @@ the time is that of a forward pass. An operator without a rule locks what flows 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -56,7 +57,7 @@ class Cost:
     """The multiply-adds of one operator.
 
     Attributes:
-        path: the module that ran it.
+        path: the module that ran it; of one that is run from elsewhere, what runs it.
         macs: for one image.
         sides: labels, or a size, of every dimension whose sizes multiply to the cost.
     """
@@ -225,7 +226,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for side in sides:
                 self.tie(side, 0, "a cost that is not proportional to the channels")
             sides = ()
-        self.notes.costs.append(Cost(self.path[-1], macs, sides))
+        self.notes.costs.append(Cost(self._site(), macs, sides))
 
     def produce(self, planes: Sequence[Plane], out: Tensor) -> None:
         """Note the places that make the channels of ``out``."""
@@ -238,6 +239,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def consume(self, planes: Sequence[Plane]) -> None:
         """Note the places that read channels."""
         self.notes.consumed |= {p.origin for p in planes if p.origin is not None}
+
+    def _site(self) -> str:
+        """The innermost module that runs, or what runs it from elsewhere in the net.
+
+        A module that several blocks share costs what it does in each, as long as that is there.
+        """
+        for outer, inner in reversed([*pairwise(self.path)]):
+            if outer and not inner.startswith(f"{outer}."):
+                return outer
+        return self.path[-1]
 
     def _at(self, why: str) -> str:
         return f"{why} in {self.path[-1]}" if self.path[-1] else why

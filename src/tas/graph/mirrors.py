@@ -4,7 +4,7 @@ A layer's code often reads such attributes (``groups``, ``num_features``), and a
 net does. PyTorch's own names are known; ``mirror`` adds those of a class of one's own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ShapeError, TasError, one_of
 
-__all__ = ["Sizes", "follow", "mirror", "mirrored", "tensors"]
+__all__ = ["Sizes", "follow", "joined", "mirror", "mirrored", "tensors"]
 
 Sizes = dict[str, tuple[int, ...]]  # by the name of a parameter or buffer
 Repeated = tuple[str, int]  # the name of a parameter or buffer, and one of its dimensions
@@ -36,9 +36,8 @@ def mirror(kind: type[nn.Module], /, **attributes: Repeated | None) -> None:
 
     When a net is cut, the attribute shrinks with the size: a number that is the size or a multiple
     of it, or a tuple in which the size stands. A multiple that a candidate would leave in parts
-    locks its width. It holds for subclasses, too. A second call for
-    an attribute replaces the first. None leaves an attribute alone that has the name of one of
-    PyTorch's.
+    locks its width. It holds for subclasses, too. A second call for an attribute replaces the
+    first. None leaves an attribute alone that has the name of one of PyTorch's.
 
     >>> import tas.graph
     >>> from torch import nn
@@ -88,19 +87,22 @@ _OWN: dict[type[nn.Module], dict[str, Repeated | None]] = {
 def tensors(net: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer, by all of its names."""
     return {
-        _joined(path, name): tensor
+        joined(path, name): tensor
         for path, module in net.named_modules(remove_duplicate=False)
         for name, tensor in {**module._parameters, **module._buffers}.items()
         if isinstance(tensor, Tensor)
     }
 
 
-def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
+def follow(
+    net: nn.Module, before: Sizes, after: Sizes, keeping: Collection[str] = frozenset()
+) -> None:
     """Bring the attributes of a net that was cut up to date.
 
     Args:
         before: the sizes of its tensors before it was cut.
         after: those they have now.
+        keeping: the paths of modules whose groups all stay.
     """
     changed: dict[str, list[str]] = {}
     for name, size in after.items():
@@ -112,9 +114,10 @@ def follow(net: nn.Module, before: Sizes, after: Sizes) -> None:
         module = _at(net, path)
         if id(module) not in done:  # it may have several paths
             done.add(id(module))
-            first = _joined(path, "weight")
+            first = joined(path, "weight")
             first = first if first in names else names[0]
-            _by_name(module, before[first], after[first], _said(module))
+            said = {**_said(module), **dict.fromkeys(COUNTS_OF_GROUPS if path in keeping else ())}
+            _by_name(module, before[first], after[first], said)
             if isinstance(module, nn.RNNBase):  # its parameters stand in a list, too
                 own = module._flat_weights_names
                 module._flat_weights = [getattr(module, name) for name in own]
@@ -126,7 +129,8 @@ def mirrored(module: nn.Module) -> frozenset[str]:
     return frozenset(by_name | _said(module).keys())
 
 
-def _joined(path: str, name: str) -> str:
+def joined(path: str, name: str) -> str:
+    """The full name of a parameter or buffer of the module at a path."""
     return f"{path}.{name}" if path else name
 
 
@@ -163,9 +167,9 @@ def _repeat(
     module: nn.Module, path: str, attribute: str, place: Repeated, before: Sizes, after: Sizes
 ) -> None:
     (name, dim), what = place, f"{type(module).__name__}.{attribute}"
-    full = _joined(path, name)
+    full = joined(path, name)
     if full not in before:
-        start = _joined(path, "") if path else ""
+        start = joined(path, "") if path else ""
         own = [each.removeprefix(start) for each in before if each.startswith(start)]
         raise InputError(f"mirror of {what}: {one_of('parameter', name, own)}")
     if not hasattr(module, attribute):
@@ -209,8 +213,8 @@ def _by_name(
             old, new = (old[1], old[0]), (new[1], new[0])
     for name in COUNTS_OF_GROUPS:
         value = _value(module, name, 1)
-        if name not in said and value != 1:
-            groups = value * new[0] // old[0]
+        if value != 1:
+            groups = value if name in said else value * new[0] // old[0]
             setattr(module, name, groups)
     for name in vars(module).keys() & BY_NAME.keys() | _of_class(type(module)):  # type: ignore[arg-type]
         value, dim = getattr(module, name), BY_NAME[name]

@@ -93,6 +93,7 @@ class Structure:
         splits: by its name, the dimension of a split that may shrink instead of the last.
         wanted: splits of which another dimension had better, as heads of attention.
         heads: by the name of a split that is in ``splits``, the widths of that dimension.
+        joints: names of widths that must keep the same ratio of their channels.
     """
 
     widths: tuple[Width, ...]
@@ -109,6 +110,7 @@ class Structure:
     splits: Mapping[str, int] = field(default_factory=dict)
     wanted: Mapping[str, int] = field(default_factory=dict)
     heads: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    joints: tuple[tuple[str, ...], ...] = ()
 
     @property
     def atoms(self) -> int:

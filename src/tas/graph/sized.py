@@ -8,20 +8,25 @@ from torch import nn
 from ..sides import Rewrite
 from .constants import rewrite
 from .mirrors import Sizes, follow, tensors
+from .splits import keeping_groups
 
 __all__ = ["sized"]
 
 
 @torch.no_grad()
 def sized(
-    net: nn.Module, sizes: Sizes, rewrites: Sequence[Rewrite], widths: Mapping[str, int]
+    net: nn.Module,
+    sizes: Sizes,
+    rewrites: Sequence[Rewrite],
+    widths: Mapping[str, int],
+    splits: Mapping[str, int],
 ) -> nn.Module:
     """The net itself, its tensors of other sizes and with no values yet, its attributes true.
 
     >>> from torch import nn
     >>> from tas.graph.sized import sized
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
-    >>> small = sized(net, {"0.weight": (3, 4), "0.bias": (3,), "1.weight": (2, 3)}, (), {})
+    >>> small = sized(net, {"0.weight": (3, 4), "0.bias": (3,), "1.weight": (2, 3)}, (), {}, {})
     >>> small[0].out_features, small[1].in_features
     (3, 3)
 
@@ -30,6 +35,7 @@ def sized(
         sizes: of the parameters and buffers that a state dict of the cut one holds, tied ones once.
             A module that holds tensors and has none there is gone, as blocks are.
         rewrites, widths: numbers in the net's own code, and the channels that they follow.
+        splits: those of a shape.
     """
     named = tensors(net)
     before = {name: tuple(tensor.shape) for name, tensor in named.items()}
@@ -51,7 +57,7 @@ def sized(
                         )
                     held[name] = made[id(tensor)]  # type: ignore[assignment]
     after = {name: tuple(tensor.shape) for name, tensor in tensors(net).items()}
-    follow(net, before, after)
+    follow(net, before, after, keeping_groups(splits))
     rewrite(net, rewrites, widths)
     return net
 

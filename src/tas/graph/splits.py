@@ -6,7 +6,11 @@ turns out to be the batch of a product of activations, as the heads of attention
 are the better choice: the scale and tables of positions stay as they are. So the ways of the parts
 of every split are followed through one pass (``Splits``), and the next pass is told (``wanted``).
 
-A split has a name: the module whose code makes it, and its number among those of the module.
+A grouped convolution splits its channels, too, into groups and what each of them has. By themselves
+whole groups go; where all of them hang together, every group had better lose as many of its own.
+
+A split has a name: the module whose code makes it, and its number among those of the module; that
+of a grouped convolution is its module's with ``#groups``.
 """
 
 from collections import Counter
@@ -18,14 +22,25 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["Splits"]
+__all__ = ["Splits", "keeping_groups"]
 
+GROUPS = "#groups"
 Part = tuple[str, int]  # the name of a split, and a dimension of what it made
 
 PRODUCTS = {"bmm": (0, 1), "baddbmm": (1, 2)}  # where their factors stand
 SAME_ELEMENTS = {
     "_unsafe_view", "reshape", "_reshape_alias", "view", "clone", "repeat", "expand_copy",
 }  # fmt: skip
+
+
+def keeping_groups(along: Mapping[str, int]) -> frozenset[str]:
+    """The paths of modules whose groups stay, of splits by their names.
+
+    >>> from tas.graph.splits import keeping_groups
+    >>> keeping_groups({"attn#1": 3, "conv#groups": 1})
+    frozenset({'conv'})
+    """
+    return frozenset(name.removesuffix(GROUPS) for name in along if name.endswith(GROUPS))
 
 
 class Splits:
@@ -37,12 +52,14 @@ class Splits:
     Attributes:
         wanted: by the name of a split, the dimension that is the batch of a product later on.
         labels: by the name of a split that was told, the labels that went along its dimension.
+        groups: by the name of a grouped convolution that was not told, what it makes.
     """
 
     def __init__(self, along: Mapping[str, int]) -> None:
         self.along = along
         self.wanted: dict[str, int] = {}
         self.labels: dict[str, Tensor] = {}
+        self.groups: dict[str, Tensor] = {}
         self._numbers: Counter[str] = Counter()
         self._made: list[tuple[str, list[int]]] = []
         self._parts: Any = WeakTensorKeyDictionary()  # by a tensor: by a dimension, its parts
@@ -57,6 +74,17 @@ class Splits:
         name = f"{path}#{self._numbers[path]}"
         self._made.append((name, others))
         return name
+
+    def within(self, path: str, made: Tensor) -> bool:
+        """Whether a convolution of a module keeps its groups, and every group may shrink.
+
+        Args:
+            made: the labels of what it makes.
+        """
+        name = f"{path}{GROUPS}"
+        told = self.along.get(name) == 1
+        (self.labels if told else self.groups)[name] = made
+        return told
 
     def note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """An operator has run."""

@@ -16,21 +16,20 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from ..errors import InputError, ShapeError, TasError, first_line
-from ..forward import Example, Forward, described, evaluating, leaves, naming, training
+from ..errors import InputError, ShapeError
+from ..forward import Example, Forward, evaluating
 from ..shape import Side, Sum
 from .labels import Notes, Place, Plane, Tracer
 from .parts import Layer, Locked, Structure, Width
+from .passes import OUTPUT, follow_training, followed, lock_output, unseen
 from .refused import refuse
 from .rules import apply_rule
 from .runs import Visit, find_runs, visiting
-from .scales import LocksOwnScales
 from .splits import Splits
-from .weighted import Calls
 
 __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
-OUTPUT = "they are the net's output"
+TOGETHER = "its channels can only be cut all together"
 UNTRAINED = "it does not run in evaluation, and training cannot be followed"
 BESIDE = ("bias", "running_mean", "running_var")  # what stands beside a weight
 COMPUTED = "its weight is computed from parameters in the net's own code"
@@ -73,16 +72,15 @@ def analyse(
     given = Example.of(example, forward)
     tracer = Tracer(net, apply_rule, Splits(splits or {}))
     with evaluating(net), visiting(net, tracer) as visits:
-        out = _followed(net, given.first(), tracer)
-    found = _lock_output(out, tracer)
+        out = followed(net, given.first(), tracer)
+    found = lock_output(out, tracer)
     if not found:
         raise InputError(
             f"the net returns a {type(out).__name__} without a tensor of floats: say by forward= "
             "what counts, such as forward=lambda net, batch: net(batch).logits"
         )
-    unseen = _unseen(net, tracer)
-    if unseen:
-        _follow_training(net, given, tracer)
+    if unseen(net, tracer):
+        follow_training(net, given, tracer)
     if strange := sorted(tracer.splits.along.keys() - tracer.splits.labels.keys()):
         raise ShapeError(f"the shape goes by a split '{strange[0]}', but the net has no such split")
     for (name, _), labels in tracer.places.items():
@@ -91,57 +89,8 @@ def analyse(
     scores = len(found) == 1 and found[0].dim() == 2 and len(found[0]) == 1
     build = _Build(net, tracer, visits)
     structure = build.structure(found[0].shape[1] if scores else None)
-    never = [name for name in _unseen(net, tracer) if tracer.notes.produced]
+    never = [name for name in unseen(net, tracer) if tracer.notes.produced]
     return replace(structure, locked=(*structure.locked, *_never_run(net, never)))
-
-
-def _followed(net: nn.Module, example: Example, tracer: Tracer) -> Any:
-    """What the net gives; where it fails, it is told whether it does without being followed."""
-    try:
-        with (
-            torch.no_grad(),
-            naming(net, tracer.path),
-            LocksOwnScales(tracer),
-            Calls(net, tracer),
-            tracer,
-        ):
-            return example(net)
-    except TasError:  # of a rule: it says itself what is wrong
-        raise
-    except Exception as error:  # whatever the user's code may raise
-        with torch.no_grad():
-            example.answer(net)  # raises what is the net's own fault
-        reason = first_line(error)
-        raise InputError(
-            f"the net runs on {described(example.batch)}, but its channels cannot be "
-            f"followed: {reason}"
-        ) from error
-
-
-def _lock_output(out: Any, tracer: Tracer) -> list[Tensor]:
-    """The floats that a net returns, whose channels stay."""
-    found = [x for _, x in leaves(out) if x.is_floating_point()]
-    for each in found:
-        for plane in tracer.planes(each):
-            tracer.notes.locks.append((plane.labels[plane.labels > 0], OUTPUT))
-    return found
-
-
-def _unseen(net: nn.Module, tracer: Tracer) -> list[str]:
-    """Names of parameters that no operator has read so far."""
-    seen = {name for name, _ in tracer.places}
-    return [name for name, p in net.named_parameters() if name not in seen and p.numel() > 1]
-
-
-def _follow_training(net: nn.Module, example: Example, tracer: Tracer) -> None:
-    """Follow a pass in training mode; what it costs does not count."""
-    costs = list(tracer.notes.costs)
-    try:
-        with training(net):
-            _lock_output(_followed(net, example.pair(), tracer), tracer)
-    except InputError:  # it may want targets: what it alone runs stays as it is
-        pass
-    tracer.notes.costs[:] = costs
 
 
 def _never_run(net: nn.Module, names: Sequence[str]) -> list[Locked]:
@@ -204,9 +153,18 @@ class _Build:
             classes=classes,
             seen=self._seen(),
             splits=dict(self.told.along),
-            wanted=dict(self.told.wanted),
+            wanted={**self.told.wanted, **self._tied_groups()},
             heads={name: self._named(labels) for name, labels in self.told.labels.items()},
         )
+
+    def _tied_groups(self) -> dict[str, int]:
+        """Grouped convolutions none of whose groups can go by itself."""
+        found = {}
+        for name, made in self.told.groups.items():
+            first, *others = np.unique(self.component[made.numpy()]).tolist()
+            if not others and self.reasons.get(first) == TOGETHER:
+                found[name] = 1
+        return found
 
     def _measured(self, place: Place) -> bool:
         """Whether these are a norm's statistics, which do not matter where its scale is 0."""
@@ -240,7 +198,7 @@ class _Build:
                 continue
             made.sort(key=lambda m: order[m[0]])
             if len(kinds) == 1:
-                self.reasons[kinds[0]] = "its channels can only be cut all together"
+                self.reasons[kinds[0]] = TOGETHER
                 continue
             first, unit = self._named_after(made)
             name = self.notes.produced[first]

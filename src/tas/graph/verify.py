@@ -3,7 +3,8 @@
 What the net's own code takes for a constant (a number of heads in a view, a split at a fixed place)
 cannot be seen in a trace. So the net is cut as far as it goes and run: it has to run, and to give
 what the whole net gives whose cut channels nobody reads. What fails is found by bisection. Where
-the constant is a number in an attribute, it is found and follows what is cut (``mending``).
+the constant is a number in an attribute, it is found and follows what is cut, and widths that must
+be equal are cut together (``mending``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from ..sides import Rewrite, size_of
 from .bench import Bench, Failure
 from .constants import settled
 from .guesses import kind
+from .joints import Joint
 from .mending import Mender
 from .structure import Structure
 
@@ -35,10 +37,12 @@ class Verdict:
     Attributes:
         failed: the names of widths and runs that do not bear to be cut, with the reason.
         rewrites: what is rewritten in the net's own code so that the others do.
+        joints: of the others, those that have to keep the same ratio of their channels.
     """
 
     failed: dict[str, str]
     rewrites: tuple[Rewrite, ...]
+    joints: tuple[Joint, ...]
 
 
 def trial(
@@ -55,57 +59,88 @@ def trial(
             the last one all.
     """
     bench = Bench(net, structure, example, candidates)
-    mender = Mender(bench)
-    good: list[str] = []
-    failed: dict[str, str] = {}
-
-    def extend(items: Sequence[str], test: Test) -> None:
-        """Add to what is good those of the items with which it stays good."""
-        failure = test([*good, *items])
-        if failure is None:
-            good.extend(items)
-            return
-        kinds = [list(of) for _, of in groupby(items, kind)]
-        if len(kinds) == 1 and mender.mend(items) and test([*good, *items]) is None:
-            good.extend(items)
-            return
-        if len(items) == 1:
-            failed[items[0]] = failure.reason
-            return
-        if len(kinds) > 1:
-            suspects = [of for of in kinds if any(bench.touches(n, failure.place) for n in of)]
-            calm = [name for of in kinds if of not in suspects for name in of]
-            for part in [calm, *suspects] if calm and suspects else kinds:
-                extend(part, test)
-            return
-        # The same layer of several blocks: what fails in the first and the last fails in all.
-        ends = [test([*good, items[0]]), test([*good, items[-1]])]
-        if all(ends):
-            failed.update(dict.fromkeys(items, failure.reason))
-            return
-        middle = len(items) // 2
-        extend(items[:middle], test)
-        extend(items[middle:], test)
-
-    # Widths first, with all blocks there: a block that is cut is not tried out.
-    for names in (list(candidates), [run.name for run in structure.runs]):
-        if names:
-            extend(sorted(names, key=kind), bench.runs)
-    passed, good = sorted(good, key=kind), []
-    if _macs(structure) * len(passed) <= CHEAP:  # together, two that are wrong may get along
-        for name in passed:
-            failure = bench.computes([name])
-            if failure is not None and not mender.mend([name]):
-                failed[name] = failure.reason
-        passed = [name for name in passed if name not in failed]
-    if passed:
-        extend(passed, bench.computes)
-    passed, good = good, []
-    if passed:
-        extend(passed, bench.trains)
+    # What is rewritten has to hold in training as well. Of all of it together that is soon seen.
+    for strict in (False, True):
+        bench.rewrites, bench.joints = (), ()
+        attempt = _Attempt(bench, strict)
+        attempt.run()
+        changed = any((bench.rewrites, bench.joints))
+        if strict or not changed or bench.agrees(attempt.good) is None:
+            break
+    good = bench.whole(attempt.good)
+    failed = {name: reason for name, reason in attempt.failed.items() if name not in good}
     channels = {width.name: width.channels for width in structure.widths}
     staying = [name for name in channels if name not in good]
-    return Verdict(failed, settled(bench.rewrites, channels, staying))
+    joints = tuple(joint for joint in bench.joints if set(joint) <= set(good))
+    return Verdict(failed, settled(bench.rewrites, channels, staying), joints)
+
+
+class _Attempt:
+    """What is good so far, and what has failed.
+
+    Args:
+        strict: whether every rewrite is tried in training by itself.
+    """
+
+    def __init__(self, bench: Bench, strict: bool) -> None:
+        self.bench, self.mender = bench, Mender(bench, strict)
+        self.good: list[str] = []
+        self.failed: dict[str, str] = {}
+
+    def run(self) -> None:
+        bench, structure = self.bench, self.bench.structure
+        # Widths first, with all blocks there: a block that is cut is not tried out.
+        for names in (list(bench.candidates), [run.name for run in structure.runs]):
+            if names:
+                self._extend(sorted(names, key=kind), bench.runs)
+        passed = self._passed()
+        if _macs(structure) * len(passed) <= CHEAP:  # together, two that are wrong may get along
+            for name in passed:
+                failure = bench.computes([name])
+                if failure is not None and not self.mender.mend([name]):
+                    self.failed[name] = failure.reason
+            passed = [name for name in passed if name not in self.failed]
+        if passed:
+            self._extend(passed, bench.computes)
+        passed = self._passed()
+        if passed:
+            self._extend(passed, bench.trains)
+
+    def _passed(self) -> list[str]:
+        """What is good, for the next test."""
+        passed, self.good = sorted(self.bench.whole(self.good), key=kind), []
+        return passed
+
+    def _extend(self, items: Sequence[str], test: Test) -> None:
+        """Add to what is good those of the items with which it stays good."""
+        there = self.bench.whole(self.good)
+        items = [name for name in items if name not in there]
+        failure = test([*self.good, *items]) if items else None
+        if failure is None:
+            self.good.extend(items)
+            return
+        kinds = [list(of) for _, of in groupby(items, kind)]
+        if len(kinds) == 1 and self.mender.mend(items) and test([*self.good, *items]) is None:
+            self.good.extend(items)
+            return
+        if len(items) == 1:
+            self.failed[items[0]] = failure.reason
+            return
+        if len(kinds) > 1:
+            touches, place = self.bench.touches, failure.place
+            suspects = [of for of in kinds if any(touches(name, place) for name in of)]
+            calm = [name for of in kinds if of not in suspects for name in of]
+            for part in [calm, *suspects] if calm and suspects else kinds:
+                self._extend(part, test)
+            return
+        # The same layer of several blocks: what fails in the first and the last fails in all.
+        ends = [test([*self.good, items[0]]), test([*self.good, items[-1]])]
+        if all(ends):
+            self.failed.update(dict.fromkeys(items, failure.reason))
+            return
+        middle = len(items) // 2
+        self._extend(items[:middle], test)
+        self._extend(items[middle:], test)
 
 
 def _macs(structure: Structure) -> int:

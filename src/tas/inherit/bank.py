@@ -7,13 +7,15 @@ is solved when it is first asked for, and kept with the weights that it leads to
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..graph import Cutter, Structure, Width
+from ..graph.mirrors import joined
 from .readings import Reader, Reading, Readings, readers
 
 __all__ = ["Bank"]
@@ -26,6 +28,16 @@ RIDGE = 0.1
 GUESSES, WEIGHTS = 2**29, 2**30
 
 T = TypeVar("T")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Bank:
@@ -62,9 +74,9 @@ class Bank:
             if count < width.atoms:
                 path = reader[0]
                 weight, shift = self.folded(reader, count)
-                columns[_joined(path, "weight"), width.name] = weight
+                columns[joined(path, "weight"), width.name] = weight
                 if shift is not None:
-                    name = _joined(path, "bias")
+                    name = joined(path, "bias")
                     biases[name] = biases.get(name, module.bias.detach()) + shift.to(module.bias)
         kept = {name: torch.arange(count) for name, count in counts.items()}
         return self._cutter.cut(kept, depths, biases, columns)
@@ -80,11 +92,11 @@ class Bank:
             if path in layers and layers[path].weight.shape[1] < width.atoms:
                 count = layers[path].weight.shape[1]
                 weight, shift = self.folded(reader, count)
-                name = _joined(path, "weight")
+                name = joined(path, "weight")
                 into = columns[:count].flatten().to(weight.device)
                 found[name] = found[name].index_copy(1, into, weight)
                 if shift is not None:
-                    name = _joined(path, "bias")
+                    name = joined(path, "bias")
                     found[name] = found[name] + shift.to(module.bias)
         return found
 
@@ -99,6 +111,7 @@ class Bank:
         key = (*reader, count, weight.data_ptr(), written)
         return self._folded.get(key, lambda: self._fold(module, columns, reader, count))
 
+    @_one_thread()  # so that the last digits do not depend on their number
     def _fold(
         self, module: Any, columns: Tensor, reader: Reader, count: int
     ) -> tuple[Tensor, Tensor | None]:
@@ -135,10 +148,6 @@ def _guess(given: Reading, count: int, device: torch.device) -> tuple[Tensor, Te
     guess = guess.T.cpu()
     missed = mean[count:] - guess @ mean[:count]
     return guess.float(), missed.float()
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 class _Kept(Generic[T]):

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import nn
 
 from .. import processes
 from ..errors import InputError
-from ..forward import Forward, call_batch
+from ..forward import Forward, call_batch, example_for
 from ..graph import Structure, analyse, cut_to, kept_atoms, kept_blocks, reordered
 from ..nets import ResNet, build, full_shape, is_named
 from ..nets.resnet import fitted
@@ -182,6 +181,4 @@ class Source:
 def _structure(
     net: nn.Module, input: tuple[int, int, int], splits: Mapping[str, int] | None = None
 ) -> Structure:
-    first = next(net.parameters())
-    example = torch.zeros(1, *input, device=first.device, dtype=first.dtype)
-    return analyse(net, example, splits=splits)
+    return analyse(net, example_for(net, input), splits=splits)

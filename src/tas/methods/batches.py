@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from .. import processes, training
-from ..errors import InputError
+from ..errors import InputError, TasError, first_line
 from ..forward import examples_in, leaves
 from ..runs import say
 from ..shape import Shape
@@ -38,7 +38,7 @@ def kept(batches: Iterable[Any]) -> tuple[Any, ...]:
     """
     found: list[Any] = []
     examples = size = 0
-    for batch in batches:
+    for batch in _read(batches):
         tensors = [x for _, x in leaves(batch)]
         if not tensors:
             raise InputError(
@@ -61,6 +61,20 @@ def kept(batches: Iterable[Any]) -> tuple[Any, ...]:
         few_of_them = f"{examples} example{'s' * (examples != 1)}"
         say(f"note: the batches end after {few_of_them}, which tell little of {FEW} or more")
     return tuple(found)
+
+
+def _read(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, or an ``InputError`` with what ended them before their time."""
+    count = 0
+    try:
+        for count, batch in enumerate(batches, start=1):  # noqa: B007
+            yield batch
+    except TasError:
+        raise
+    except Exception as error:  # whatever the user's code may raise
+        raise InputError(
+            f"batches= ends after {count} batch{'es' * (count != 1)}: {first_line(error)}"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +104,9 @@ class BatchProblem(Question):
         here = training.where(self.device, "fp32").device
         with training.alone(), training.repeatable():
             given = few(net, self.batches, here, forward, most=len(self.batches))
-            return replace(self, source=self.source.ordered(None, given, forward))
+            return replace(
+                self, source=self.source.ordered(self.space.unpruned.input, given, forward)
+            )
 
     def measured(self, net: nn.Module) -> nn.Module:
         """A derived net whose norms have measured what they see, in evaluation mode."""

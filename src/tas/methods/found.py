@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..costs import Budget
 from ..errors import InputError
@@ -14,11 +15,18 @@ from ..space import Space
 from ..training import History
 from .baseline import Probabilities
 
-__all__ = ["Found"]
+__all__ = ["Found", "Tried"]
 
 
 def _as_it_is(net: nn.Module) -> nn.Module:
     return net
+
+
+class Tried(NamedTuple):
+    """Shapes that were asked, in whatever space."""
+
+    at: Tensor  # log2 of what was chosen of every choice [shapes, choices]
+    losses: Tensor  # [shapes]
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Found:
             chosen; None where shapes were tried.
         measured: what a derived net is given to before it is handed out: after a search on batches
             its norms measure what they see.
+        tried: the shapes whose losses the search asked; None where it trained nets instead.
     """
 
     shape: Shape
@@ -47,6 +56,7 @@ class Found:
     fresh: bool = False
     probabilities: Probabilities | None = None
     measured: Callable[[nn.Module], nn.Module] = _as_it_is
+    tried: Tried | None = None
 
     def derive(self, inherit: bool | None = None) -> nn.Module:
         """The plain net of the shape.

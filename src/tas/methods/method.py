@@ -6,12 +6,13 @@ is a folder beside ``trials``, ``probes`` and ``paper``, and a line in ``methods
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from torch import nn
+import torch
+from torch import Generator, nn
 
 from .. import training
 from ..data import Augment, Batches, Data, Part
@@ -138,6 +139,8 @@ class Problem(Question):
             assert self.source.net is not None
             forward = self.objective.forward
             pictures = few(self.source.net, batches, here, forward)
+            if not self.data.labelled:
+                pictures = partial(_alone, pictures)
             ordered = self.source.ordered(self.data.input, pictures, forward)
         return replace(self, source=ordered)
 
@@ -157,9 +160,22 @@ class Problem(Question):
         if len(finalists) == 1:
             return finalists[0], []
         teacher = self.source.derive(self.space.unpruned)
-        finals = self.train_all("final", finalists, options, teacher)
+        finals = self._of_a_share().train_all("final", finalists, options, teacher)
         losses = [final_loss(final) for final in finals]
         return finalists[losses.index(min(losses))], finals
+
+    def _of_a_share(self) -> "Problem":
+        """With this budget's share of the pictures: what tells between two shapes is to cost no
+        more for several budgets than for one."""
+        if self.budgets == 1:
+            return self
+        generator = Generator().manual_seed(self.seed)
+
+        def some(part: Part) -> Part:
+            order = torch.randperm(len(part), generator=generator)
+            return part.take(order[: -(-len(order) // self.budgets)])
+
+        return replace(self, learn=some(self.learn), judge=some(self.judge))
 
     def fit(self, *args: Any, **more: Any) -> History:
         """``tas.training.fit`` on the problem's device, into its run directory."""
@@ -202,7 +218,7 @@ class Problem(Question):
             net = self.source.derive(shape)
         try:
             return self.fit(
-                training.learning(net, teacher, options),
+                training.learning(net, teacher, options, self.data.labelled),
                 self.batches(self.learn, seed),
                 phase=name,
                 evaluate_on=unvaried_batches(
@@ -214,6 +230,12 @@ class Problem(Question):
         except DivergedError as error:
             _log.warning("%s diverged and counts as the worst: %s", name, error)
             return None
+
+
+def _alone(labelled: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """The pictures of batches, whose labels tell nothing."""
+    for pictures, _ in labelled():
+        yield (pictures,)
 
 
 def final_loss(history: History | None) -> float:

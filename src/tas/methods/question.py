@@ -14,7 +14,7 @@ from ..shape import Shape
 from ..space import Space
 from ..training import Device, History, Objective, TrainOptions
 from .baseline import Probabilities
-from .found import Found
+from .found import Found, Tried
 
 __all__ = ["Decision", "Question"]
 
@@ -29,6 +29,8 @@ class Question(ABC):
         space, source, budget: the choices, the weights, and the most that a shape may cost.
         objective: how nets are called and compared.
         out: a run directory to log to and to continue from.
+        budgets: how many are searched for together, this one among them.
+        earlier: what was found within those before this one.
     """
 
     space: Space
@@ -39,6 +41,8 @@ class Question(ABC):
     device: Device = "auto"
     out: RunDir | None = None
     progress: bool = True
+    budgets: int = 1
+    earlier: tuple[Found, ...] = ()
 
     @property
     @abstractmethod
@@ -77,6 +81,7 @@ class Question(ABC):
         source: Source | None = None,
         fresh: bool = False,
         probabilities: Probabilities | None = None,
+        tried: Tried | None = None,
     ) -> Found:
         """With all that the search did, in its order, in the log as well: what other processes did
         is not there yet."""
@@ -93,4 +98,5 @@ class Question(ABC):
             fresh,
             probabilities,
             self.measured,
+            tried,
         )

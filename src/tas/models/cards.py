@@ -114,9 +114,10 @@ def _summary(config: ModelConfig) -> str:
         f"An image classifier of {len(config.classes)} classes: {quantity(shape.macs or 0)} "
         f"multiply-adds for one picture, {quantity(shape.params or 0)} parameters."
     ]
-    accuracy = facts.get("accuracy")
+    accuracy, agreement = facts.get("accuracy"), facts.get("agreement")
     data = escaped(facts["data"]) if facts.get("data") else ""
-    if isinstance(accuracy, int | float):
+    share = accuracy if isinstance(accuracy, int | float) else agreement
+    if isinstance(share, int | float):
         count = facts.get("test_pictures")
         pictures = f"{count:,} test pictures" if isinstance(count, int) else "test pictures"
         of = f" of {data}" if data else ""
@@ -127,7 +128,8 @@ def _summary(config: ModelConfig) -> str:
             if isinstance(epochs, int)
             else ""
         )
-        lines.append(f"Accuracy: **{accuracy:.2f} %** of the {pictures}{of}{seed}{last}.")
+        what = "Accuracy" if share is accuracy else "Answers as the unpruned net does"
+        lines.append(f"{what}: **{share:.2f} %** of the {pictures}{of}{seed}{last}.")
     else:
         made = f" Its weights were learnt on {data}." if data else ""
         lines.append(f"Its accuracy was not measured.{made}")
@@ -141,7 +143,8 @@ def _table(shape: Shape, facts: Mapping[str, Any]) -> str:
         return ""
     if shape.macs is None or shape.params is None:
         return ""
-    own = {"macs": shape.macs, "params": shape.params, "accuracy": facts.get("accuracy")}
+    shares = {share: facts.get(share) for share in ("accuracy", "agreement")}
+    own = {"macs": shape.macs, "params": shape.params, **shares}
     rows: list[Any] = [{"name": "unpruned", **unpruned}, {"name": "this net", **own}]
     return markdown(rows)
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from .. import nets, sums
+from ..costs import given_budgets
 from ..data import Transform
 from ..errors import DataError, InputError
 from ..runs import ModelConfig, RunDir, say
@@ -134,6 +135,10 @@ def _without_weights(path: Path, config: ModelConfig | None) -> InputError:
             f"the search in '{path}' started from fresh weights and has no trained net: train "
             f"its shape with `tas train --shape {path / 'shape.json'}`"
         )
+    names = given_budgets(str(run.get("budget")))
+    if names is not None:
+        parts = ", ".join(f"'{path / name}'" for name in names)
+        return InputError(f"'{path}' holds a model for each of its budgets: give one of {parts}")
     return InputError(f"the run in '{path}' is not finished: it has no model.safetensors")
 
 

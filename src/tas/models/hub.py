@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
@@ -17,6 +16,7 @@ from ..errors import InputError, first_line
 from ..shape import Shape
 from ..typed import checked
 from ..version import __version__
+from ..whole import scratch
 
 __all__ = ["downloaded", "is_hub_name", "push_to_hub"]
 
@@ -120,10 +120,10 @@ def push_to_hub(
     known(PACKAGE, "hub")
     if not NAME.fullmatch(name) or "@" in name:
         raise InputError(f"'{name}' is no name on the Hugging Face Hub: give user/name")
-    with TemporaryDirectory() as home:
+    with scratch() as home:
         if isinstance(model, nn.Module):
             how: dict[str, Any] = {"transform": transform, "classes": classes, "shape": shape}
-            path = save(model, Path(home) / "model", **how)
+            path = save(model, home / "model", **how)
         else:
             path = ModelFolder.of(model).path
             if not (path / "config.json").is_file():
@@ -131,7 +131,7 @@ def push_to_hub(
                     f"'{path}' was written by an earlier version and has no config.json: load the "
                     "net, and push it with its transform and classes"
                 )
-        chosen = Path(home) / "chosen"
+        chosen = home / "chosen"
         chosen.mkdir()
         for file in SENT:
             if (path / file).is_file():

@@ -12,7 +12,7 @@ from .. import sums
 from ..costs import count
 from ..data import Transform
 from ..errors import InputError
-from ..forward import answer, evaluating
+from ..forward import answer, evaluating, example_for
 from ..nets import ResNet
 from ..runs import ModelConfig
 from ..shape import Shape
@@ -133,10 +133,8 @@ def _given(
 
 def _check_scores(net: nn.Module, transform: Transform, classes: Sequence[str]) -> None:
     """The net takes what the transform makes, and gives a score for every class."""
-    first = next(net.parameters(), torch.empty(0))
-    picture = torch.zeros(1, *transform.input, device=first.device, dtype=first.dtype)
     with evaluating(net), torch.no_grad():
-        scores = answer(net, picture)
+        scores = answer(net, example_for(net, transform.input))
     if getattr(scores, "shape", None) != (1, len(classes)):
         got = list(scores.shape) if hasattr(scores, "shape") else type(scores).__name__
         raise InputError(

@@ -153,7 +153,7 @@ def load_sized(
     else:
         net = named.build_named(shape.net, shape.scores, shape.image)
     sizes = {name: tuple(value.shape) for name, value in read_weights(weights).items()}
-    net = sized(net, sizes, shape.rewrites, shape.widths)
+    net = sized(net, sizes, shape.rewrites, shape.widths, shape.splits)
     load_weights(net, weights)
     return net
 

@@ -15,7 +15,6 @@ __all__ = ["SIDE", "build_named", "default_input", "is_named", "library", "made"
 
 SIDE = 224  # pixels, where neither the user nor the net says
 
-
 _LIBRARIES = ("timm", "torchvision")
 _trusted: set[str] = set()  # functions that the user has named in this process
 
@@ -80,7 +79,7 @@ def timm_net(
     which = name.partition(":")[2]
     timm = library("timm", name)
     if not timm.is_model(which):
-        raise InputError(_unknown(name, which, timm.list_models()))
+        raise InputError(f"'{name}': {one_of('net', which, timm.list_models())}")
     options: dict[str, Any] = {"num_classes": classes, "in_chans": input[0]}
     if input[1:] != default_input(name)[1:]:
         try:  # what has positions is built for its images; a CNN takes any
@@ -100,7 +99,7 @@ def torchvision_net(name: str, input: tuple[int, int, int], **options: Any) -> n
     models = library("torchvision.models", name)
     known = models.list_models(module=models)
     if which not in known:
-        raise InputError(_unknown(name, which, known))
+        raise InputError(f"'{name}': {one_of('net', which, known)}")
     options = {"weights": None, **options}
     if which in ("googlenet", "inception_v3"):  # the further heads serve a training of their own
         options |= {"aux_logits": False, "init_weights": False}
@@ -138,6 +137,7 @@ def made(name: str, make: Any, classes: int | None) -> nn.Module:
 
 
 def module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
+    """The net that a function makes, or an ``InputError`` where it does not make one."""
     try:
         net = make(*given, **options)
     except (Exception, SystemExit) as error:  # whatever a user's or a library's code may raise
@@ -148,6 +148,7 @@ def module(name: str, make: Any, *given: Any, **options: Any) -> nn.Module:
 
 
 def library(module: str, name: str) -> Any:
+    """A module of a library that is needed for a net, or an ``InputError`` where it is missing."""
     try:
         return import_module(module)
     except Exception as error:
@@ -157,10 +158,3 @@ def library(module: str, name: str) -> Any:
                 f"'{name}' needs {package}, which fails: {first_line(error)}"
             ) from error
         raise InputError(f"'{name}' needs {package}: pip install {package}") from None
-
-
-def _unknown(name: str, which: str, known: list[str]) -> str:
-    text = one_of("net", which, known).partition(": choose from")[0]
-    hint = text.partition("choose from")[0].rstrip(" ?:")
-    end = "?" if "did you mean" in hint else ""
-    return f"{hint}{end} in '{name}' ({len(known)} nets are known there)"

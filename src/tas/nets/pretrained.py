@@ -1,4 +1,4 @@
-"""Nets with the pretrained weights of their library, and how these had pictures normalised."""
+"""Nets with the pretrained weights of their library, and how these were shown pictures."""
 
 import logging
 from collections.abc import Iterator
@@ -13,12 +13,19 @@ from ..errors import InputError, first_line
 from ..weights import Left, take
 from .named import build_named, default_input, library, timm_net, torchvision_net
 
-__all__ = ["Colours", "own_colours", "pretrained"]
+__all__ = ["Shown", "own_classes", "pretrained", "shown_as"]
 
 
-class Colours(NamedTuple):
-    """Mean and standard deviation of each channel, of pixels from 0 to 1."""
+class Shown(NamedTuple):
+    """What happened to a picture before pretrained weights saw it.
 
+    It was scaled to cover ``resize``, and ``size`` was cut out of its centre (height, width each).
+    Mean and standard deviation are those of each channel, of pixels from 0 to 1.
+    """
+
+    size: tuple[int, int]
+    resize: tuple[int, int]
+    interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -61,17 +68,52 @@ def pretrained(
     return net, left
 
 
-def own_colours(name: str) -> Colours | None:
-    """How pictures were normalised for a net's pretrained weights; None: it does not tell."""
+def shown_as(name: str) -> Shown | None:
+    """How a net's pretrained weights were shown pictures; None: they do not tell."""
     which = name.partition(":")[2]
     if _source(name) == "timm":
         theirs = library("timm", name).get_pretrained_cfg(which)
-        return Colours(tuple(theirs.mean), tuple(theirs.std)) if theirs else None
+        if not theirs:
+            return None
+        height, width = theirs.input_size[1:]
+        resize = int(height / theirs.crop_pct), int(width / theirs.crop_pct)
+        colours = tuple(theirs.mean), tuple(theirs.std)
+        return Shown((height, width), resize, str(theirs.interpolation), *colours)
     try:
-        shown = library("torchvision.models", name).get_model_weights(which).DEFAULT.transforms()
-        return Colours(tuple(shown.mean), tuple(shown.std))
+        own = library("torchvision.models", name).get_model_weights(which).DEFAULT.transforms()
+        (side,), (scaled,) = own.crop_size, own.resize_size
+        sides = (int(side), int(side)), (int(scaled), int(scaled))
+        return Shown(*sides, own.interpolation.value, tuple(own.mean), tuple(own.std))
     except (AttributeError, ValueError):  # no such net or weights: building it tells
         return None
+
+
+def own_classes(name: str) -> tuple[str, ...]:
+    """The classes that a net's pretrained weights know; numbers where they have no names.
+
+    Raises:
+        InputError: it has no pretrained weights.
+    """
+    which = name.partition(":")[2]
+    if _source(name) == "timm":
+        theirs = library("timm", name).get_pretrained_cfg(which)
+        count = int(theirs.num_classes) if theirs else 0
+        names = _torchvision("resnet18", name) if count == 1000 else list(map(str, range(count)))
+    else:
+        names = _torchvision(which, name)
+    if not names:
+        raise InputError(f"--pretrained: '{name}' has no pretrained weights: choose another net")
+    twice = {each for each in names if names.count(each) > 1}  # ImageNet has two cranes
+    return tuple(f"{n} ({i})" if n in twice else n for i, n in enumerate(names))
+
+
+def _torchvision(which: str, name: str) -> list[str]:
+    """The classes of torchvision's weights of a net."""
+    try:
+        weights = library("torchvision.models", name).get_model_weights(which).DEFAULT
+    except (AttributeError, ValueError):  # no such net or weights: building it tells
+        return []
+    return [str(each) for each in weights.meta["categories"]]
 
 
 def _source(name: str) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 from ..errors import InputError
 from ..records import read_result
 from ..typed import checked
+from ..whole import write_whole
 from .page import drawn, template
-from .tables import Row, cells
+from .tables import SHARES, Row, cells, share_of
 from .tradeoff import tradeoff_figure
 
 __all__ = ["compare"]
 
 # Of two teachers alike but for their time one is enough.
-COMPARED = ("macs", "params", "accuracy", "spread", "runs")
+COMPARED = ("macs", "params", "accuracy", "agreement", "distance", "spread", "runs")
 
 
 @checked
@@ -49,8 +50,8 @@ def compare(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     if not rows:
         raise InputError("none of these runs has a net to compare")
     pictures = []
-    if sum(row.get("accuracy") is not None for row in rows) > 1:
-        says = "Points: accuracy against MACs of every net."
+    if share := share_of(rows):
+        says = f"Points: {SHARES[share]} against MACs of every net."
         draw = partial(tradeoff_figure, rows)
         pictures.append(drawn("tradeoff", "Accuracy and cost", says, draw))
     page = template().render(
@@ -61,11 +62,12 @@ def compare(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
         pictures=pictures,
         notes=notes,
         details={},
+        parts=[],
         config=None,
     )
     path = Path(out)
     try:
-        path.write_text(page, encoding="utf-8")
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"--out {path} cannot be written: {error.strerror}") from None
     return path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..typed import checked
 from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY, VERMILLION, canvas
+from .tables import SHARES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,12 +82,16 @@ def history_figure(
 
 
 def _accuracy(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:
+    shares = {share for share in SHARES for of in runs.values() for line in of if share in line}
     for phase, (color, label) in _looks(runs).items():
-        tested, trained = (_points(runs[phase], key) for key in ("test_accuracy", "accuracy"))
+        of_phase = (share for share in SHARES if any(share in line for line in runs[phase]))
+        share = next(of_phase, "accuracy")
+        tested, trained = (_points(runs[phase], key) for key in (f"test_{share}", share))
         name = None if tested[0] else label  # one entry in the legend for both lines
         _plot(axes, *trained, color=color, ls=(0, (4, 2)), lw=1.0, mfc="white", label=name)
         _plot(axes, *tested, color=color, label=label)
-    axes.set_title("accuracy (%): test, and training (dashed, or hollow)")
+    of = " and ".join(SHARES[share] for share in SHARES if share in shares) or SHARES["accuracy"]
+    axes.set_title(f"{of}: test, and training (dashed, or hollow)")
 
 
 def _loss(axes: "Axes", runs: Mapping[str, Sequence[Line]]) -> None:

@@ -1,13 +1,11 @@
 """The report of a run: one HTML file with everything inside it."""
 
-import json
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -15,15 +13,15 @@ from markupsafe import Markup
 
 from .. import sums
 from ..errors import InputError, shown
-from ..reading import read_text
+from ..reading import read_json, read_text
 from ..records import read_log, read_result
 from ..shape import Shape
 from ..typed import checked
-from ..whole import replacing, write_whole
+from ..whole import replacing, scratch, write_whole
 from .history import history_figure
 from .shape import shape_figure
 from .svg import inline
-from .tables import cells, duration, quantity, time_notes, timed_rows
+from .tables import SHARES, cells, duration, quantity, share_of, time_notes, timed_rows
 from .tradeoff import tradeoff_figure
 
 _READ = ("config.yaml", "log.jsonl", "result.json", "shape.json")
@@ -77,7 +75,8 @@ def html(run_dir: str | Path) -> Path:
                 *([_damaged(damaged)] if damaged else []),
             ],
             details=_details(run_dir / "details.json"),
-            config=read_text(config) if config.is_file() else None,
+            parts=[each["name"] for each in result.get("budgets", [])],
+            config=_chosen(read_text(config)) if config.is_file() else None,
         )
         path = run_dir / "report.html"
         write_whole(path, page)
@@ -89,15 +88,10 @@ def html(run_dir: str | Path) -> Path:
 def _details(path: Path) -> dict[str, Any]:
     """What ``details.json`` holds, ready to be shown; empty where it is not there or damaged."""
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
         layers = [dict(layer) for layer in held["layers"]]
-        most = max([layer["unpruned"] or layer["macs"] for layer in layers], default=0) or 1
-        for layer in layers:
-            layer["text"] = quantity(layer["macs"])
-            layer["part"] = f"{100 * layer['macs'] / most:.2f}"
-            layer["whole"] = f"{100 * (layer['unpruned'] or layer['macs']) / most:.2f}"
-            if layer["unpruned"] is not None:
-                layer["text"] += f" of {quantity(layer['unpruned'])}"
+        _bars(layers, "macs", "unpruned", quantity)
+        _bars(layers, "ms", "unpruned_ms", lambda ms: f"{ms:.3f}")
         kinds = (("right_pictures", "Right"), ("wrong_pictures", "Wrong, the most certain first"))
         pictures = [(title, held.get(name, [])) for name, title in kinds]
         for _, cards in pictures:
@@ -105,9 +99,23 @@ def _details(path: Path) -> dict[str, Any]:
                 card["answers"] = [(str(n), f"{100 * p:.1f} %") for n, p in card["answers"]]
                 b64decode(card["png"], validate=True)  # it becomes a part of the page
         shown = [kind for kind in pictures if kind[1]]
+        timed = any(layer.get("ms") for layer in layers)  # those of earlier versions are not
+        held |= {"timed": timed}
         return {**held, "layers": layers, "pictures": shown, "confused": held.get("confused", [])}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return {}
+
+
+def _bars(
+    layers: list[dict[str, Any]], name: str, unpruned: str, said: Callable[[float], str]
+) -> None:
+    """What a figure of every layer comes to beside the unpruned net's, in words and as bars."""
+    both = [(layer.get(name) or 0, layer.get(unpruned)) for layer in layers]
+    most = max([own if whole is None else max(own, whole) for own, whole in both], default=0) or 1
+    for layer, (own, whole) in zip(layers, both, strict=True):
+        layer[f"{name}_text"] = said(own) + ("" if whole is None else f" of {said(whole)}")
+        layer[f"{name}_part"] = f"{100 * own / most:.2f}"
+        layer[f"{name}_whole"] = f"{100 * (own if whole is None else whole) / most:.2f}"
 
 
 def _damaged(count: int) -> str:
@@ -131,7 +139,7 @@ def template() -> Any:
 def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) -> list[Picture]:
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
-    budget = result.get("budget")
+    budgets = _budgets(result)
     file = run_dir / "shape.json"
     shape = Shape.load(file).to_dict() if file.is_file() else None
     full = result.get("full_shape")
@@ -152,40 +160,62 @@ def _pictures(run_dir: Path, result: dict[str, Any], log: list[dict[str, Any]]) 
             "Bars: the channels of every convolution, found and unpruned; blocks that were cut.",
             partial(shape_figure, shape, {**full, "macs": macs}),
         )
-    if sum(row.get("accuracy") is not None for row in result.get("rows", [])) > 1:
-        says = "Points: accuracy against MACs of every net."
-        draw = partial(tradeoff_figure, timed_rows(result), budget=budget)
+    if share := share_of(result.get("rows", [])):
+        says = f"Points: {SHARES[share]} against MACs of every net."
+        draw = partial(tradeoff_figure, timed_rows(result), budgets=budgets)
         add("tradeoff", "Accuracy and cost", says, draw)
     if log:
         says = "Lines: accuracy, loss and cost over the epochs."
-        add("history", "How the run went", says, partial(history_figure, log, budget=budget))
+        add(
+            "history",
+            "How the run went",
+            says,
+            partial(history_figure, log, budget=result.get("budget")),
+        )
     return pictures
 
 
 def drawn(name: str, title: str, says: str, draw: Callable[..., None]) -> Picture:
     """A figure for a page, twice: ``draw`` is given a path and whether it is for a phone."""
     kinds = []
-    with TemporaryDirectory() as home:
+    with scratch() as home:
         for kind in ("wide", "narrow"):
-            path = Path(home) / f"{name}-{kind}.svg"
+            path = home / f"{name}-{kind}.svg"
             draw(path, narrow=kind == "narrow")
             kinds.append(inline(path, says, kind))
     return Picture(title, kinds)
+
+
+def _chosen(config: str) -> str:
+    """The options that say something: those that are not given stand in the file."""
+    lines = config.splitlines()
+    return "\n".join(line for line in lines if not line.endswith(": null"))
 
 
 def _title(result: dict[str, Any]) -> str:
     return " on ".join(str(result[key]) for key in ("net", "data") if result.get(key))
 
 
+def _budgets(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The budget of a result, or all of them."""
+    own = result.get("budget")
+    return [own] if own else result.get("budgets", [])
+
+
+def _amount(budget: dict[str, Any]) -> str:
+    counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
+    amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
+    text = f"{amount} {counted or budget['unit']}"
+    if budget.get("ratio"):
+        text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"
+    return text
+
+
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
-    if budget := result.get("budget"):
-        counted = {"macs": "MACs", "params": "parameters"}.get(budget["unit"])
-        amount = quantity(budget["value"]) if counted else f"{budget['value']:.4g}"
-        text = f"{amount} {counted or budget['unit']}"
-        if budget.get("ratio"):
-            text += f" ({100 * budget['ratio']:.0f} % of the unpruned net)"
-        facts.append(("Budget", text))
+    if budgets := _budgets(result):
+        name = "Budgets" if len(budgets) > 1 else "Budget"
+        facts.append((name, ", ".join(map(_amount, budgets))))
     if result.get("seconds_total") is not None:
         facts.append(("Whole run", duration(result["seconds_total"])))
     if result.get("seed") is not None:

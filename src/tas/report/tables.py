@@ -12,6 +12,7 @@ from ..errors import shown
 from ..typed import checked
 
 MISSING = "-"
+SHARES = {"accuracy": "accuracy (%)", "agreement": "equal (%)"}
 RUNTIMES = {"torch": "PyTorch", "onnxruntime": "ONNX"}  # short, for the heads of columns
 
 
@@ -31,8 +32,11 @@ class Row(_Net, total=False):
     """
 
     accuracy: float | None  # percent; the mean where there are several runs
+    agreement: float | None  # percent of the answers that are the unpruned net's, without labels
+    distance: float | None  # divergence of the answers from the unpruned net's
     spread: float | None  # standard deviation over the runs, in points
     runs: int
+    series: str  # whose points one line joins, where nets of several budgets are drawn
     seconds: float | None  # wall time that this net took
     ms: dict[str, float]  # milliseconds of one picture, by runtime
 
@@ -76,8 +80,11 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         ("MACs (%)", lambda row: f"{100 * row['macs'] / (rows[0]['macs'] or 1):.1f}"),
         ("params", lambda row: quantity(row["params"])),
     ]
-    if any(row.get("accuracy") is not None for row in rows):
-        columns.append(("accuracy (%)", _accuracy))
+    for key, head in SHARES.items():
+        if any(row.get(key) is not None for row in rows):
+            columns.append((head, partial(_share, key)))
+    if any(row.get("distance") is not None for row in rows):
+        columns.append(("distance", _distance))
     if any(row.get("runs", 1) > 1 for row in rows):
         columns.append(("runs", lambda row: str(row.get("runs", 1))))
     columns += _times(rows)
@@ -179,11 +186,22 @@ def markdown(rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in [header, rule, *escaped])
 
 
-def _accuracy(row: Row) -> str:
-    accuracy, spread = row.get("accuracy"), row.get("spread")
-    if accuracy is None:
+def share_of(rows: Sequence[Row]) -> str | None:
+    """By which share of their answers nets can be compared: one of ``SHARES`` that two have."""
+    counts = {key: sum(row.get(key) is not None for row in rows) for key in SHARES}
+    return next((key for key, count in counts.items() if count > 1), None)
+
+
+def _share(key: str, row: Row) -> str:
+    share, spread = row.get(key), row.get("spread")
+    if share is None:
         return MISSING
-    return f"{accuracy:.2f}" if spread is None else f"{accuracy:.2f} ± {spread:.2f}"
+    return f"{share:.2f}" if spread is None else f"{share:.2f} ± {spread:.2f}"
+
+
+def _distance(row: Row) -> str:
+    distance = row.get("distance")
+    return MISSING if distance is None else f"{distance:.3g}"
 
 
 def _times(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:

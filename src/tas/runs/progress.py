@@ -14,20 +14,28 @@ from rich.table import Column
 
 from .. import processes
 from ..errors import shown
+from .stages import current_stages
 
 __all__ = ["PhaseProgress", "is_quiet", "quiet", "quietly", "readable_seconds", "say"]
 
 SHOWN = {  # which figures, under which name, and how
     "loss": "loss {:.3f}",
+    "best": "best loss {:.3f}",
     "accuracy": "accuracy {:.1f} %",
     "test_accuracy": "test {:.1f} %",
+    "agreement": "equal {:.1f} %",
+    "test_agreement": "test {:.1f} %",
     "expected_cost": "cost {:.3g}",
+    "used": "cost {:.1f} % of the budget",
     "tau": "tau {:.2f}",
 }
 
 
 class PhaseProgress:
     """A context; says nothing at all with ``enabled=False``.
+
+    Within ``runs.stages.staged`` it says as well which stage of the job this is, and about how much
+    time is left for all.
 
     >>> from tas.runs import PhaseProgress
     >>> with PhaseProgress("teacher", epochs=2, steps_per_epoch=10) as progress:
@@ -58,13 +66,16 @@ class PhaseProgress:
         self.enabled = enabled = enabled and not is_quiet()
         self.each = each
         self.started = time.perf_counter()
+        self.stages = current_stages()
+        if self.stages:
+            self.stages.enter(phase, done / epochs if epochs else 1.0)
         console = Console(stderr=True)
         self.live = enabled and console.is_terminal
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=12),
             TextColumn(each + " {task.fields[epoch]}"),
-            TextColumn("[cyan]{task.fields[left]} left"),
+            TextColumn("[cyan]{task.fields[left]}"),
             # On a narrow terminal it is the last figures that go.
             TextColumn(
                 "{task.fields[figures]}  [dim]{task.fields[within]}",
@@ -75,7 +86,7 @@ class PhaseProgress:
             auto_refresh=False,  # a thread of its own would take time from the training
         )
         self.task = self.bar.add_task(
-            phase,
+            self.title,
             total=epochs * steps_per_epoch,
             completed=self.first_step,
             epoch=f"{min(done + 1, epochs)}/{epochs}",
@@ -116,8 +127,8 @@ class PhaseProgress:
             self._show(epoch, step, f"{figures['seconds']:.1f} s/{self.each}", figures)
         elif self.enabled:
             print(
-                f"{self.phase}  {self.each} {epoch}/{self.epochs}  {_text(figures)}  "
-                f"{figures['seconds']:.1f} s  {self._left(step)} left",
+                f"{self.title}  {self.each} {epoch}/{self.epochs}  {_text(figures)}  "
+                f"{figures['seconds']:.1f} s  {self._left(step)}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -134,9 +145,21 @@ class PhaseProgress:
         self.bar.refresh()
 
     def _left(self, step: int) -> str:
-        """Time to the end of the phase at the pace since it was started or continued."""
+        """Time to the end of the phase at the pace since it was started or continued, and to the
+        end of the job."""
         pace = (time.perf_counter() - self.started) / max(step - self.first_step, 1)
-        return readable_seconds(pace * (self.epochs * self.steps_per_epoch - step))
+        steps = self.epochs * self.steps_per_epoch
+        text = f"{readable_seconds(pace * (steps - step))} left"
+        if self.stages:
+            self.stages.reach(self.phase, step / steps)
+            if (left := self.stages.left()) is not None:
+                text += f", {readable_seconds(left)} in all"
+        return text
+
+    @property
+    def title(self) -> str:
+        """What is named at the start of the line."""
+        return (self.stages and self.stages.title) or self.phase
 
 
 def readable_seconds(seconds: float) -> str:

@@ -10,9 +10,8 @@ writes.
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,24 @@ from ..records import log_line, read_log, read_result
 from ..shape import Shape
 from ..weights import save_weights
 from ..whole import sweep, write_whole
+from .fresh import fresh, made_for, unwritable
 from .model import NAME, ModelConfig
 from .progress import say
+from .same import check_same
 
-__all__ = ["RunDir"]
+__all__ = ["TABLE", "RunDir"]
 
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
+LOCK = ".lock"
+TABLE = "latency.jsonl"  # of a budget of time
 RESULT = "result.json"
 # What is known again by its sum once the run is finished. A card may be edited, and the report is
 # drawn again.
-SEALED = (CONFIG, LOG, NAME, "model.safetensors", "shape.json", "teacher.safetensors")
+SEALED = (
+    *(CONFIG, LOG, NAME, "model.safetensors", "shape.json"),
+    *("teacher.safetensors", TABLE),
+)
 LOCK_WAIT_SECONDS = 8  # workers of a run that was killed hold its lock for a few seconds
 
 
@@ -62,8 +68,10 @@ class RunDir:
         self.config = config
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._identity: tuple[int, int] | None = None  # of the directory, once it is claimed
+        self._opened: list[RunDir] = []  # its parts
+        self._made: list[Path] = []  # folders that were not there before, and so nothing in them
         # One per directory and process, held for as long as any RunDir of it is.
-        self._lock = FileLock(path / ".lock", timeout=LOCK_WAIT_SECONDS, is_singleton=True)
+        self._lock = FileLock(path / LOCK, timeout=LOCK_WAIT_SECONDS, is_singleton=True)
 
     @classmethod
     def open(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDir":
@@ -82,6 +90,26 @@ class RunDir:
         processes.by_first(directory._claim)
         return directory
 
+    def part(self, name: str) -> "RunDir":
+        """The directory of one of this run's budgets, within this one. It is finished when the run
+        is: until then it can be written.
+
+        >>> import tas
+        >>> whole = tas.RunDir.open("runs/both", {"net": "resnet20", "budget": "0.3,0.5"})
+        >>> whole.part("0.3").config
+        {'net': 'resnet20', 'budget': '0.3', 'budgets': '0.3,0.5'}
+        """
+        own = {**self.config, "budget": name, "budgets": self.config["budget"]}
+        part = RunDir.open(self.path / name, own)
+        self._opened.append(part)
+        processes.by_first(part._reopen)
+        return part
+
+    def _reopen(self) -> None:
+        if processes.is_first() and self.finished:
+            (self.path / RESULT).unlink()
+            sums.unseal(self.path)
+
     @staticmethod
     def fresh(path: Path) -> Path:
         """A directory that is made now, for this run alone: of this name, or numbered behind it.
@@ -94,22 +122,12 @@ class RunDir:
         Raises:
             InputError: it cannot be made.
         """
-        for number in count(1):
-            own = path.with_name(f"{path.name}-{number}") if number > 1 else path
-            try:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                own.mkdir()
-                return own
-            except FileExistsError:
-                if not own.parent.is_dir():
-                    break
-            except OSError as error:
-                raise _unwritable(path, error) from None
-        raise InputError(f"'{path.parent}' is a file: give --out, a directory elsewhere")
+        return fresh(path)
 
     def _claim(self) -> None:
         path = self.path
         text = yaml.safe_dump(self.config, sort_keys=False)
+        self._made = made_for(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._check_own(text)
@@ -125,7 +143,28 @@ class RunDir:
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"--out {path} is a file: choose a directory") from None
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside, a mistake that is found before anything was done leaves no directory behind."""
+        try:
+            yield
+        except InputError:
+            if self._made and processes.is_first():
+                self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        for part in self._opened:
+            part._withdraw()
+        own = {CONFIG, NAME, sums.NAME, LOCK}
+        with suppress(OSError):
+            if {found.name for found in self.path.iterdir()} <= own:
+                for name in own:
+                    (self.path / name).unlink(missing_ok=True)
+                for made in self._made:
+                    made.rmdir()
 
     def _check_own(self, text: str) -> None:
         """Refuse a directory that holds another run, or anything else."""
@@ -141,7 +180,7 @@ class RunDir:
             )
         # A command that failed before it had done anything does not keep the directory.
         if recorded is not None and (self.finished or self.log_lines or self._checkpoints()):
-            _check_same(self.path, recorded, self.config)
+            check_same(self.path, recorded, self.config)
 
     def _begin(self, text: str) -> None:
         """Clean up after a run that was killed, mend one that was damaged since, and claim it."""
@@ -155,7 +194,7 @@ class RunDir:
             sweep(folder)
         if self.finished and sums.listed(self.path) is None:
             say(f"note: '{self.path}' {sums.UNLISTED}")
-        if self.finished and (faults := sums.faults(self.path)):
+        if self.finished and (faults := self._faults()):
             self._mend(faults)
         if not self.finished and not sums.holds(self.path / CONFIG, text):
             sums.unseal(self.path)
@@ -164,18 +203,34 @@ class RunDir:
     def _mend(self, faults: Mapping[str, str]) -> None:
         """Take a finished run for one that is not, so that its files are made again."""
         what = ", ".join(f"'{name}' {why}" for name, why in faults.items())
-        if not self._checkpoints():
+        if TABLE in faults or not self._checkpoints():
+            why = "times that were measured cannot be made again"
+            if TABLE not in faults:
+                why = "there is no checkpoint to make it again from"
             raise InputError(
-                f"the run in '{self.path}' is no longer whole: {what}; there is no checkpoint to "
-                f"make it again from: choose another --out, or, if you changed it, remove "
-                f"'{self.path / sums.NAME}'"
+                f"the run in '{self.path}' is no longer whole: {what}; {why}: choose another "
+                f"--out, or, if you changed it, remove '{self.path / sums.NAME}'"
             )
         say(f"warning: in '{self.path}', {what}: made again from the checkpoints")
         (self.path / RESULT).unlink(missing_ok=True)
         sums.unseal(self.path)
 
     def _checkpoints(self) -> bool:
-        return any(self.path.glob("checkpoint/*/epoch-*"))
+        places = (self.path, *self._parts())
+        return any(any(place.glob("checkpoint/*/epoch-*")) for place in places)
+
+    def _parts(self) -> list[Path]:
+        """The directories of several budgets."""
+        names = str(self.config.get("budget", "")).split(",")
+        return [self.path / name for name in names] if len(names) > 1 else []
+
+    def _faults(self) -> dict[str, str]:
+        """Which files are no longer what they were when the run was finished, and why."""
+        found = sums.faults(self.path)
+        for part in self._parts():
+            own = sums.faults(part) if (part / RESULT).exists() else {RESULT: "is missing"}
+            found |= {f"{part.name}/{name}": why for name, why in own.items()}
+        return found
 
     @staticmethod
     def recorded(path: str | Path) -> dict[str, Any] | None:
@@ -329,33 +384,3 @@ class RunDir:
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"--out {path} cannot be written ({error.strerror}): choose another --out")
-
-
-def _check_same(path: Path, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse another run's directory, and name the first option that differs."""
-    old, new = _flat(recorded), _flat(wanted)
-    for name in [*new, *old]:
-        if name in old and name in new and old[name] == new[name]:
-            continue
-        flag = "--" + name.replace("_", "-")
-        if old.get(name) is None:  # not there, or not given
-            differs = f"without {flag}, not with {new[name]}"
-        elif new.get(name) is None:
-            differs = f"with {flag} {old[name]}, not without it"
-        else:
-            differs = f"with {flag} {old[name]}, not {new[name]}"
-        raise InputError(f"--out {path} holds a run {differs}: choose another --out")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

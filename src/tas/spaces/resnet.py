@@ -6,10 +6,11 @@ outputs are added to one another share one width, and no projection is ever adde
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import lcm
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checks import some_ratios
 from ..errors import InputError, one_of
@@ -283,17 +284,14 @@ def _conv_cost(areas: dict[str, int], name: str, kernel: int) -> tuple[int, int,
 def _output_areas(shape: Shape) -> dict[str, int]:
     """Output height times width of every convolution, read off the net itself, without memory."""
     areas: dict[str, int] = {}
+
+    def note(name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        areas[name] = output.shape[2] * output.shape[3]
+
     with torch.device("meta"):
         net = build_net(shape).eval()  # in training a norm refuses one value per channel
         for name, module in net.named_modules():
             if isinstance(module, ConvNorm):
-                module.register_forward_hook(_note_area(areas, name))
+                module.register_forward_hook(partial(note, name))
         net(torch.empty(1, *shape.image))
     return areas
-
-
-def _note_area(areas: dict[str, int], name: str):  # type: ignore[no-untyped-def]
-    def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-        areas[name] = output.shape[2] * output.shape[3]
-
-    return hook

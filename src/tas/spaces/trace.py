@@ -8,9 +8,10 @@ user's own class, cut (``graph/cut.py``).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from ..costs.count import count
 from ..errors import InputError, nearest, one_of
 from ..forward import Example, Forward, call, described, examples_in, leaves
 from ..graph import Locked, Run, Structure, Width, analyse
+from ..graph.joints import counts
 from ..graph.verify import trial
 from ..shape import Shape
 from ..space import DepthChoice, Space, WidthChoice
@@ -168,17 +170,30 @@ def trace(
     structure = analyse(model, given, ignore)
     if structure.wanted and what != "depth":
         structure = analyse(model, given, ignore, splits=structure.wanted)
+    # Where heads cannot go, what they have may shrink: it is seen at once, or once they were tried.
+    structure = _with_splits_of(structure.widths, structure, model, given, ignore)
     found = _searched(model, given, structure, asked)
-    kept = found.structure.splits_of({width.name for width in found.widths})
-    if kept != structure.splits:  # where heads cannot go, what they have may shrink
-        structure = analyse(model, given, ignore, splits=kept)
-        found = _searched(model, given, structure, asked)
+    tried = _with_splits_of(found.widths, structure, model, given, ignore)
+    if tried is not structure:
+        found = _searched(model, given, tried, asked)
     if not found.widths and not found.runs:
         # Which tells least: last.
         locked = sorted(found.locked, key=lambda entry: "net's output" in entry.reason)
         why = f": {locked[0].layer}: {locked[0].reason}" if locked else ""
         raise InputError(f"nothing can be searched in {name or type(model).__name__}{why}")
     return _space(model, given, found, name)
+
+
+def _with_splits_of(
+    widths: Iterable[Width],
+    structure: Structure,
+    model: nn.Module,
+    given: Example,
+    ignore: Sequence[str],
+) -> Structure:
+    """A structure with those splits alone whose dimension has one of some widths."""
+    kept = structure.splits_of({width.name for width in widths})
+    return structure if kept == structure.splits else analyse(model, given, ignore, splits=kept)
 
 
 @dataclass(frozen=True)
@@ -199,7 +214,7 @@ class _Searched:
     structure: Structure
     widths: Sequence[Width]
     runs: Sequence[Run]
-    candidates: Mapping[str, tuple[int, ...]]
+    candidates: dict[str, tuple[int, ...]]
     locked: Sequence[Locked]
 
 
@@ -220,7 +235,12 @@ def _searched(model: nn.Module, given: Example, structure: Structure, asked: _As
     widths = [w for w in widths if len(candidates[w.name]) > 1]
     atoms = {w.name: [c // w.unit for c in candidates[w.name]] for w in widths}
     verdict = trial(model, replace(structure, runs=tuple(runs)), given, atoms)
-    failed, structure = verdict.failed, replace(structure, rewrites=verdict.rewrites)
+    failed = verdict.failed
+    structure = replace(structure, rewrites=verdict.rewrites, joints=verdict.joints)
+    for joint in verdict.joints:
+        for name, own in counts(joint, atoms).items():
+            unit = next(w.unit for w in widths if w.name == name)
+            candidates[name] = tuple(unit * count for count in own)
     for width in widths:
         if width.name in failed:
             for layer in width.layers:
@@ -278,11 +298,8 @@ def _depth_candidates(run: Run) -> tuple[int, ...]:
 
 
 def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> TracedSpace:
-    structure, widths, candidates = found.structure, found.widths, found.candidates
-    choices = tuple(
-        WidthChoice(w.name, candidates[w.name], (w.name,), w.layers, f"{w.area} values", _kind(w))
-        for w in widths
-    )
+    structure, widths = found.structure, found.widths
+    choices, units = _choices(found)
     depths = tuple(
         DepthChoice(run.name, _depth_candidates(run), run.blocks, ((),) * len(run.blocks))
         for run in found.runs
@@ -306,7 +323,7 @@ def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> T
         widths=choices,
         depths=depths,
         terms=terms,
-        units={width.name: width.unit for width in widths},
+        units=units,
         layers=tuple(layers_of(structure, {width.name for width in widths}, depths)),
         areas={width.name: width.area for width in structure.widths},
         model=model,
@@ -324,6 +341,28 @@ def _space(model: nn.Module, example: Example, found: _Searched, name: str) -> T
                 "may depend on its input, or a rule of yours notes other sizes than its counter"
             )
     return replace(space, unpruned=unpruned, widest=unpruned, note=counted.note)
+
+
+def _choices(found: _Searched) -> tuple[tuple[WidthChoice, ...], dict[str, int]]:
+    """One choice for every width, or for all that are joined; and what each can be cut by."""
+    by_name = {width.name: width for width in found.widths}
+    units = {width.name: width.unit for width in found.widths}
+    joints = {name: joint for joint in found.structure.joints for name in joint}
+    choices = []
+    for name, width in by_name.items():
+        keys = joints.get(name, (name,))
+        if name != keys[0]:
+            continue
+        each: tuple[tuple[int, ...], ...] = ()
+        if len(keys) > 1:
+            each = tuple(found.candidates[key] for key in keys)
+            steps = gcd(*(by_name[key].atoms for key in keys))
+            units |= {key: by_name[key].channels // steps for key in keys}
+        sites = tuple(dict.fromkeys(site for key in keys for site in by_name[key].layers))
+        own = found.candidates[name]
+        area = f"{width.area} values"
+        choices.append(WidthChoice(name, own, keys, sites, area, _kind(width), each))
+    return tuple(choices), units
 
 
 def _kind(width: Width) -> str:

@@ -5,6 +5,7 @@ run, and below all that searches: a search is given prices, never a clock. What 
 kept by ``costs.latency``, which makes a cost of it.
 """
 
+from .layers import layer_times
 from .own import Command, OwnDevice
 from .rounds import Time, timed
 from .runtimes import RUNTIMES, OnnxRuntime, OpenVino, Runtime, Torch, runtime_named
@@ -18,6 +19,7 @@ __all__ = [
     "Runtime",
     "Time",
     "Torch",
+    "layer_times",
     "runtime_named",
     "timed",
 ]

@@ -7,8 +7,8 @@ from ..costs.latency import LatencyTable, Measurement
 from ..inherit import Source
 from ..shape import Shape
 from ..space import Space
-from .rounds import Time, Timer, timed
-from .runtimes import Runtime
+from .rounds import Time, Timer
+from .runtimes import Runtime, in_turns
 
 __all__ = ["Bench"]
 
@@ -58,5 +58,4 @@ class Bench:
             whole = self.source.derive(self.space.unpruned)
             self._whole = self.runtime.timer(whole, self.example)
         timers = [self._whole, self.runtime.timer(net, self.example)]
-        with self.runtime.running():
-            return timed(timers, SECONDS, self.runtime.fewest, self.runtime.most)
+        return in_turns(self.runtime, timers, SECONDS)

@@ -1,14 +1,15 @@
 """Devices of the user's own: a command that measures an ONNX file, or a function in Python."""
 
 import math
+import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from ..checks import above_zero, whole
 from ..errors import InputError, TasError, first_line
 from ..exports.plain import onnx_bytes
+from ..whole import scratch
 from .rounds import Timer
 
 __all__ = ["Command", "OwnDevice"]
@@ -71,8 +73,8 @@ class Command:
         model = onnx_bytes(net, torch.zeros(self.batch_size, *example.shape[1:]))
 
         def measure() -> float:
-            with TemporaryDirectory() as home:
-                path = Path(home) / "net.onnx"
+            with scratch() as home:
+                path = home / "net.onnx"
                 path.write_bytes(model)
                 return self.of_file(path)
 
@@ -167,9 +169,6 @@ class OwnDevice:
 
 def _end(running: "subprocess.Popen[str]") -> None:
     """Stop a command and what it started: they are a group of their own."""
-    import os
-    import signal
-
     try:
         os.killpg(running.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

@@ -11,10 +11,11 @@ of the clock on the wall.
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -25,7 +26,7 @@ from ..checks import known, whole
 from ..errors import InputError, first_line, one_of
 from ..exports.fold import folded
 from ..exports.plain import onnx_bytes
-from .rounds import FEWEST, MOST, Timer, stopwatch
+from .rounds import FEWEST, MOST, Time, Timer, stopwatch, timed
 
 __all__ = ["RUNTIMES", "OnnxRuntime", "OpenVino", "Runtime", "Torch", "runtime_named"]
 
@@ -256,6 +257,21 @@ class OpenVino(_Here):
             raise InputError(f"OpenVINO cannot read the net: {first_line(error)}") from None
         request, given = compiled.create_infer_request(), [copy.copy(batch.numpy())]
         return stopwatch(lambda: request.infer(given))
+
+
+def in_turns(runtime: Runtime, timers: Sequence[Timer], seconds: float) -> list[Time]:
+    """How long each of some timers of a runtime takes, the ratios to the first.
+
+    Args:
+        seconds: to measure all of them for, at most.
+    """
+    with runtime.running():
+        return timed(timers, seconds, runtime.fewest, runtime.most)
+
+
+def has_onnx() -> bool:
+    """Whether ONNX Runtime and what writes its files are installed."""
+    return all(find_spec(package) for package in ("onnx", "onnxruntime"))
 
 
 RUNTIMES = ("torch", "torch-compile", "onnxruntime", "openvino")

@@ -2,12 +2,12 @@
 
 from .accelerate_state import alone
 from .classification import Classification
-from .distillation import Distillation, distill_loss, learning
+from .distillation import Distillation, Imitation, distill_loss, learning
 from .evaluation import evaluate, recompute_norm_statistics
 from .hardware import Device, Where, accelerator, computing, pick_precision, where
 from .loop import History, fit
 from .memory_format import place, place_module
-from .objective import Distance, Objective, distance, distil, divergence
+from .objective import Distance, Objective, distance, distil, divergence, squared_error
 from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
 from .placing import Placing, settled
@@ -21,6 +21,7 @@ __all__ = [
     "Distillation",
     "Epochs",
     "History",
+    "Imitation",
     "Objective",
     "Placing",
     "StepOptions",
@@ -46,5 +47,6 @@ __all__ = [
     "seeded",
     "settled",
     "side_by_side",
+    "squared_error",
     "where",
 ]

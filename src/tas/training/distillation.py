@@ -10,16 +10,20 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..forward import example_for, modes_kept
 from ..typed import checked
-from .classification import Classification
+from .classification import Classification, most_likely
+from .evaluation import Labelled, measure
 from .objective import divergence
 from .options import TrainOptions
 
-__all__ = ["Distillation", "distill_loss", "learning"]
+__all__ = ["Distillation", "Imitation", "distill_loss", "learning"]
 
 
 @checked
-def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -> Classification:
-    """A net's training: on labels, and with a teacher's answers where there are any that count.
+def learning(
+    net: nn.Module, teacher: nn.Module | None, options: TrainOptions, labelled: bool = True
+) -> Classification:
+    """A net's training: on labels, and with a teacher's answers where there are any that count;
+    on these alone where pictures are not labelled.
 
     >>> import tas
     >>> from tas.training import TrainOptions, learning
@@ -29,6 +33,13 @@ def learning(net: nn.Module, teacher: nn.Module | None, options: TrainOptions) -
     >>> type(learning(net, teacher, TrainOptions())).__name__
     'Distillation'
     """
+    if not labelled:
+        if teacher is None:
+            raise InputError(
+                "the pictures have no labels, so that a net can only learn from the answers of a "
+                "teacher: give one"
+            )
+        return Imitation(net, teacher, options)
     if teacher is None or not options.distils:
         return Classification(net, options)
     return Distillation(net, teacher, options)
@@ -67,7 +78,19 @@ class Distillation(Classification):
         self.lent.close()
         super().stop()
 
-    def loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def judged(self, images: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        loss = distill_loss(
+            logits,
+            self.answers(images, logits),
+            labels,
+            alpha=self.options.kd_alpha,
+            temperature=self.options.kd_temperature,
+            label_smoothing=self.options.label_smoothing,
+        )
+        return loss, most_likely(labels)
+
+    def answers(self, images: Tensor, logits: Tensor) -> Tensor:
+        """The teacher's scores of the images, beside the student's."""
         with torch.inference_mode(), self.accelerator.autocast():
             if images.is_floating_point():
                 images = images.to(self.taught_in)
@@ -77,14 +100,30 @@ class Distillation(Classification):
                 f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
                 "give a teacher that was trained on the same classes"
             )
-        return distill_loss(
-            logits,
-            answers.to(torch.float32, copy=True),  # autograd refuses tensors of inference mode
-            labels,
-            alpha=self.options.kd_alpha,
-            temperature=self.options.kd_temperature,
-            label_smoothing=self.options.label_smoothing,
-        )
+        scores: Tensor = answers.to(torch.float32, copy=True)  # autograd refuses those of inference
+        return scores
+
+
+class Imitation(Distillation):
+    """The divergence from a teacher's answers alone, for pictures without labels.
+
+    >>> import tas
+    >>> from tas.training import Imitation, TrainOptions
+    >>> teacher, student = tas.nets.build("resnet20"), tas.nets.build("C010-ResNet20")
+    >>> task = Imitation(student, teacher, TrainOptions(epochs=10))
+
+    Figures are the share of answers that are the teacher's, ``agreement``, and the divergence.
+    """
+
+    figure = "agreement"
+
+    def judged(self, images: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        answers = self.answers(images, logits)
+        loss = divergence(logits, answers, self.options.kd_temperature)
+        return loss, answers.argmax(1)
+
+    def evaluate(self, batches: Labelled) -> dict[str, float]:
+        return measure(self.tested, batches, self.accelerator, self.placing, self.teacher)
 
 
 def distill_loss(

@@ -1,6 +1,8 @@
 """What a net is worth on held-out pictures, and the norm statistics it needs before."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
@@ -9,10 +11,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..forward import Forward, call_batch, evaluating
+from ..forward import Forward, call_batch, evaluating, example_for
 from ..typed import checked
 from .hardware import Device, computing
 from .modes import in_training, moving_buffers
+from .objective import divergence
 from .placing import Placing, settled_with
 from .preparing import average
 
@@ -23,7 +26,12 @@ Labelled: TypeAlias = Iterable[tuple[Tensor, Tensor]]  # images [N, C, H, W], la
 
 @checked
 def evaluate(
-    model: nn.Module, batches: Labelled, *, device: Device = "auto", precision: str = "auto"
+    model: nn.Module,
+    batches: Labelled,
+    *,
+    device: Device = "auto",
+    precision: str = "auto",
+    teacher: nn.Module | None = None,
 ) -> dict[str, float]:
     """Top-1 accuracy and cross-entropy of a net, in eval and inference mode.
 
@@ -38,12 +46,15 @@ def evaluate(
     Args:
         model: moved to the device; each of its modules keeps its mode.
         device, precision: as in ``fit``.
+        teacher: whose answers count in the place of labels.
 
     Returns:
-        ``accuracy`` in percent and ``loss``, means over all pictures (of all processes).
+        ``accuracy`` in percent and ``loss``, means over all pictures (of all processes). With a
+        teacher ``agreement``, the share of answers that are the teacher's, in percent, and as
+        ``loss`` the divergence from these (``tas.training.divergence``).
     """
     with computing(device, precision) as accelerator:
-        return measure(model, batches, accelerator)
+        return measure(model, batches, accelerator, teacher=teacher)
 
 
 def measure(
@@ -51,27 +62,44 @@ def measure(
     batches: Labelled,
     accelerator: Accelerator,
     placing: Placing | None = None,
+    teacher: nn.Module | None = None,
 ) -> dict[str, float]:
     """``evaluate`` with an ``Accelerator`` that is there already.
 
     Args:
-        placing: that of the model; default: found out by the first pictures.
+        placing: that of the model, and of the teacher; default: found out by the first pictures.
     """
     total = torch.zeros(3, device=accelerator.device)  # correct, loss, pictures
-    with evaluating(model):
+    asked = [model] if teacher is None else [model, teacher]
+    with ExitStack() as modes:
+        for net in asked:
+            modes.enter_context(evaluating(net))
         for images, labels in batches:
             if len(labels) == 0:  # fewer pictures than processes
                 continue
             if placing is None:
-                placing = settled_with(accelerator, [model], images)
-            labels = labels.to(accelerator.device, non_blocking=True)
+                placing = settled_with(accelerator, asked, images)
+            given = (_as_taken(net, placing).pictures(images) for net in asked)
             with torch.inference_mode(), accelerator.autocast():
-                logits = model(placing.pictures(images)).float()  # [N, classes]
-            total[0] += (logits.argmax(1) == labels).sum()
-            total[1] += F.cross_entropy(logits, labels, reduction="sum")
+                logits, *answers = (  # [N, classes] each
+                    net(x).float() for net, x in zip(asked, given, strict=True)
+                )
+            if answers:
+                wanted, loss = answers[0].argmax(1), len(labels) * divergence(logits, *answers)
+            else:
+                wanted = labels.to(accelerator.device, non_blocking=True)
+                loss = F.cross_entropy(logits, wanted, reduction="sum")
+            total[0] += (logits.argmax(1) == wanted).sum()
+            total[1] += loss
             total[2] += len(labels)
-    correct, loss, pictures = accelerator.reduce(total, reduction="sum").tolist()
-    return {"accuracy": 100 * correct / pictures, "loss": loss / pictures}
+    equal, lost, pictures = accelerator.reduce(total, reduction="sum").tolist()
+    share = "accuracy" if teacher is None else "agreement"
+    return {share: 100 * equal / pictures, "loss": lost / pictures}
+
+
+def _as_taken(net: nn.Module, placing: Placing) -> Placing:
+    """With pictures of the type that a net takes."""
+    return replace(placing, dtype=example_for(net, (1, 1, 1)).dtype)
 
 
 @checked

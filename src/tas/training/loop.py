@@ -304,5 +304,8 @@ def _advice(task: Task, folder: Path | None) -> str:
     if folder is None:
         return advice
     advice += ", with another --out"
-    kept = checkpoint.latest(folder)
+    try:
+        kept = checkpoint.latest(folder)
+    except InputError:  # all are damaged
+        kept = None
     return f"{advice}; the last good checkpoint is kept in '{kept}'" if kept else advice

@@ -3,20 +3,31 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, one_of
 from ..forward import Forward, call_batch, evaluating, leaves, mapped
 
-__all__ = ["Distance", "Objective", "check_answer", "distance", "distil", "divergence"]
+__all__ = [
+    "Distance",
+    "Objective",
+    "check_answer",
+    "distance",
+    "distil",
+    "divergence",
+    "squared_error",
+    "values_wanted",
+]
 
 TEMPERATURE = 4.0
+NAMED = ("kl", "mse")  # distances
 
-Distance = Callable[[Any, Any], Tensor]  # of a net's answer from the whole net's: one number
+# Of a net's answer from the whole net's: a function that gives one number, or the name of one.
+Distance = Callable[[Any, Any], Tensor] | Literal["kl", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +45,8 @@ class Objective:
     Attributes:
         forward: calls a net on a batch; what it returns counts. Default: a net is given the first
             of a pair (inputs and targets), a mapping as named arguments, or else the batch itself.
-        distance: of a net's answer from the whole net's. Default: ``tas.training.distance``.
+        distance: of a net's answer from the whole net's. Default: ``tas.training.distance``;
+            ``"kl"`` and ``"mse"`` are its two parts.
         score: of a net, higher is better; None: it is judged by the distance of its answers.
         train: trains a net for a short time, in place; None: nets are judged untrained.
     """
@@ -46,7 +58,7 @@ class Objective:
 
     def apart(self, own: Any, whole: Any) -> float:
         """The distance of two answers, as a number."""
-        return float(_one_number((self.distance or distance)(own, whole)))
+        return float(_one_number(_chosen(self.distance)(own, whole)))
 
     @torch.no_grad()
     def mean_apart(
@@ -88,9 +100,8 @@ def distance(own: Any, whole: Any, temperature: float = TEMPERATURE) -> Tensor:
     >>> float(distance(scores, scores)), float(distance(boxes, boxes))
     (0.0, 0.0)
 
-    Class scores, one tensor [N, classes], are compared by ``divergence``. Anything else by the
-    squared error of each tensor of floats, in units of its variance in the whole net's answer, on
-    average over the tensors.
+    One tensor [N, C] is taken for the scores of C classes, compared by ``divergence``. Anything
+    else is compared by ``squared_error``.
 
     Raises:
         InputError: the answers hold other tensors, or none of floats.
@@ -99,8 +110,23 @@ def distance(own: Any, whole: Any, temperature: float = TEMPERATURE) -> Tensor:
     mine, wanted = pairs[0]
     if len(pairs) == 1 and isinstance(own, Tensor) and wanted.dim() == 2 and wanted.shape[1] > 1:
         return divergence(mine.float(), wanted.float(), temperature)
+    return squared_error(own, whole)
+
+
+def squared_error(own: Any, whole: Any) -> Tensor:
+    """The squared error of each tensor of floats, in units of its variance in the whole net's
+    answer, on average over the tensors.
+
+    >>> import torch
+    >>> from tas.training import squared_error
+    >>> float(squared_error(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, -1.0]])))
+    1.0
+
+    Raises:
+        InputError: the answers hold other tensors, or none of floats.
+    """
     errors = []
-    for mine, wanted in pairs:
+    for mine, wanted in _pairs(own, whole):
         error = (mine.float() - wanted.float()).square().mean()
         errors.append(error / wanted.float().var(correction=0).clamp_min(1e-12))
     return torch.stack(errors).mean()
@@ -148,14 +174,16 @@ def distil(
 
     Args:
         student, teacher: on the device of the batches.
-        forward, distance: as those of ``Objective``.
+        forward, distance: as those of ``Objective``. Where targets are floats [N, C] as the
+            answers are, these are taken for values (``"mse"``).
         weight: the loss is multiplied by it.
         temperature: of class scores; see ``divergence``.
     """
-    apart = distance or partial(_default, temperature=temperature)
 
     def loss(batch: Any, answer: Any = None) -> Tensor:
         own = forward(student, batch) if answer is None else answer
+        values = distance is None and values_wanted(batch, own)
+        apart = _chosen("mse" if values else distance, temperature)
         with evaluating(teacher), torch.no_grad():
             wanted = forward(teacher, batch)
         return weight * _one_number(apart(own, wanted))
@@ -163,7 +191,45 @@ def distil(
     return loss
 
 
-_default = distance  # which the argument of the same name hides
+def values_wanted(batch: Any, answer: Any) -> bool:
+    """Whether the targets of a batch say that an answer [N, C] holds values, and no class scores:
+    they are floats of the same shape, and no probabilities."""
+    targets = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+    if not isinstance(targets, Tensor) or not isinstance(answer, Tensor):
+        return False
+    if not targets.is_floating_point() or targets.shape != answer.shape or answer.dim() != 2:
+        return False
+    shares = (targets >= 0).all() & ((targets.sum(1) - 1).abs() < 1e-3).all()
+    return answer.shape[1] > 1 and not bool(shares)
+
+
+_default = distance  # which arguments of the same name hide
+
+
+def _chosen(
+    given: Distance | None, temperature: float = TEMPERATURE
+) -> Callable[[Any, Any], Tensor]:
+    """The function that is meant."""
+    if given is None:
+        return partial(_default, temperature=temperature)
+    if given == "mse":
+        return squared_error
+    if given == "kl":
+        return partial(_of_scores, temperature=temperature)
+    if isinstance(given, str):
+        raise InputError(f"{one_of('distance', given, NAMED)}, or give a function")
+    return given
+
+
+def _of_scores(own: Any, whole: Any, temperature: float) -> Tensor:
+    """``divergence``, of what can be scores."""
+    for scores in (own, whole):
+        if not isinstance(scores, Tensor) or scores.dim() != 2 or scores.shape[1] < 2:
+            raise InputError(
+                f"distance='kl' is for class scores [N, classes], and the net returns "
+                f"{_what(scores)}: give 'mse', or a function"
+            )
+    return divergence(own.float(), whole.float(), temperature)
 
 
 def _one_number(found: Any) -> Tensor:
@@ -182,8 +248,14 @@ def _one_number(found: Any) -> Tensor:
     return found.reshape(())
 
 
-def check_answer(answer: Any) -> None:
-    """Raise ``InputError`` where a whole net's answer cannot be compared with."""
+def check_answer(answer: Any, first: Any) -> None:
+    """Raise ``InputError`` where a whole net's answer cannot be compared with, or is of another
+    kind than that to the first batch."""
+    if _kind(answer) != _kind(first):
+        raise InputError(
+            f"the answer to one batch is {_told(answer)}, and to the first one {_told(first)}: "
+            "return by forward= the same tensors for every batch"
+        )
     found = [(name, x) for name, x in leaves(answer) if x.is_floating_point()]
     if not found:
         raise InputError(
@@ -211,6 +283,17 @@ def _pairs(own: Any, whole: Any) -> list[tuple[Tensor, Tensor]]:
             "such as scores before boxes are chosen by them"
         )
     return [(a, b) for (_, a), (_, b) in zip(mine, wanted, strict=True)]
+
+
+def _kind(answer: Any) -> list[tuple[str, int, int]]:
+    """What is the same for answers to all batches: tensors, their dimensions, classes of scores."""
+    found = ((name, x) for name, x in leaves(answer) if x.is_floating_point())
+    return [(name, x.dim(), x.shape[1] if x.dim() == 2 else 0) for name, x in found]
+
+
+def _told(answer: Any) -> str:
+    sizes = [f"{name or 'a tensor'} {list(x.shape)}" for name, x in leaves(answer)]
+    return "; ".join(sizes[:4]) or _what(answer)
 
 
 def _what(value: Any) -> str:

@@ -5,6 +5,7 @@ with ``dataclasses.replace``.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..checks import above_zero, at_least, between, whole
 from ..errors import InputError, one_of
@@ -13,6 +14,7 @@ from ..typed import checked
 __all__ = ["PRECISIONS", "StepOptions", "TrainOptions"]
 
 PRECISIONS = ("auto", "fp32", "bf16")
+OPTIMIZERS = ("sgd", "adamw")
 
 
 @checked
@@ -97,7 +99,14 @@ class TrainOptions(StepOptions):
         accumulate: pieces in which a process computes its share of a batch, to save memory; every
             piece has batch statistics of its own.
         ema: decay per step of a running mean of the weights and norm statistics, which is then what
-            is tested and kept; 0 for none.
+            is tested and kept; 0 for none. At first it decays faster, (1 + step) / (10 + step).
+        optimizer: ``sgd`` or ``adamw``, which takes no momentum and wants a far lower ``lr``.
+        decay_norms: the weight decay is on norms, biases and all other vectors as well.
+        head_epochs: epochs at the start in which the classifier alone is trained, the last module
+            with weights: for one that is fresh on a net that was pretrained.
+        mixup, cutmix: pictures of a batch are mixed in pairs, or a piece of one is set into
+            another, and so are their labels (torchvision's ``v2.MixUp`` and ``v2.CutMix``); the
+            parameter of their Beta distribution, 0 for neither. With both each batch draws one.
 
     Raises:
         InputError: a value is out of range.
@@ -110,6 +119,11 @@ class TrainOptions(StepOptions):
     kd_temperature: float = 4.0
     accumulate: int = 1
     ema: float = 0.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    decay_norms: bool = True
+    head_epochs: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     @property
     def distils(self) -> bool:
@@ -121,6 +135,15 @@ class TrainOptions(StepOptions):
         whole("accumulate", self.accumulate, 1)
         if not 0 <= self.ema < 1:
             raise InputError(f"--ema {self.ema}: must be at least 0 and less than 1, e.g. 0.9999")
+        if self.optimizer not in OPTIMIZERS:
+            raise InputError(one_of("optimizer", self.optimizer, OPTIMIZERS))
+        whole("head_epochs", self.head_epochs, 0)
+        if self.head_epochs >= self.epochs:
+            raise InputError(
+                f"--head-epochs {self.head_epochs}: must be less than --epochs {self.epochs}"
+            )
+        at_least("mixup", self.mixup, 0)
+        at_least("cutmix", self.cutmix, 0)
         at_least("travel", self.travel, 0)
         at_least("clip_norm", self.clip_norm, 0)
         between("label_smoothing", self.label_smoothing, 0, 1)

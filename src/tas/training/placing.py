@@ -5,8 +5,8 @@ by channel (``x.view(len(x), -1)`` behind a convolution), and an operator may ha
 a device. So the net is run once, on two pictures of noise and as it is going to be run.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from ..forward import (
     floats,
     leaves,
     mapped,
+    undisturbed,
 )
 from ..runs import say
 from ..typed import checked
@@ -111,7 +112,7 @@ def settled(
     pair = mapped(_pair_like(batch), lambda x: x.to(device))
     for net in nets:
         net.to(device)
-        with _undisturbed(net, device):
+        with undisturbed(net):
             placing = _settle(_Asked(net, pair, forward), placing, weights)
     for net in nets:
         if weights or not placing.channels_last:
@@ -204,19 +205,6 @@ def _pair_like(batch: Any) -> Any:
     if not batch.is_floating_point():
         return batch[:1].expand(2, *batch.shape[1:])
     return torch.randn(2, *batch.shape[1:], generator=Generator().manual_seed(0))
-
-
-@contextmanager
-def _undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
-    """Random numbers and buffers are afterwards as they were."""
-    before = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in before:
-                    buffer.copy_(value)
 
 
 def _reason(error: InputError) -> str:

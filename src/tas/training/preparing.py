@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .memory_format import place_module
 from .strides import keep_strides_within, let_strides_go
 
@@ -82,7 +82,6 @@ def compiling(asked: bool) -> Iterator[None]:
     except Exception as error:
         if not asked or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise InputError(
-            f"--compile: PyTorch's compiler failed ({reason}): leave it out"
+            f"--compile: PyTorch's compiler failed ({first_line(error)}): leave it out"
         ) from error

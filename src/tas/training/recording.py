@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 __all__ = ["Recorder"]
 
@@ -100,9 +100,9 @@ class Recorder:
             ):
                 figures = taken(*inputs)
         except RuntimeError as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise InputError(
-                f"--cuda-graphs: a step cannot be recorded ({reason}): give --cuda-graphs false"
+                f"--cuda-graphs: a step cannot be recorded ({first_line(error)}): "
+                "give --cuda-graphs false"
             ) from error
         grads = [(p, p.grad) for p, old in before.items() if p.grad is not old]
         return _Recording(graph, inputs, grads, figures)

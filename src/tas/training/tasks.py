@@ -25,6 +25,7 @@ from .recording import Recorder
 
 __all__ = ["Batch", "Epochs", "Learner", "Rate", "Task", "sgd"]
 
+LATER = "later"  # marks a group of parameters that waits until the classifier has been trained
 LEAST = 0.25  # of the learning rate, to which a limited travel may lower it
 
 Batch: TypeAlias = tuple[Tensor, Tensor]  # images [N, C, H, W], labels [N]
@@ -168,10 +169,19 @@ class Learner:
 
 
 class Rate:
-    """Sets the learning rate of every step, and remembers it for the log."""
+    """Sets the learning rate of every step, and remembers it for the log.
 
-    def __init__(self, options: StepOptions, steps: int, travel: float = 0.0) -> None:
+    Args:
+        steps: of the whole training.
+        travel: as in ``TrainOptions``.
+        head_steps: groups that are marked to be trained later wait for so many.
+    """
+
+    def __init__(
+        self, options: StepOptions, steps: int, travel: float = 0.0, head_steps: int = 0
+    ) -> None:
         self.steps = steps
+        self.head_steps = head_steps
         self.warmup_steps = steps * options.warmup_epochs // options.epochs
         lowest = LEAST * options.lr if travel else options.lr
         self.highest = min(options.lr, max(travel / steps, lowest))
@@ -180,10 +190,13 @@ class Rate:
     def set(self, optimizer: Optimizer, step: int) -> None:
         self.last = learning_rate(step, self.steps, self.warmup_steps, self.highest)
         for group in optimizer.param_groups:
-            group["lr"] = self.last
+            waits = step < self.head_steps and group.get(LATER, False)
+            group["lr"] = 0.0 if waits else self.last
 
 
-def sgd(parameters: Iterable[nn.Parameter], options: StepOptions) -> torch.optim.SGD:
+def sgd(
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]], options: StepOptions
+) -> torch.optim.SGD:
     """Of the parameters that are trained; those that are frozen get no gradient, and stay."""
     return torch.optim.SGD(
         parameters,

@@ -32,12 +32,12 @@ def test_a_frozen_norm_keeps_its_statistics(how: str) -> None:
         device="cpu",
         progress=False,
     )
-    examiner = Examiner(problem, space, TrialOptions(precision="fp32"))
+    examiner = Examiner(problem, space, TrialOptions(precision="fp32"), 1)
     norms = [block.norm for block in net.blocks]
     for norm in norms:  # statistics of other pictures, which only a frozen norm goes by
         norm.running_mean.fill_(100.0)
     before = examiner.answers
-    after = Examiner(problem, space, TrialOptions(precision="fp32")).answers
+    after = Examiner(problem, space, TrialOptions(precision="fp32"), 1).answers
     same = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert same == (how != "one is frozen")
     assert [norm.training for norm in norms] == [

@@ -35,7 +35,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
 def test_it_foretells_the_order_of_shapes_that_were_not_asked() -> None:
     of = space()
     known, others = drawn(of, 100, 0), drawn(of, 500, 1)
-    mean, deviation = foretold(of, known, loss_of(of, known), others)
+    mean, deviation = foretold(of.doublings(known), loss_of(of, known), of.doublings(others))
     assert rank_correlation(mean, loss_of(of, others)) > 0.9
     assert mean.shape == deviation.shape == (500,)
     assert mean.isfinite().all()
@@ -46,9 +46,9 @@ def test_it_is_surer_the_more_it_knows_and_surest_of_what_it_was_told() -> None:
     of = space()
     known, others = drawn(of, 100, 0), drawn(of, 500, 1)
     losses = loss_of(of, known)
-    mean, told = foretold(of, known, losses, known)
-    _, little = foretold(of, known[:20], losses[:20], others)
-    _, more = foretold(of, known, losses, others)
+    mean, told = foretold(of.doublings(known), losses, of.doublings(known))
+    _, little = foretold(of.doublings(known[:20]), losses[:20], of.doublings(others))
+    _, more = foretold(of.doublings(known), losses, of.doublings(others))
     assert rank_correlation(mean, losses) > 0.97
     assert told.mean() < more.mean() < little.mean()
 
@@ -61,12 +61,14 @@ def test_only_the_order_of_the_losses_counts(worst: float) -> None:
     changed = (3 * losses).exp()
     changed[losses.argmax()] = worst
     for one, other in zip(
-        foretold(of, known, losses, others), foretold(of, known, changed, others), strict=True
+        foretold(of.doublings(known), losses, of.doublings(others)),
+        foretold(of.doublings(known), changed, of.doublings(others)),
+        strict=True,
     ):
         assert torch.equal(one, other)
 
 
 def test_a_single_loss_foretells_nothing() -> None:
     of = space()
-    one, _ = foretold(of, drawn(of, 1, 0), torch.ones(1), drawn(of, 50, 1))
+    one, _ = foretold(of.doublings(drawn(of, 1, 0)), torch.ones(1), of.doublings(drawn(of, 50, 1)))
     assert torch.equal(one, torch.zeros(50, dtype=one.dtype))

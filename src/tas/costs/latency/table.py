@@ -5,22 +5,26 @@ killed; a last line that was cut off is left out. What a line is for stands in i
 to ``fit`` and ``found``, and ``test`` tells how good they are.
 """
 
-import json
-import math
+import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from ...errors import InputError, ShapeError, first_line
-from ...shape import Shape
+from ...errors import InputError
+from ...reading import parse_json, read_text
+from ...shape import Count, Shape
 from ...space import Space
+from ...sums import signed, unsigned
+from ...typed import Between, record
 
-__all__ = ["FORMAT", "LatencyTable", "Measurement"]
+__all__ = ["FORMAT", "USES", "LatencyTable", "Measurement"]
 
 FORMAT = "tas-latency/1"
-USES = ("fit", "test", "found")
+Use = Literal["fit", "test", "found"]
+USES: tuple[str, ...] = get_args(Use)
+Positive = Annotated[float, Between(1e-12, 1e12)]  # seconds, and ratios of them
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,26 @@ class Measurement:
         use: ``"fit"``, ``"test"`` or ``"found"``.
     """
 
-    widths: Mapping[str, int]
-    depths: Mapping[str, int]
-    seconds: float
-    whole: float
-    ratio: float
-    uncertain: float = 0.0
-    use: str = "fit"
+    widths: Mapping[str, Count]
+    depths: Mapping[str, Count]
+    seconds: Positive
+    whole: Positive
+    ratio: Positive
+    uncertain: Annotated[float, Between(0)] = 0.0
+    use: Annotated[str, Use] = "fit"
 
     def to_dict(self) -> dict[str, Any]:
         """As its line holds it."""
         return {**vars(self), "widths": dict(self.widths), "depths": dict(self.depths)}
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the first line of the file holds."""
+
+    format: str
+    net: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
 
 @dataclass
@@ -108,28 +121,20 @@ class LatencyTable:
             InputError: it cannot be read, or is no table.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise InputError(f"the latency table '{path}' cannot be read: {reason}") from None
+        text = read_text(path, "latency table")
         rows = text.split("\n")[:-1]  # what follows the last line end was cut off
         if not rows:
             raise InputError(f"'{path}' is no latency table: `tas latency table` writes one")
         try:
-            head = _object(rows[0])
-            if head.get("format") != FORMAT:
-                raise ValueError(f"its first line says '{head.get('format')}', not '{FORMAT}'")
-            net = Shape.from_dict(head["net"], source="its net")
-            facts = head["facts"]
-            if not isinstance(facts, dict):
-                raise TypeError("its facts are no object")
-            lines = [_measurement(_object(row), number) for number, row in enumerate(rows[1:], 2)]
-        except (ShapeError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(
-                f"the latency table '{path}' is damaged: {first_line(error)}"
-            ) from None
-        return cls(net, facts, lines, path)
+            head = record(_Head, _content(rows[0], "line 1"), "line 1", extra=True)
+            if head.format != FORMAT:
+                raise InputError(f"line 1 says '{head.format}', not '{FORMAT}'")
+            net = Shape.from_dict(head.net, source="its net")
+            named = [(f"line {number}", row) for number, row in enumerate(rows[1:], 2)]
+            lines = [record(Measurement, _content(row, name), name) for name, row in named]
+        except InputError as error:
+            raise InputError(f"the latency table '{path}' is damaged: {error}") from None
+        return cls(net, head.facts, lines, path)
 
     def check(self, space: Space) -> None:
         """Raise ``InputError`` where the table is not of the space's net."""
@@ -183,7 +188,7 @@ class LatencyTable:
             if not new:
                 _end_whole(self.path)
             with self.path.open("w" if new else "a", encoding="utf-8") as file:
-                file.write(json.dumps(content) + "\n")
+                file.write(signed(content))
         except OSError as error:
             raise InputError(
                 f"the latency table '{self.path}' cannot be written: {error.strerror}"
@@ -194,29 +199,14 @@ def _end_whole(path: Path) -> None:
     """Cut off a last line that an earlier process left half written."""
     content = path.read_bytes()
     if not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _object(row: str) -> dict[str, Any]:
-    content = json.loads(row)
-    if not isinstance(content, dict):
-        raise TypeError("a line is no JSON object")
+def _content(row: str, name: str) -> Any:
+    content = parse_json(row, name)
+    if isinstance(content, dict) and not unsigned(content):
+        raise InputError(f"{name} is not what was written")
     return content
-
-
-def _measurement(content: dict[str, Any], number: int) -> Measurement:
-    """A line, checked."""
-    try:
-        line = Measurement(**content)
-        figures = (line.seconds, line.whole, line.ratio)
-        counts = [*line.widths.values(), *line.depths.values()]
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"line {number}: {first_line(error)}") from None
-    if not all(isinstance(f, float | int) and 0 < f < math.inf for f in figures):
-        raise ValueError(f"line {number}: its times are {figures}")
-    if not all(isinstance(n, int) and n > 0 for n in counts) or line.use not in USES:
-        raise ValueError(f"line {number}: it is no shape, or for no use")
-    return line
 
 
 def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

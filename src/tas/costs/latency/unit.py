@@ -1,7 +1,7 @@
 """Milliseconds as a unit of budgets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -54,10 +54,6 @@ class Latency:
         """Expected femtoseconds, differentiable."""
         return ExpectedCost(self.prices.space(space), "macs", dtype)
 
-    def refitted(self) -> "Latency":
-        """The unit by all that the table holds by now."""
-        return replace(self)
-
     def seconds(self, cost: float) -> float:
         """A cost in seconds."""
         return cost / FEMTO
@@ -83,7 +79,7 @@ class Latency:
 
 def _fitted(table: LatencyTable, space: Space, uses: Sequence[str]) -> Fitted:
     table.check(space)
-    lines = [line for line in table.lines if line.use in uses]
+    lines = table.lines_for(*uses)
     shapes = [space.unpruned.replace(widths=x.widths, depths=x.depths) for x in lines]
     return fitted(space, shapes, [line.ratio for line in lines], table.whole)
 
@@ -104,9 +100,8 @@ def errors(table: LatencyTable, space: Space) -> list[float]:
     """
     unit = Latency(table, space, ("fit", "found"))
     off = []
-    for line in table.lines:
-        if line.use == "test":
-            shape = space.unpruned.replace(widths=line.widths, depths=line.depths)
-            told = unit.seconds(unit.cost(space, shape)) / table.whole
-            off.append(abs(told / line.ratio - 1))
+    for line in table.lines_for("test"):
+        shape = space.unpruned.replace(widths=line.widths, depths=line.depths)
+        told = unit.seconds(unit.cost(space, shape)) / table.whole
+        off.append(abs(told / line.ratio - 1))
     return off

@@ -25,8 +25,9 @@ def convolution(trace: Tracer, call: Call) -> None:
     """Fresh channels out of those that the input carries.
 
     Groups: a group lives or dies as a whole, with all it reads and all it makes; ``groups``
-    shrinks. A depthwise convolution is the case of one channel to a group. The weight [in, out /
-    groups, ...] of a transposed one has no places for all that it makes: they go by its inputs.
+    shrinks. A depthwise convolution is the case of one channel to a group. Where whole groups
+    cannot go (``..splits``), all of them shrink alike. The weight [in, out / groups, ...] of a
+    transposed one has no places for all that it makes: they go by its inputs.
     """
     x, weight, bias, groups = call.args[0], call["weight"], call["bias"], call["groups"]
     transposed = call.get("transposed", False)
@@ -48,6 +49,8 @@ def convolution(trace: Tracer, call: Call) -> None:
         of = trace.labels(weight, 1 - to)
         trace.tie(inputs, of, "its input has a fixed size")
         _reads(trace, weight, 1 - to, inputs)
+    elif not transposed and _within_groups(trace, weight, groups, inputs, made):
+        pass
     else:
         trace.lock(trace.along(weight, 1), "within a group")
         if isinstance(inputs, int) or isinstance(made, int):
@@ -66,6 +69,25 @@ def convolution(trace: Tracer, call: Call) -> None:
     trace.produce(outputs, call.outs[0])
     channels = [] if isinstance(made, int) else [Plane(1, made)]
     trace.carry(call.outs[0], [*channels, *beside])
+
+
+def _within_groups(
+    trace: Tracer, weight: Tensor, groups: int, inputs: Tensor | int, made: Tensor | int
+) -> bool:
+    """Whether all groups shrink alike, the channels at the same place of each together."""
+    if isinstance(inputs, int) or isinstance(made, int) or weight.shape[1] == 1:
+        return False
+    if not trace.splits.within(trace.path[-1], made):
+        return False
+    first, *others = inputs.view(groups, -1)
+    for other in others:
+        trace.tie(first, other, "groups")
+    trace.tie(first, trace.labels(weight, 1), "its input has a fixed size")
+    _reads(trace, weight, 1, first)
+    first, *others = made.view(groups, -1)
+    for other in others:
+        trace.tie(first, other, "groups")
+    return True
 
 
 def _beside(trace: Tracer, call: Call, transposed: bool) -> list[Plane]:

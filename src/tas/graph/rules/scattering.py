@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ..labels import Plane, Tracer
 from .call import Call
 from .marks import alike
-from .pointwise import united
+from .pointwise import element_by_element, united
 
 __all__ = ["at_places", "embedding", "index_put", "slice_scatter"]
 
@@ -26,8 +27,14 @@ def at_places(trace: Tracer, call: Call) -> None:
 
 
 def index_put(trace: Tracer, call: Call) -> None:
-    """x[..., places, ...] = values: along what is indexed nothing may shrink."""
+    """x[..., places, ...] = values: along what is indexed nothing may shrink.
+
+    Where a mask of x itself chooses numbers, such as x[x < 0] = 0, each is chosen for itself.
+    """
     x, places, values = call["self"], call["indices"], call["values"]
+    if _mask_of(x, places) and values.numel() == 1:
+        element_by_element(trace, call)
+        return
     over = {d for d, index in enumerate(places) if isinstance(index, Tensor)}
     whole = any(isinstance(i, Tensor) and i.dim() != 1 for i in places)
     if whole or len(over) != 1:  # masks of several dimensions, points
@@ -39,6 +46,12 @@ def index_put(trace: Tracer, call: Call) -> None:
     kept = [p for p in trace.planes(x) if p.dim not in over]
     _tie_values(trace, kept, x, values, f"'{call.name}'")
     trace.carry(call.out, [p.at(p.dim) for p in kept])
+
+
+def _mask_of(x: Tensor, places: Sequence[Tensor | None]) -> bool:
+    """Whether what is written to is told by one mask of all dimensions."""
+    first = places[0] if len(places) == 1 else None
+    return first is not None and first.dtype == torch.bool and first.shape == x.shape
 
 
 def _tie_values(trace: Tracer, kept: Sequence[Plane], x: Tensor, values: Tensor, why: str) -> None:

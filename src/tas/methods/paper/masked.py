@@ -18,7 +18,7 @@ from ...inherit import Source
 from ...space import Space
 from ...spaces import TracedSpace
 from ..paper import fast
-from .supernet import Supernet
+from .supernet import Supernet, table
 
 __all__ = ["MaskedDraw", "MaskedSupernet"]
 
@@ -73,9 +73,7 @@ class MaskedSupernet(Supernet):
             owner.append(torch.full((width.atoms,), places.get(width.name, len(places))))
         self.register_buffer("channels", torch.cat(before), persistent=False)
         self.register_buffer("width", torch.cat(owner), persistent=False)
-        columns = self.candidates.shape[1]
-        rows = [[*own, *[own[-1]] * (columns - len(own))] for _, own, _ in keys]
-        counts = torch.tensor(rows, dtype=torch.long).reshape(len(keys), columns)
+        counts = table(own for _, own, _ in keys)
         self.register_buffer("counts", counts, persistent=False)
         owners = torch.tensor([i for i, _, _ in keys], dtype=torch.long)
         self.register_buffer("choice", owners, persistent=False)

@@ -22,7 +22,7 @@ from ...space import Space
 from ..paper import algorithm as paper
 from ..paper import fast
 
-__all__ = ["Draw", "Supernet"]
+__all__ = ["Draw", "Supernet", "table"]
 
 Mixture: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
 
@@ -70,7 +70,7 @@ class Supernet(nn.Module):
         self.cost = unit.expected(space)
         candidates = [choice.candidates for choice in space.widths]
         depths = [choice.candidates for choice in space.depths]
-        self.register_buffer("candidates", _table(candidates), persistent=False)
+        self.register_buffer("candidates", table(candidates), persistent=False)
         self.register_buffer("width_mask", _mask(candidates), persistent=False)
         self.register_buffer("depth_mask", _mask(depths), persistent=False)
         # Nearly equal at first; the noise breaks the tie of the most likely shape (as released).
@@ -168,7 +168,7 @@ class Supernet(nn.Module):
             if any(set(stream) != set(streams[0]) for stream in streams):
                 members = [tuple(row[str(s)] for s in stream) for stream in streams]
                 buffer = f"streams_{len(self._streams)}"
-                self.register_buffer(buffer, _table(members), persistent=False)
+                self.register_buffer(buffer, table(members), persistent=False)
                 self._streams[depth.name] = buffer, space.widths[members[0][0]].candidates[-1]
 
     def _mixed(self, images: Tensor, draw: Draw) -> Tensor:
@@ -284,7 +284,7 @@ MIXERS: dict[str, type[_Interpolation] | type[_Masking]] = {
 }
 
 
-def _table(rows: Iterable[tuple[int, ...]]) -> Tensor:
+def table(rows: Iterable[tuple[int, ...]]) -> Tensor:
     """Rows of different lengths as one table of whole numbers, padded with the last of each."""
     rows = list(rows)
     columns = max(map(len, rows), default=1)

@@ -31,7 +31,7 @@ class Probes:
     options: ProbeOptions
 
     name: ClassVar[str] = "from fresh weights, by probes"
-    presets: ClassVar[tuple[str, ...]] = ("quick", "cifar", "imagenet")
+    presets: ClassVar[tuple[str, ...]] = ("quick", "finetune", "cifar", "imagenet")
     chosen_by: ClassVar[tuple[str, str]] = ("give --inherit false", "leave out --weights as well")
     residual: ClassVar[str] = "tied"
     widths_per: ClassVar[str] = "stage"

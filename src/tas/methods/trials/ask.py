@@ -24,8 +24,9 @@ from ...shape import Shape
 from ...space import Space
 from ...training.objective import check_answer
 from ..choose import WINDOW
+from ..found import Tried
 from ..question import Question
-from .evolution import generations
+from .evolution import tried
 from .options import TrialOptions
 
 __all__ = ["PHASE", "Examiner"]
@@ -43,12 +44,16 @@ class Examiner:
     Args:
         problem: its source has its channels in order.
         space: of the shapes that will be asked.
+        generations: how many there will be.
     """
 
-    def __init__(self, problem: Question, space: Space, options: TrialOptions) -> None:
+    def __init__(
+        self, problem: Question, space: Space, options: TrialOptions, generations: int
+    ) -> None:
         self.space = space
         self.source = problem.source
         self.out = problem.out
+        self.budget = problem.budget
         self.device = training.where(problem.device, options.precision).device
         bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         self.objective = problem.objective
@@ -62,10 +67,10 @@ class Examiner:
         net = self._ready(space.unpruned)
         for batch in self.batches:
             self.answers.append(self._answer(net, batch))
-            check_answer(self.answers[-1])
+            check_answer(self.answers[-1], self.answers[0])
             if _bytes(self.answers) > BYTES:
                 break
-        self.count = len(generations(options.trials))
+        self.count = generations
         self.known = processes.by_first(self._read_back)
         self.lines: list[dict[str, Any]] = []
         self.bar = PhaseProgress(
@@ -105,8 +110,18 @@ class Examiner:
         line |= {"states": states.tolist(), "losses": losses}
         if self.out:
             self.out.keep_log(PHASE, [*self.lines, line])
-        self.bar.epoch(number, figures)
+        self._show(number, line)
         return line
+
+    def _show(self, number: int, line: dict[str, Any]) -> None:
+        """How far it is, with the best so far."""
+        lines = [*self.lines, line]
+        told = [
+            (x, s) for each in lines for x, s in zip(each["losses"], each["states"], strict=True)
+        ]
+        state = min(told, key=lambda pair: pair[0])[1]
+        used = self.budget.cost(self.space, self.shape(torch.tensor(state))) / self.budget.limit
+        self.bar.epoch(number, {"seconds": line["seconds"], "best": line["loss"], "used": 100 * used})
 
     def _read_back(self) -> list[dict[str, Any]]:
         """The generations that an earlier run has left in the log, as far as none is missing."""
@@ -132,6 +147,13 @@ class Examiner:
         lost = sum(parts) / len(parts)
         return lost if math.isfinite(lost) else math.inf
 
+    @property
+    def tried(self) -> Tried:
+        """All shapes that were asked."""
+        states = [state for line in self.lines for state in line["states"]]
+        losses = [loss for line in self.lines for loss in line["losses"]]
+        return tried(self.space, torch.tensor(states), torch.tensor(losses, dtype=torch.float64))
+
     def best(self, budget: Budget, count: int) -> list[Shape]:
         """Shapes that use the budget and were tried with the lowest losses, the best first."""
         tried = {tuple(s): x for n in self.lines for s, x in zip(n["states"], n["losses"])}  # noqa: B905
@@ -154,6 +176,8 @@ class Examiner:
         net.eval()
         for norm in moving:
             norm.train()
+            if self.device.type == "cpu" and self.placing.channels_last:
+                _in_one_order(norm)
         return net
 
     @torch.no_grad()
@@ -161,6 +185,20 @@ class Examiner:
     def _answer(self, net: nn.Module, batch: Any) -> Any:
         with self.placing.autocast():
             return answer(net, batch, self.objective.forward)
+
+
+def _in_one_order(norm: nn.Module) -> None:
+    """Have a norm measure its pictures channel by channel: of channels-last ones PyTorch adds up
+    what each thread has, so that losses would depend on the number of threads."""
+
+    def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x.contiguous() for x in given)
+
+    def after(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+        return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
+
+    norm.register_forward_pre_hook(before)
+    norm.register_forward_hook(after)
 
 
 def _first(batches: Iterable[Any]) -> list[Any]:

@@ -4,7 +4,7 @@ Children differ from the best shapes so far in a few choices, as far as the cost
 (a plus strategy; Real et al., *Large-Scale Evolution of Image Classifiers*, ICML 2017, evolve
 architectures the same way). Thousands are drawn, and those are asked of which all losses so far
 promise most: a lower bound of what they foretell (Srinivas et al., *Gaussian Process Optimization
-in the Bandit Setting*, ICML 2010).
+in the Bandit Setting*, ICML 2010). What was asked within other budgets tells as well.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,12 +15,14 @@ from torch import Generator, Tensor
 from ...costs import Budget
 from ...space import DepthChoice, Space, WidthChoice
 from ..choose import WINDOW
+from ..found import Tried
 from ..sampling import states_near
 from .surrogate import foretold
 
-__all__ = ["evolve", "generations"]
+__all__ = ["evolve", "generations", "tried"]
 
-FIRST = 24  # random shapes, with which it begins
+FIRST = 24  # random shapes, with which it begins where nothing is known
+POOL = 512  # random shapes, of which the most promising are its first where something is
 CHILDREN = 12  # of a generation
 PARENTS = 8  # the best so far, of which they descend, the better ones more often
 FAVOUR = 3.0  # mean rank of a parent
@@ -30,9 +32,9 @@ CHANGED = 3.0  # choices of a child that differ from its parent's, on average an
 STEP = 4  # candidates by which a choice changes, at most
 
 
-def generations(trials: int) -> list[int]:
+def generations(trials: int, known: bool = False) -> list[int]:
     """How many shapes are asked in every generation, of so many in all."""
-    sizes = [min(FIRST, trials)]
+    sizes = [min(CHILDREN if known else FIRST, trials)]
     while (left := trials - sum(sizes)) > 0:
         sizes.append(min(CHILDREN, left))
     return sizes
@@ -44,6 +46,7 @@ def evolve(
     trials: int,
     generator: Generator,
     losses_of: Callable[[Tensor], Iterable[float]],
+    earlier: Tried | None = None,
 ) -> Tensor:
     """The state [choices] of the lowest loss at the budget, of those that were asked.
 
@@ -53,13 +56,18 @@ def evolve(
         trials: shapes to ask, fewer where no more are found.
         losses_of: of states [shapes, choices] (candidate indices of widths, then of depths); called
             once for every generation.
+        earlier: what was asked within other budgets.
 
     Raises:
         InfeasibleBudgetError: no shape fits.
     """
     limit, model = budget.limit, budget.expected(space)
     others = budget.within_others(space)
-    states = states_near(space, budget, 1 - WINDOW, 1.0, min(FIRST, trials), generator)
+    first = generations(trials, earlier is not None)[0]
+    pool = first if earlier is None else POOL
+    states = states_near(space, budget, 1 - WINDOW, 1.0, pool, generator)
+    if earlier is not None:
+        states = states[_promising(space, states[:0], torch.empty(0), states, earlier)[:first]]
     losses = torch.tensor([*losses_of(states)], dtype=torch.float64)
     while len(states) < trials:
         parents = states[losses.argsort(stable=True)[:PARENTS]]
@@ -69,8 +77,7 @@ def evolve(
         drawn, costs = drawn[costs <= limit], costs[costs <= limit]
         if len(drawn) == 0:
             break
-        mean, deviation = foretold(space, states, losses, drawn)
-        hopeful = (mean - BOLDNESS * deviation).argsort(stable=True)
+        hopeful = _promising(space, states, losses, drawn, earlier)
         # The dearest first; those at the budget, all alike, in the order of what they promise.
         alike = costs[hopeful].clamp_max((1 - WINDOW) * limit)
         rank = hopeful[alike.argsort(descending=True, stable=True)]
@@ -80,6 +87,28 @@ def evolve(
     costs = model.of_states(states)
     dear = costs >= min((1 - WINDOW) * limit, float(costs.max()))
     return states[torch.where(dear, losses, torch.inf).argmin()]
+
+
+def tried(space: Space, states: Tensor, losses: Tensor) -> Tried:
+    """What was asked of states [shapes, choices] of a space, for searches of other budgets."""
+    return Tried(space.doublings(states) + _largest(space), losses)
+
+
+def _largest(space: Space) -> Tensor:
+    """log2 of the largest candidate of every choice."""
+    return torch.tensor([c.candidates[-1] for c in space.choices], dtype=torch.float64).log2()
+
+
+def _promising(
+    space: Space, states: Tensor, losses: Tensor, others: Tensor, earlier: Tried | None
+) -> Tensor:
+    """Numbers of other states, those first that may turn out best by all that was asked."""
+    at = space.doublings(states)
+    if earlier is not None:
+        at = torch.cat([earlier.at - _largest(space), at])
+        losses = torch.cat([earlier.losses, losses])
+    mean, deviation = foretold(at, losses, space.doublings(others))
+    return (mean - BOLDNESS * deviation).argsort(stable=True)
 
 
 def _children(space: Space, parents: Tensor, generator: Generator) -> Tensor:

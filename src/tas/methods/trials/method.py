@@ -1,8 +1,10 @@
 """From trained weights: hundreds of shapes are cut, asked what they still answer, and evolved."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
+import torch
 from torch import Generator
 
 from ...errors import InputError
@@ -10,14 +12,15 @@ from ...spaces import FINE_RATIOS
 from ...training import History
 from ..baseline import equal_widths, near_equal, nearest
 from ..choose import WINDOW
-from ..found import Found
+from ..found import Found, Tried
 from ..question import Question
 from .ask import PHASE, Examiner
-from .evolution import evolve
+from .evolution import evolve, generations
 from .options import TrialOptions
 
 __all__ = ["Trials"]
 
+FOLLOWING = 0.25  # of the trials, where those of another budget have told most
 OTHERS = 4  # of the best trials, which are judged as well where that costs little
 EQUAL = "equal widths, as near as the candidates allow: the search found nothing better"
 
@@ -29,7 +32,7 @@ class Trials:
     options: TrialOptions
 
     name: ClassVar[str] = "from trained weights, by trials"
-    presets: ClassVar[tuple[str, ...]] = ("quick", "cifar", "imagenet")
+    presets: ClassVar[tuple[str, ...]] = ("quick", "finetune", "cifar", "imagenet")
     chosen_by: ClassVar[tuple[str, str]] = (
         "leave out --inherit false as well",
         "give trained --weights",
@@ -56,11 +59,14 @@ class Trials:
                 "for a search from fresh weights use ProbeOptions"
             )
         budget, near = problem.budget, near_equal(problem.space, problem.budget)
-        examiner = Examiner(problem, near, self.options)
+        earlier = _told(problem.earlier)
+        trials = ceil(self.options.trials * (FOLLOWING if earlier else 1))
+        count = len(generations(trials, earlier is not None))
+        examiner = Examiner(problem, near, self.options, count)
         generator = Generator().manual_seed(problem.seed)
         with examiner.bar:
-            state = evolve(near, budget, self.options.trials, generator, examiner)
-        tried = History(PHASE, tuple(examiner.lines))
+            state = evolve(near, budget, trials, generator, examiner, earlier)
+        history = History(PHASE, tuple(examiner.lines))
         shape = examiner.shape(state)
         if budget.cost(near, shape) < (1 - WINDOW) * budget.limit:  # choices too coarse for it
             shape = nearest(near, shape, budget, "")
@@ -72,4 +78,12 @@ class Trials:
         best, finals = problem.decide(
             [shape] if same else [shape, even], others, examiner.lost, self.options
         )
-        return problem.found(best, [tried, *finals])
+        return problem.found(best, [history, *finals], tried=examiner.tried)
+
+
+def _told(earlier: tuple[Found, ...]) -> Tried | None:
+    """All that was asked within other budgets."""
+    told = [found.tried for found in earlier if found.tried is not None]
+    if not told:
+        return None
+    return Tried(torch.cat([each.at for each in told]), torch.cat([each.losses for each in told]))

@@ -10,8 +10,6 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ...space import Space
-
 __all__ = ["foretold"]
 
 # What the likelihood chooses from.
@@ -20,20 +18,19 @@ LINEAR = (1.0, 10.0)  # variance of the linear part, in those of the smooth one
 NOISE = (1e-3, 1e-2)  # variance of what neither tells
 
 
-def foretold(space: Space, states: Tensor, losses: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [others] of the losses of other states, in normal scores.
+def foretold(at: Tensor, losses: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [others] of the losses of other shapes, in normal scores.
 
     The losses enter as normal scores of their ranks, so that neither their scale nor some that are
     large or infinite matter.
 
     Args:
-        states, others: [shapes, choices] candidate indices.
-        losses: [shapes], those of ``states``.
+        at, others: [shapes, choices] log2 of what they chose, as of ``Space.doublings``.
+        losses: [shapes], those of the shapes ``at``.
     """
-    at = space.doublings(states)
     spread = at.std(0, correction=0)
     spread = torch.where(spread > 0, spread, 1.0) * at.shape[1] ** 0.5
-    x, z = (at - at.mean(0)) / spread, (space.doublings(others) - at.mean(0)) / spread
+    x, z = (at - at.mean(0)) / spread, (others - at.mean(0)) / spread
     ranks = losses.argsort(stable=True).argsort()
     y = torch.special.ndtri((ranks.double() + 0.5) / len(losses))
 
