@@ -110,7 +110,7 @@ class Bench:
         from rows import environment
 
         self.options = options
-        _, self.data = pictures.load(options.data, None, options.pictures)
+        self.data = pictures.load(options.data, None, options.pictures)
         self.environment = environment(1)
         lines = options.table.read_text().splitlines() if options.table.exists() else []
         self.known = [Row(**json.loads(line)) for line in lines]

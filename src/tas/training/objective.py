@@ -58,7 +58,7 @@ class Objective:
 
     def apart(self, own: Any, whole: Any) -> float:
         """The distance of two answers, as a number."""
-        return float(_one_number(_chosen(self.distance)(own, whole)))
+        return float(_one_number(_chosen(self.distance)(own, whole)).detach())
 
     @torch.no_grad()
     def mean_apart(

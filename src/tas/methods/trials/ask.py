@@ -120,8 +120,9 @@ class Examiner:
             (x, s) for each in lines for x, s in zip(each["losses"], each["states"], strict=True)
         ]
         state = min(told, key=lambda pair: pair[0])[1]
-        used = self.budget.cost(self.space, self.shape(torch.tensor(state))) / self.budget.limit
-        self.bar.epoch(number, {"seconds": line["seconds"], "best": line["loss"], "used": 100 * used})
+        cost = self.budget.cost(self.space, self.shape(torch.tensor(state)))
+        figures = {"best": line["loss"], "used": 100 * cost / self.budget.limit}
+        self.bar.epoch(number, {"seconds": line["seconds"], **figures})
 
     def _read_back(self) -> list[dict[str, Any]]:
         """The generations that an earlier run has left in the log, as far as none is missing."""
