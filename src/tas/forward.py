@@ -33,6 +33,7 @@ __all__ = [
     "mapped",
     "modes_kept",
     "naming",
+    "on_threads",
     "training",
     "undisturbed",
 ]
@@ -319,6 +320,17 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
             with torch.no_grad():
                 for buffer, value in before:
                     buffer.copy_(value)
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """PyTorch computes on so many threads inside, and afterwards on as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ is solved when it is first asked for, and kept with the weights that it leads to
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from ..forward import on_threads
 from ..graph import Cutter, Structure, Width
 from ..graph.mirrors import joined
 from .readings import Reader, Reading, Readings, readers
@@ -28,16 +28,6 @@ RIDGE = 0.1
 GUESSES, WEIGHTS = 2**29, 2**30
 
 T = TypeVar("T")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Bank:
@@ -111,7 +101,7 @@ class Bank:
         key = (*reader, count, weight.data_ptr(), written)
         return self._folded.get(key, lambda: self._fold(module, columns, reader, count))
 
-    @_one_thread()  # so that the last digits do not depend on their number
+    @on_threads(1)  # so that the last digits do not depend on their number
     def _fold(
         self, module: Any, columns: Tensor, reader: Reader, count: int
     ) -> tuple[Tensor, Tensor | None]:

@@ -8,8 +8,7 @@ user's own class, cut (``graph/cut.py``).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from ..checks import some_ratios
 from ..costs.count import count
 from ..errors import InputError, nearest, one_of
-from ..forward import Example, Forward, call, described, examples_in, leaves
+from ..forward import Example, Forward, call, described, examples_in, leaves, on_threads
 from ..graph import Locked, Run, Structure, Width, analyse
 from ..graph.joints import counts
 from ..graph.verify import trial
@@ -107,22 +106,10 @@ class TracedSpace(Space):
         return self.fine, table.softmax(1)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One image is too little to share: where a core is busy, the others wait for it at every step.
-
-    Measured with other work on one of two cores: a third of the time; on idle ones 5 % more.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
+# One image is too little to share: where a core is busy, the others wait for it at every step.
+# Measured with other work on one of two cores: a third of the time; on idle ones 5 % more.
 @checked
-@_one_thread()
+@on_threads(1)
 def trace(
     model: nn.Module,
     example: Any,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..forward import answer, evaluating
+from ..forward import answer, evaluating, on_threads
 from ..typed import checked
 
 __all__ = ["layer_times"]
@@ -51,10 +51,8 @@ def layer_times(
                 module.register_forward_pre_hook(before),
                 module.register_forward_hook(after),
             ]
-    threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
-        with evaluating(net), torch.no_grad():
+        with on_threads(1), evaluating(net), torch.no_grad():
             answer(net, batch)  # what is made once is made now
             for times in spent.values():
                 times.clear()
@@ -64,7 +62,6 @@ def layer_times(
                 if number + 1 >= FEWEST and clock() - began > SECONDS:
                     break
     finally:
-        torch.set_num_threads(threads)
         for hook in hooks:
             hook.remove()
     return {name: 1000 * statistics.median(times) for name, times in spent.items() if times}

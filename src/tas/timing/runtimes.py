@@ -26,6 +26,7 @@ from ..checks import known, whole
 from ..errors import InputError, first_line, one_of
 from ..exports.fold import folded
 from ..exports.plain import onnx_bytes
+from ..forward import on_threads
 from .rounds import FEWEST, MOST, Time, Timer, stopwatch, timed
 
 __all__ = ["RUNTIMES", "OnnxRuntime", "OpenVino", "Runtime", "Torch", "runtime_named"]
@@ -145,13 +146,8 @@ class Torch(_Here):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            torch.set_num_threads(before)
+        with on_threads(self.threads), torch.inference_mode():
+            yield
 
     def timer(self, net: nn.Module, example: Tensor) -> Timer:
         small: Callable[[Tensor], Any] = folded(net, tuple(example.shape[1:])).net
