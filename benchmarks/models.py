@@ -37,6 +37,12 @@ mobilevit_s levit_128s mvitv2_tiny res2net50_26w_4s cspresnet50 cspdarknet53 fas
 mambaout_femto starnet_s1 inception_next_tiny focalnet_tiny_srf botnet26t_256 halonet26t
 lambda_resnet26t nextvit_small shvit_s1 skresnet18 mixnet_s resnetblur50 resnest14d nf_resnet26
 resnetv2_50x1_bit eca_nfnet_l0 tf_efficientnet_b0 nasnetalarge pnasnet5large tresnet_m
+resnet26t seresnext26d_32x4d ecaresnet26t gcresnext26ts legacy_seresnet18 gernet_s repvgg_a0 dla34
+hrnet_w18_small dpn48b ese_vovnet19b_dw cait_xxs24_224 convit_tiny pit_ti_224 visformer_tiny
+tnt_s_patch16_224 resmlp_12_224 mixer_s32_224 gmlp_ti16_224 poolformer_s12 efficientformer_l1
+efficientvit_b0 repvit_m0_9 tiny_vit_5m_224 convnextv2_atto regnetx_002 rexnet_100 lcnet_050
+fbnetc_100 spnasnet_100 selecsls42b efficientnet_lite0 mobilenetv4_conv_small ghostnetv2_100
+swiftformer_xs gcvit_xxtiny deit3_small_patch16_224 mnasnet_small hardcorenas_a
 """
 BUDGET = 0.5
 STEPS = 3  # of the search

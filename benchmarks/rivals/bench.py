@@ -222,6 +222,8 @@ class Bench:
 
     def rate(self, net: str) -> float | None:
         """That by which equal ratios do best; None before all have been tried."""
+        if len(NETS[net].rates) == 1:
+            return NETS[net].rates[0]
         item = Item("rate", net, RATE_BUDGET, "equal")
         known = [self.rows.known.get(self.key(item, lr)) for lr in NETS[net].rates]
         tried = [row for row in known if row is not None]

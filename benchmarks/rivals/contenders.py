@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -97,8 +98,12 @@ def _options(task: Task) -> TrialOptions:
     return replace(how, trials=task.trials, precision=task.precision)
 
 
-def searched(task: Task) -> nn.Module:
-    """The default search; a note says where it ended with equal widths."""
+def searched(task: Task, **choices: Any) -> nn.Module:
+    """The default search; a note says where it ended with equal widths.
+
+    Args:
+        choices: what may shrink, where that is not the default.
+    """
     directory = RunDir.open(task.log, {"trials": task.trials})
     task.spent.extend(float(line.get("seconds", 0)) for line in directory.log_lines)
     found = tas.search(
@@ -110,6 +115,7 @@ def searched(task: Task) -> nn.Module:
         workers=0,
         out=directory,
         progress=False,
+        **choices,
     )
     if found.shape.origin == EQUAL:
         task.notes.append("equal widths")

@@ -83,6 +83,24 @@ class Grouped(nn.Module):
         return self.proj(y.transpose(1, 2).reshape(b, n, self.heads * SIZE))
 
 
+class MultiQuery(nn.Module):
+    """All heads of queries share one of keys and values: the trained size of it scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.size = HEADS, SIZE
+        self.q = nn.Linear(DIM, HEADS * SIZE)
+        self.kv = nn.Linear(DIM, 2 * SIZE)
+        self.proj = nn.Linear(HEADS * SIZE, DIM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, self.heads, -1).transpose(1, 2)
+        k, v = self.kv(x).unsqueeze(1).chunk(2, -1)
+        weights = (q @ k.transpose(-2, -1) * self.size**-0.5).softmax(-1)
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
 class Tables(nn.Module):
     """A table of biases with a column for every head, a temperature for each, heads that talk."""
 
@@ -149,6 +167,13 @@ def test_queries_that_share_keys_go_with_them() -> None:
 
 
 HEADS_OF_BOTH = ("heads", "kv_heads")
+
+
+def test_where_all_queries_share_one_head_of_keys_what_a_head_has_shrinks() -> None:
+    space = check(Net(MultiQuery))
+    assert numbers(space) == set()
+    assert candidates(space, "attention.0.q")[-2:] == (HEADS * 5, HEADS * 6)
+    assert not {"attention.0.q", "attention.0.kv"} & {each.layer for each in space.locked}
 
 
 def test_tables_temperatures_and_talking_heads_go_along() -> None:

@@ -135,12 +135,17 @@ class Bench:
 
     def agrees(self, names: Sequence[str]) -> Failure | None:
         """Whether it gives that for two examples in training as well, where the whole net runs."""
-        if not self._trained:
-            return None
-        plan = self._plan(names, ANY)
+        draws = (ANY, FIRST) if self._trained else ()
+        for number, draw in enumerate(draws):
+            failure = self._agrees(self._plan(names, draw))
+            if failure is not None:
+                return replace(failure, reached=(2, number, *failure.reached))
+        return None
+
+    def _agrees(self, plan: Plan) -> Failure | None:
         found = self._scores(self.net, self.several, plan, training, several=True)
         if isinstance(found, Failure):
-            return replace(found, reached=(2, 0, *found.reached))
+            return found
         apart = found.apart(self._whole(self.net, self.several, plan, training))
         if apart <= SURE or (apart <= TOLERANCE and self._rounding() == float("inf")):
             return None
@@ -151,7 +156,7 @@ class Bench:
                 whole = self._whole(self.net_in_double, several, plan, training)
                 if found.apart(whole) <= IN_DOUBLE:
                     return None
-        return Failure(WRONG, reached=(2, 0))
+        return Failure(WRONG)
 
     def _blind(self, answers: Sequence[Answer]) -> bool:
         """Whether nothing can be told from answers: not finite, or the same whatever is cut."""
