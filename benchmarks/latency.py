@@ -1,29 +1,35 @@
 """What a budget of half of the time gives, beside half of the multiply-adds, measured.
 
+    pip install torch-pruning
     python benchmarks/latency.py [--nets torchvision:mobilenet_v2 ...] [--runtime onnxruntime]
 
 For each net a table is measured (or goes on, in ``--tables``), and its error on shapes that it was
 not fitted to is told. Then, without any training: equal widths at half of the time, measured and
-corrected as a search does, and equal widths at half of the multiply-adds, of any width and of those
-that hardware is fast with. All are timed in turns with the unpruned net. Nets have fresh weights,
-for which a clock does not care.
+corrected as a search does; equal widths at half of the multiply-adds, of any width and of those
+that hardware is fast with; and Torch-Pruning's net at half of the multiply-adds (by magnitude, one
+ratio for all layers, widths in multiples of 8). All are timed in turns with the unpruned net. Nets
+have fresh weights, for which a clock does not care.
 """
 
 import argparse
 import json
 import statistics
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tas.api.latency_table import space_of
 from tas.api.time_budget import bench_of
-from tas.costs import Budget
+from tas.costs import Budget, count
 from tas.costs.latency import Latency, errors
 from tas.methods import Found, equal_widths, even_widths
 from tas.methods.timed import aimed, fill, met
 from tas.model_options import LatencyOptions
+from tas.shape import Shape
 from tas.timing.runtimes import in_turns
 from tas.training import History
 
@@ -70,29 +76,32 @@ def row(net: str, options: Any) -> dict[str, Any]:
     start = Found(first, budget, History("search", ()), space, bench.source)
     found, _ = met(start, budget, bench)
 
-    shapes = {
+    shapes: dict[str, Shape | None] = {
         "half of the time": found.shape,
         "half of the MACs": even_widths(space, Budget.of(space, options.budget)),
         "half of the MACs, any width": equal_widths(
             any_width, Budget.of(any_width, options.budget)
         ),
     }
-    nets = [bench.source.derive(shape) for shape in (space.unpruned, *shapes.values()) if shape]
-    timers = [bench.runtime.timer(each, bench.example) for each in nets]
-    times = in_turns(bench.runtime, timers, seconds=10)
+    nets = {key: bench.source.derive(shape) for key, shape in shapes.items() if shape}
+    nets |= rival(bench.source.derive(space.unpruned), space.unpruned.image)
+    nets = {"unpruned": bench.source.derive(space.unpruned), **nets}
+    timers = [bench.runtime.timer(each, bench.example) for each in nets.values()]
+    times = dict(zip(nets, in_turns(bench.runtime, timers, seconds=10), strict=True))
+    whole = count(nets["unpruned"], space.unpruned.image).macs
     measured = {
         key: {
-            "time": round(time.ratio, 4),
-            "uncertain": round(time.uncertain, 4),
-            "macs": round(space.cost(shape) / space.cost(space.unpruned), 4),
+            "time": round(times[key].ratio, 4),
+            "uncertain": round(times[key].uncertain, 4),
+            "macs": round(count(net, space.unpruned.image).macs / whole, 4),
         }
-        for (key, shape), time in zip(shapes.items(), times[1:], strict=True)
-        if shape
+        for key, net in nets.items()
+        if key != "unpruned"
     }
     return {
         "net": net,
         "runtime": options.runtime,
-        "ms": round(times[0].ms, 3),
+        "ms": round(times["unpruned"].ms, 3),
         "shapes": len(bench.table.lines),
         "held_out": len(off),
         "median_error": round(statistics.median(off), 4),
@@ -101,6 +110,21 @@ def row(net: str, options: Any) -> dict[str, Any]:
     }
 
 
+def rival(net: nn.Module, image: tuple[int, ...]) -> dict[str, nn.Module]:
+    """Torch-Pruning's net; none where it cannot prune this one, which is said."""
+    sys.path.insert(0, str(Path(__file__).parent / "rivals"))
+    limit = 0.5 * count(net, image).macs
+    try:
+        from torch_pruning_settings import SETTINGS, pruned
+
+        setting = SETTINGS["tp-magnitude-local"]
+        return {"Torch-Pruning": pruned(net.eval(), image, limit, setting, [], round_to=8)}
+    except Exception as error:  # whatever it may raise
+        print(f"Torch-Pruning: {type(error).__name__}: {error}", file=sys.stderr)
+        return {}
+
+
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     main()
