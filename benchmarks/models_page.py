@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["BUDGET", "RIVAL_STEPS", "STEPS", "written"]
+__all__ = ["BUDGET", "REACHED", "RIVAL_STEPS", "STEPS", "written"]
 
 Found = dict[tuple[str, str], dict[str, Any]]  # by the name of a net and of a pass
 
@@ -50,8 +50,14 @@ def written(models: list[str], found: Found, limit: int) -> str:
         page += [f"| {name} | {e['locked']} | {tidy(e['why'])} |" for name, e in locks]
     rivals = [(n, found[n, "rival"]) for n in models if (n, "rival") in found]
     if rivals:
-        page += ["", RIVAL.format(steps=RIVAL_STEPS, budget=BUDGET, limit=limit)]
-        page += [beside(name, found.get((name, "checks"), {}), entry) for name, entry in rivals]
+        told = {name: found.get((name, "heads"), {}) for name, _ in rivals}
+        smallest = [
+            min(entry.get("lowest", 1.0), told[name].get("lowest", 1.0)) for name, entry in rivals
+        ]
+        head = {"steps": RIVAL_STEPS, "budget": BUDGET, "limit": limit, "smaller": REACHED[-1]}
+        page += ["", RIVAL.format(**head, tried=len(rivals), reached=_shares(smallest))]
+        for name, entry in rivals:
+            page.append(beside(name, found.get((name, "checks"), {}), entry, told[name]))
     versions = f"torch {torch.__version__.partition('+')[0]}, torchvision "
     versions += f"{torchvision.__version__.partition('+')[0]}, Python {platform.python_version()}"
     page += ["", f"Versions: {versions}{library_versions()}. 2-core AMD EPYC with AVX512-BF16."]
@@ -62,24 +68,34 @@ def reached(models: list[str], found: Found) -> str:
     """How many nets can be made how small, in words."""
     tried = [found[name, "checks"] for name in models if (name, "checks") in found]
     lowest = [entry.get("lowest", 1.0) for entry in tried]
-    shares = [f"{sum(low <= ratio for low in lowest)} at {ratio}" for ratio in REACHED]
     wrong = sum(not entry.get("exact", True) for entry in tried)
     return (
-        f"Of {len(tried)} nets that were tried, {' and '.join(shares)} of their multiply-adds or "
+        f"Of {len(tried)} nets that were tried, {_shares(lowest)} of their multiply-adds or "
         f"less can be had; the count is wrong in {wrong}."
     )
 
 
-def beside(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+def _shares(lowest: list[float]) -> str:
+    return " and ".join(f"{sum(low <= ratio for low in lowest)} at {ratio}" for ratio in REACHED)
+
+
+def beside(name: str, ours: dict[str, Any], theirs: dict[str, Any], heads: dict[str, Any]) -> str:
     """One net's line of the table with both tools."""
     us = [f"{ours[k]:.{n}f}" if k in ours else "-" for k, n in (("ratio", 3), ("seconds", 1))]
+    seconds = f"{theirs['seconds']:.1f}" if "seconds" in theirs else "-"
+    told = _rivals(heads) if heads else ""
+    return f"| {name} | {' | '.join([*us, _rivals(theirs), seconds, told])} |"
+
+
+def _rivals(theirs: dict[str, Any]) -> str:
+    """How far Torch-Pruning came, or what it says."""
     if "error" in theirs:
-        them, verdict = ["-", "-"], tidy(theirs["error"])
-    else:
-        them = [f"{theirs['ratio']:.3f}", f"{theirs['seconds']:.1f}"]
-        verdict = "nothing changed" if theirs["ratio"] == 1 else ""
-        verdict = verdict or ("above the budget" if theirs["ratio"] > BUDGET else "")
-    return f"| {name} | {' | '.join([*us, *them, verdict])} |"
+        return tidy(theirs["error"])
+    if theirs["ratio"] == 1:
+        return "nothing changed"
+    over = " (above the budget)" if theirs["ratio"] > BUDGET else ""
+    short = "" if over or theirs["lowest"] <= REACHED[-1] else f", not at {REACHED[-1]}"
+    return f"{theirs['ratio']:.3f}{over}{short}"
 
 
 def tidy(text: str) -> str:
@@ -132,14 +148,18 @@ The reason that keeps most channels, where some must stay; `tas doctor` lists th
 |---|---|---|"""
 RIVAL = """## Beside Torch-Pruning
 
+Of {tried} nets that were tried with it, {reached} of their multiply-adds or less can be had by \
+Torch-Pruning, with its defaults or told the heads.
+
 The same nets, pruned by its magnitude pruner with one ratio for all layers, in steps of a \
-{steps}th of 0.9, until the multiply-adds are at most {budget} of the net's, counted by the same \
-counter; only the classifier is excluded. Its users can tell it more about a net than this \
-(heads, layers to leave out). A shape of ours is drawn at random within 2 % below the budget.
+{steps}th of 0.9, until the multiply-adds are at most {budget} of the net's, and on to {smaller}, \
+counted by the same counter; only the classifier is excluded. **Told the heads**: where a module \
+has `qkv` and `num_heads`, these are given as `num_heads=`, and set anew in the net after every \
+step. A shape of ours is drawn at random within 2 % below the budget.
 
 **Seconds** are of the CPU, of one thread, from the net that is built to the one that is cut: with \
-us the trace, its trial and the cut; with Torch-Pruning the graph and all steps, without the \
-counting in between. It was given {limit} of them for each net.
+us the trace, its trial and the cut; with Torch-Pruning the graph and all steps to {budget}, \
+without the counting in between. It was given {limit} of them for each net.
 
-| net | ours | seconds | Torch-Pruning | seconds | |
+| net | ours | seconds | Torch-Pruning | seconds | told the heads |
 |---|---|---|---|---|---|"""
