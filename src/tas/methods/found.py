@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..costs import Budget
@@ -27,6 +28,13 @@ class Tried(NamedTuple):
 
     at: Tensor  # log2 of what was chosen of every choice [shapes, choices]
     losses: Tensor  # [shapes]
+
+    def states(self, space: Space) -> Tensor:
+        """Their candidate indices [shapes, choices] in a space that has them all."""
+        chosen = self.at.exp2().round().long()
+        sizes = [torch.tensor(choice.candidates) for choice in space.choices]
+        columns = zip(sizes, chosen.T.contiguous(), strict=True)
+        return torch.stack([torch.searchsorted(each, own) for each, own in columns], 1)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Budgets of time: shapes that tell what others take, and a found shape that is measured.
 
-What a search believes of a shape's time is a fit. So the shape that it finds is measured, the fit
-learns from that, and the nearest shape is taken that meets the budget by what is known then; until
-the measured time is at most the budget, and at least 95 % of it wherever choices allow.
+What a search believes of a shape's time is a fit. So the shape that it finds is measured, and the
+fit learns from that. Where it was off, the best of the other shapes that the search asked and that
+meet the budget by what is known then is measured, or else the nearest shape that does; until the
+measured time is at most the budget, and at least 95 % of it wherever choices allow.
 """
 
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
 
+import torch
 from torch import Generator, Tensor
 
 from ..costs import Budget
@@ -29,7 +31,9 @@ BELOW = 0.25  # how far down a band reaches, as a part of it
 TEST_EVERY = 3
 ENOUGH = 0.95  # of a budget of time
 AIM = 0.985  # of it: where a search aims at, so that a time is seldom above it
+NEAR = 0.96  # of it, and no more than all of it: shapes that were asked are measured
 CORRECTIONS = 8
+SECOND_BEST = 4  # of them may be shapes that were asked
 
 
 def trial_shapes(space: Space, count: int, seed: int = 0) -> list[Shape]:
@@ -74,7 +78,7 @@ def aimed(budget: Budget) -> Budget:
 
 
 def met(found: Found, budget: Budget, bench: Bench) -> tuple[Found, Measurement]:
-    """A shape near the found one whose measured time meets the budget.
+    """The found shape, or one as good or near it, whose measured time meets the budget.
 
     Args:
         found: by a search whose budget was ``aimed(budget)``.
@@ -87,16 +91,20 @@ def met(found: Found, budget: Budget, bench: Bench) -> tuple[Found, Measurement]
     assert isinstance(unit, Latency)
     wanted = unit.seconds(budget.limit) / unit.table.whole
     shape, best = found.shape, None
+    measured: list[Shape] = []
     for _ in range(CORRECTIONS):
         line = bench.measure(shape)
+        measured.append(shape)
         if line.ratio <= wanted and (best is None or line.ratio > best[1].ratio):
             best = shape, line
         if ENOUGH * wanted <= line.ratio <= wanted:
             break
-        following = _corrected(found, shape, line, wanted, bench, budget)
-        if following is None or (
-            following.widths == shape.widths and following.depths == shape.depths
-        ):
+        told = Latency(bench.table, found.space)
+        following = None
+        if len(measured) <= SECOND_BEST:
+            following = _asked(found, wanted, told, budget, measured)
+        following = following or _nearest(found, shape, line, wanted, told, budget)
+        if following is None or _known(following, measured):
             break
         shape = following
     if best is None:
@@ -108,17 +116,48 @@ def met(found: Found, budget: Budget, bench: Bench) -> tuple[Found, Measurement]
     return replace(found, shape=best[0], budget=budget), best[1]
 
 
-def _corrected(
-    found: Found, shape: Shape, line: Measurement, wanted: float, bench: Bench, budget: Budget
+def _asked(
+    found: Found, wanted: float, told: Latency, budget: Budget, measured: list[Shape]
 ) -> Shape | None:
-    """The nearest shape at the budget by a fit that knows of the measurements so far."""
-    unit = Latency(bench.table, found.space)
-    whole = unit.cost(found.space, found.space.unpruned)
-    believed = unit.cost(found.space, shape) / whole
+    """Of the shapes at the budget that the search asked, that of the lowest loss; None where it
+    asked none, or found something better than those.
+
+    Args:
+        wanted: of the unpruned net's time.
+        told: a fit that knows of the measurements so far.
+    """
+    if found.tried is None:
+        return None
+    space, count = found.space, len(found.space.widths)
+    states = found.tried.states(space)[found.tried.losses.argsort(stable=True)]
+
+    def shape_of(state: Tensor) -> Shape:
+        return space.shape(state[:count].tolist(), state[count:].tolist())
+
+    if not any(_known(shape_of(state), [found.shape]) for state in states):
+        return None
+    limit = wanted * told.cost(space, space.unpruned)
+    costs = told.expected(space, torch.float64).of_states(states)
+    states = states[(costs >= NEAR * limit) & (costs <= limit)]
+    states = states[budget.within_others(space)(states)]
+    shapes = (shape_of(state) for state in states)
+    best = next((shape for shape in shapes if not _known(shape, measured)), None)
+    return best and best.replace(origin=found.shape.origin)
+
+
+def _nearest(
+    found: Found, shape: Shape, line: Measurement, wanted: float, told: Latency, budget: Budget
+) -> Shape | None:
+    """The nearest shape to one that was measured, at the budget by what is known now."""
+    whole = told.cost(found.space, found.space.unpruned)
+    believed = told.cost(found.space, shape) / whole
     # What the fit leaves of the error here, it has nearby as well.
-    limit = round(AIM * wanted * whole * believed / line.ratio)
-    aim = Budget(limit, unit, budget.also)
+    aim = Budget(round(AIM * wanted * whole * believed / line.ratio), told, budget.also)
     try:
         return nearest(found.space, shape, aim, found.shape.origin)
     except InfeasibleBudgetError:
         return None
+
+
+def _known(shape: Shape, shapes: list[Shape]) -> bool:
+    return any((s.widths, s.depths) == (shape.widths, shape.depths) for s in shapes)
