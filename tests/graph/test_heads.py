@@ -84,7 +84,7 @@ class Grouped(nn.Module):
 
 
 class MultiQuery(nn.Module):
-    """All heads of queries share one of keys and values: the trained size of it scales."""
+    """All heads of queries share one of keys and values, which stays."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +98,17 @@ class MultiQuery(nn.Module):
         q = self.q(x).view(b, n, self.heads, -1).transpose(1, 2)
         k, v = self.kv(x).unsqueeze(1).chunk(2, -1)
         weights = (q @ k.transpose(-2, -1) * self.size**-0.5).softmax(-1)
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+class FixedMultiQuery(MultiQuery):
+    """Likewise; the number of heads is nowhere to be found."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, 2 * 2, -1).transpose(1, 2)
+        k, v = self.kv(x).unsqueeze(1).chunk(2, -1)
+        weights = (q @ k.transpose(-2, -1) * 0.4).softmax(-1)
         return self.proj((weights @ v).transpose(1, 2).flatten(2))
 
 
@@ -169,11 +180,18 @@ def test_queries_that_share_keys_go_with_them() -> None:
 HEADS_OF_BOTH = ("heads", "kv_heads")
 
 
-def test_where_all_queries_share_one_head_of_keys_what_a_head_has_shrinks() -> None:
+def test_queries_that_all_share_one_head_of_keys_go_one_by_one() -> None:
     space = check(Net(MultiQuery))
+    assert numbers(space) == {"attention.0.heads", "attention.1.heads"}
+    assert candidates(space, "attention.0.q") == tuple(SIZE * h for h in (1, 2, 3, 4))
+    assert {"attention.0.kv", "attention.1.kv"} <= {each.layer for each in space.locked}
+
+
+def test_where_a_shared_heads_number_is_fixed_its_size_shrinks() -> None:
+    space = check(Net(FixedMultiQuery, 1))
     assert numbers(space) == set()
     assert candidates(space, "attention.0.q")[-2:] == (HEADS * 5, HEADS * 6)
-    assert not {"attention.0.q", "attention.0.kv"} & {each.layer for each in space.locked}
+    assert "attention.0.kv" not in {each.layer for each in space.locked}
 
 
 def test_tables_temperatures_and_talking_heads_go_along() -> None:

@@ -167,12 +167,18 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tuple(p for p in self.planes(tensor) if p.dim == dim)
 
     def labels(self, tensor: Tensor, dim: int) -> Tensor | int:
-        """The labels along a dimension, or its size where there are none."""
+        """The labels along a dimension, or its size where there are none.
+
+        Of channels of two kinds both stay, but for heads, where these are to go.
+        """
         found = self.along(tensor, dim)
-        if len(found) > 1:
-            self.lock(found, "channels of two kinds along one dimension")
-            return tensor.shape[dim]
-        return found[0].labels if found else tensor.shape[dim]
+        if len(found) < 2:
+            return found[0].labels if found else tensor.shape[dim]
+        going = [p for p in found if self.splits.told(p.labels)]
+        going = going if len(going) == 1 else []
+        staying = [p for p in found if all(p is not other for other in going)]
+        self.lock(staying, "channels of two kinds along one dimension")
+        return going[0].labels if going else tensor.shape[dim]
 
     @property
     def count(self) -> int:

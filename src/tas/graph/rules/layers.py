@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..labels import Plane, Tracer
 from ..weighted import taken_together
 from .call import Call
-from .marks import alike
+from .marks import alike, runs_over
 
 __all__ = [
     "bilinear",
@@ -227,13 +227,21 @@ def _product_planes(trace: Tracer, first: Tensor, second: Tensor, out: Tensor) -
     found += [p.at(last) for p in trace.along(second, -1)]
     for dim in range(last - 1):
         a, b = trace.along(first, dim), trace.along(second, dim)
-        if len(a) == len(b):
+        if _the_same(second, dim, a) or _the_same(first, dim, b):
+            found += [p.at(dim) for p in (*a, *b)]
+        elif len(a) == len(b):
             for p, q in zip(a, b, strict=True):
                 trace.tie(p.labels, q.labels, "a matrix product")
             found += [p.at(dim) for p in a]
         else:
             trace.lock([*a, *b], "a matrix product with a tensor of fixed size")
     return found
+
+
+def _the_same(tensor: Tensor, dim: int, beside: Sequence[Plane]) -> bool:
+    """Whether it will be there for as many channels of another tensor as there are."""
+    same = alike(tensor, dim) or any(runs_over(tensor, dim, p.labels) for p in beside)
+    return same and len(beside) == 1
 
 
 def _add_bias(trace: Tracer, bias: Tensor, out: Tensor, planes: Sequence[Plane]) -> None:

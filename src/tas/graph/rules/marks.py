@@ -1,7 +1,8 @@
 """What is known of a tensor besides its planes: kept as long as the tensor lives.
 
 *Alike*: made of nothing but sizes, or repeated, it is the same everywhere along some dimensions
-(zeros, noise). As many channels as there are will do: what it meets is not of a fixed size.
+(zeros, noise). As many channels as there are will do: what it meets is not of a fixed size. Where a
+view joins such a dimension with others, it is the same *in runs*.
 
 *Single*: it is one channel of several that were taken apart; joined in their order, they are the
 dimension again. *Numbers*: it holds numbers of channels (the index of a maximum), which are others
@@ -10,14 +11,25 @@ once some are gone. Whatever else reads one of these two locks the channels that
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..labels import Plane, Tracer
 
-__all__ = ["alike", "lock_marked", "mark_alike", "mark_numbers", "mark_single", "single"]
+__all__ = [
+    "alike",
+    "lock_marked",
+    "mark_alike",
+    "mark_numbers",
+    "mark_runs",
+    "mark_single",
+    "runs_over",
+    "single",
+]
 
 _ALIKE: Any = WeakTensorKeyDictionary()
+_RUNS: Any = WeakTensorKeyDictionary()
 _SINGLE: Any = WeakTensorKeyDictionary()
 _NUMBERS: Any = WeakTensorKeyDictionary()
 
@@ -35,6 +47,20 @@ def alike(tensor: Tensor, dim: int | None = None) -> bool:
     """Whether it is the same along a dimension; without one, along all it has."""
     dims = _ALIKE.get(tensor, ())
     return dim in dims if dim is not None else len(dims) == tensor.dim() > 0
+
+
+def mark_runs(tensor: Tensor, dim: int, runs: Tensor) -> None:
+    """Along a dimension it is the same within runs, whose numbers these are [size], ascending."""
+    _RUNS.setdefault(tensor, {})[dim] = runs
+
+
+def runs_over(tensor: Tensor, dim: int, labels: Tensor) -> bool:
+    """Whether each run of a tensor lies beside the same labels [size], those of another one."""
+    runs = _RUNS.get(tensor, {}).get(dim)
+    if runs is None:
+        return False
+    parts = [labels[runs == number] for number in range(int(runs[-1]) + 1)]
+    return all(torch.equal(part, parts[0]) for part in parts)
 
 
 def mark_single(tensor: Tensor, label: Tensor) -> None:

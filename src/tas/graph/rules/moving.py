@@ -1,6 +1,7 @@
 """Moved about: views, permutations, selections, joins. The labels take the way of the data."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from ..labels import Plane, Tracer
 from .call import Call, tensors
-from .marks import alike, mark_alike, mark_single, single
+from .marks import alike, mark_alike, mark_runs, mark_single, single
 from .pointwise import unknown
 
 __all__ = ["as_complex", "cat", "in_place", "move", "pad", "repeat", "roll", "stack"]
@@ -22,6 +23,33 @@ APART = ("unbind", "split", "unsafe_split", "split_with_sizes", "unsafe_split_wi
 
 def move(trace: Tracer, call: Call) -> None:
     """Views, permutations, selections: the labels take the way of the data."""
+    _carry(trace, call)
+    if call.name in VIEWS and len(call.outs) == 1:
+        _mark_same(trace, call.tensors[0], call.outs[0])
+
+
+def _mark_same(trace: Tracer, source: Tensor, result: Tensor) -> None:
+    """What a view is the same along, or in runs, where its source is along some dimensions."""
+    same = [d for d in range(source.dim()) if alike(source, d)]
+    if not same or alike(source):
+        return
+    sizes = [1 if d in same else size for d, size in enumerate(source.shape)]
+    image = torch.arange(prod(sizes)).view(sizes).expand(source.shape).reshape(result.shape)
+    there = {plane.dim for plane in trace.planes(result)}
+    whole = []
+    for dim in {*range(result.dim())} - there:
+        size = result.shape[dim]
+        rest = [d for d in range(result.dim()) if d != dim]
+        steps = image.narrow(dim, 1, size - 1) != image.narrow(dim, 0, size - 1)
+        changes = steps.permute(dim, *rest).flatten(1).any(1)
+        if size > 1 and not changes.any():
+            whole.append(dim)
+        elif not changes.all():
+            mark_runs(result, dim, torch.cat([changes.new_zeros(1), changes]).cumsum(0))
+    mark_alike(result, frozenset(whole))
+
+
+def _carry(trace: Tracer, call: Call) -> None:
     sources = [t for t in call.tensors if trace.planes(t)]
     if not sources:
         for result in call.outs:
