@@ -83,6 +83,39 @@ class Grouped(nn.Module):
         return self.proj(y.transpose(1, 2).reshape(b, n, self.heads * SIZE))
 
 
+class GroupedByOperator(nn.Module):
+    """As language models have it: one layer, split by sizes in a list; PyTorch shares the keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.sizes = HEADS, [HEADS * SIZE, 2 * SIZE, 2 * SIZE]
+        self.qkv, self.proj = nn.Linear(DIM, 8 * SIZE), nn.Linear(HEADS * SIZE, DIM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q, k, v = self.qkv(x).split(self.sizes, -1)
+        q = q.view(b, n, self.heads, SIZE).transpose(1, 2)
+        k, v = (t.view(b, n, self.heads // 2, SIZE).transpose(1, 2) for t in (k, v))
+        y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        return self.proj(y.transpose(1, 2).reshape(b, n, -1))
+
+
+class MultiQueryByOperator(nn.Module):
+    """One head of keys and values, which PyTorch shares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.kv = nn.Linear(DIM, HEADS * SIZE), nn.Linear(DIM, 2 * SIZE)
+        self.proj = nn.Linear(HEADS * SIZE, DIM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, -1, SIZE).transpose(1, 2)
+        k, v = self.kv(x).unsqueeze(1).chunk(2, -1)
+        y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        return self.proj(y.transpose(1, 2).flatten(2))
+
+
 class MultiQuery(nn.Module):
     """All heads of queries share one of keys and values, which stays."""
 
@@ -110,6 +143,20 @@ class FixedMultiQuery(MultiQuery):
         k, v = self.kv(x).unsqueeze(1).chunk(2, -1)
         weights = (q @ k.transpose(-2, -1) * 0.4).softmax(-1)
         return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+class ByEinsum(nn.Module):
+    """An einsum that sums over one channel is no product any more, and costs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.proj = nn.Linear(DIM, HEADS * SIZE), nn.Linear(HEADS * SIZE, DIM)
+        self.k, self.v = nn.Linear(DIM, SIZE), nn.Linear(DIM, SIZE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.q(x).unflatten(-1, (2 * 2, -1))
+        weights = torch.einsum("bnhd,bmd->bhnm", q, self.k(x)).softmax(-1)
+        return self.proj(torch.einsum("bhnm,bmd->bnhd", weights, self.v(x)).flatten(2))
 
 
 class Tables(nn.Module):
@@ -180,6 +227,15 @@ def test_queries_that_share_keys_go_with_them() -> None:
 HEADS_OF_BOTH = ("heads", "kv_heads")
 
 
+def test_heads_that_the_operator_shares_go_likewise() -> None:
+    space = check(Net(GroupedByOperator, 1))
+    names = ("heads", "sizes[0]", "sizes[1]", "sizes[2]")
+    assert numbers(space) == {f"attention.0.{name}" for name in names}
+    assert candidates(space, "attention.0.qkv") == (4 * SIZE, 8 * SIZE)
+    space = check(Net(MultiQueryByOperator, 1))
+    assert candidates(space, "attention.0.q") == tuple(SIZE * h for h in (1, 2, 3, 4))
+
+
 def test_queries_that_all_share_one_head_of_keys_go_one_by_one() -> None:
     space = check(Net(MultiQuery))
     assert numbers(space) == {"attention.0.heads", "attention.1.heads"}
@@ -192,6 +248,11 @@ def test_where_a_shared_heads_number_is_fixed_its_size_shrinks() -> None:
     assert numbers(space) == set()
     assert candidates(space, "attention.0.q")[-2:] == (HEADS * 5, HEADS * 6)
     assert "attention.0.kv" not in {each.layer for each in space.locked}
+
+
+def test_what_an_einsum_sums_over_keeps_two_channels() -> None:
+    space = check(Net(ByEinsum, 1))
+    assert candidates(space, "attention.0.q") == tuple(HEADS * size for size in (2, 3, 4, 5, 6))
 
 
 def test_tables_temperatures_and_talking_heads_go_along() -> None:

@@ -79,6 +79,7 @@ class Notes:
         consumed: places that read channels: a layer's inputs.
         norms: for the path of a module that normalises over its channels: their labels.
         multiplied: labels over which two activations are multiplied and summed (attention).
+        summed: labels over which a batch of products is summed, as an einsum does.
         costs: of every operator that has multiply-adds.
     """
 
@@ -89,6 +90,7 @@ class Notes:
     consumed: set[Place] = field(default_factory=set)
     norms: dict[str, Tensor] = field(default_factory=dict)
     multiplied: list[Tensor] = field(default_factory=list)
+    summed: list[Tensor] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
 
 
@@ -169,12 +171,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def labels(self, tensor: Tensor, dim: int) -> Tensor | int:
         """The labels along a dimension, or its size where there are none.
 
-        Of channels of two kinds both stay, but for heads, where these are to go.
+        Of channels of two kinds both stay, but for heads, whose channels follow one another.
         """
         found = self.along(tensor, dim)
         if len(found) < 2:
             return found[0].labels if found else tensor.shape[dim]
-        going = [p for p in found if self.splits.told(p.labels)]
+        going = [p for p in found if 0 < p.labels[0] == p.labels[1]]
         going = going if len(going) == 1 else []
         staying = [p for p in found if all(p is not other for other in going)]
         self.lock(staying, "channels of two kinds along one dimension")

@@ -30,6 +30,8 @@ class Width:
         places: for every parameter and dimension, the positions of each atom [atoms, n].
         layers: paths of all the layers that make them.
         area: values that a channel has in one image, at the named layer.
+        least: how few of the atoms may stay. An einsum that sums over a single channel is no
+            product any more, and costs nothing.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Width:
     places: Mapping[Place, Tensor]
     layers: tuple[str, ...]
     area: int
+    least: int = 1
 
     @property
     def channels(self) -> int:

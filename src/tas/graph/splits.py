@@ -75,11 +75,6 @@ class Splits:
         self._made.append((name, others))
         return name
 
-    def told(self, labels: Tensor) -> bool:
-        """Whether these are labels of a split that was told its dimension."""
-        own = labels[labels > 0]
-        return any(bool(torch.isin(own, told).all()) for told in self.labels.values())
-
     def within(self, path: str, made: Tensor) -> bool:
         """Whether a convolution of a module keeps its groups, and every group may shrink.
 

@@ -178,6 +178,8 @@ class _Build:
         self.offsets = np.cumsum([0, *(w.atoms for w in self.widths)])
         self._slot: Any = None  # by component, made when it is first asked for
         self.layers, self.sizes = self._layers(), self._sizes()
+        pairs = {name for labels in self.notes.summed for name in self._named(labels)}
+        self.widths = [replace(w, least=2) if w.name in pairs else w for w in self.widths]
 
     def _widths(self) -> list[Width]:
         where: dict[int, list[tuple[Place, int]]] = defaultdict(list)

@@ -274,8 +274,9 @@ def _under(path: str, parents: Iterable[str]) -> bool:
 
 def _candidates(width: Width, ratios: Sequence[float], round_to: int | None) -> tuple[int, ...]:
     """Multiples of what a layer can be cut by; the net's own width is always one of them."""
-    full = width.channels
-    return tuple(sorted({*width_candidates(full, ratios, round_to, width.unit), full}))
+    full, least = width.channels, width.least * width.unit
+    every = {*width_candidates(full, ratios, round_to, width.unit), full}
+    return tuple(sorted(channels for channels in every if channels >= least))
 
 
 def _depth_candidates(run: Run) -> tuple[int, ...]:

@@ -47,14 +47,17 @@ def _heads(trace: Tracer, operands: list[Tensor], mask: Tensor | None) -> list[P
         own = dim - operands[0].dim() + (0 if mask is None else mask.dim())
         if mask is not None and own >= 0 and mask.shape[own] > 1 and not alike(mask, own):
             sized.append((mask, own))
+        most = max((t.shape[d] for t, d in sized), default=1)
+        sized = [(t, d) for t, d in sized if t.shape[d] > 1 or most == 1]
         kinds = [trace.along(t, d) for t, d in sized]
-        equal = len({t.shape[d] for t, d in sized}) == 1
-        if not equal or any(len(kind) != len(kinds[0]) for kind in kinds):
+        shared = [most // t.shape[d] for t, d in sized]  # heads of queries for one of keys
+        whole = all(n * t.shape[d] == most for n, (t, d) in zip(shared, sized, strict=True))
+        if not whole or any(len(kind) != len(kinds[0]) for kind in kinds):
             for kind in kinds:
                 trace.lock(kind, "attention heads")
             continue
-        for other in kinds[1:]:
+        for other, n in zip(kinds[1:], shared[1:], strict=True):
             for a, b in zip(kinds[0], other, strict=True):
-                trace.tie(a.labels, b.labels, "attention heads")
+                trace.tie(a.labels, b.labels.repeat_interleave(n), "attention heads")
         found += [p.at(dim) for p in kinds[0]]
     return found

@@ -176,7 +176,10 @@ def product(trace: Tracer, call: Call) -> None:
     trace.carry(out, planes)
     sides = [trace.labels(out, d) for d in range(out.dim())]
     inner = second if alike(first, first.dim() - 1) else first
-    trace.note_cost(call.macs, trace.labels(inner, -2 if inner is second else -1), *sides)
+    summed = trace.labels(inner, -2 if inner is second else -1)
+    if out.dim() == 3 and isinstance(summed, Tensor):
+        trace.notes.summed.append(summed)
+    trace.note_cost(call.macs, summed, *sides)
 
 
 def vector_product(trace: Tracer, call: Call) -> None:
