@@ -232,6 +232,27 @@ def test_channels_that_are_rearranged(name: str) -> None:
     assert "before" in {layer for choice in space.widths for layer in choice.sites}
 
 
+class Map(nn.Module):
+    """A linear layer makes a map, as in the decoder of an autoencoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.width = nn.Linear(C, 6 * 4 * 4), 6
+        self.grow = nn.ConvTranspose2d(6, C, 4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.linear(x.mean((2, 3))).view(-1, self.width, 4, 4)
+        grown: Tensor = self.grow(made.relu())
+        return grown
+
+
+def test_what_is_viewed_as_a_map_has_channels() -> None:
+    space = check(Between(Map()))
+    found = {choice.name: choice.candidates for choice in space.widths}
+    assert found["inner.linear"] == tuple(16 * width for width in range(1, 7))
+    assert [str(rewrite) for rewrite in space.structure.rewrites] == ["inner.width"]
+
+
 LOCKED: dict[str, tuple[Operation, str]] = {
     "rolled": (lambda x: x.roll(1, 1), "'roll' along them"),
     "counted": (lambda x: x * x.argmax(1, keepdim=True), "'argmax' over its channels"),

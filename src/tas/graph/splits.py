@@ -5,6 +5,7 @@ the labels have to go along one of the two. By themselves they go along the last
 turns out to be the batch of a product of activations, as the heads of attention are, whole heads
 are the better choice: the scale and tables of positions stay as they are. So the ways of the parts
 of every split are followed through one pass (``Splits``), and the next pass is told (``wanted``).
+So are the maps that a linear layer's output is viewed as, of which a convolution reads channels.
 
 A grouped convolution splits its channels, too, into groups and what each of them has. By themselves
 whole groups go; where all of them hang together, every group had better lose as many of its own.
@@ -50,7 +51,8 @@ class Splits:
         along: by the name of a split, the dimension that may shrink; others go by themselves.
 
     Attributes:
-        wanted: by the name of a split, the dimension that is the batch of a product later on.
+        wanted: by the name of a split, the dimension that is the batch of a product later on, or
+            the channels of a convolution.
         labels: by the name of a split that was told, the labels that went along its dimension.
         groups: by the name of a grouped convolution that was not told, what it makes.
     """
@@ -74,6 +76,10 @@ class Splits:
         name = f"{path}#{self._numbers[path]}"
         self._made.append((name, others))
         return name
+
+    def prefer(self, tensor: Tensor, dim: int) -> None:
+        """Splits whose parts are along a dimension of a tensor had better shrink there."""
+        self.wanted.update(self._parts.get(tensor, {}).get(dim, ()))
 
     def within(self, path: str, made: Tensor) -> bool:
         """Whether a convolution of a module keeps its groups, and every group may shrink.

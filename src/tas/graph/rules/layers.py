@@ -107,6 +107,7 @@ def _beside(trace: Tracer, call: Call, transposed: bool) -> list[Plane]:
             kept.append(plane.at(dim))
         else:
             trace.lock([plane], "a convolution along them")
+            trace.splits.prefer(x, 1)
     return kept
 
 
