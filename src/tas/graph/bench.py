@@ -42,7 +42,7 @@ TOLERANCE_HALF = 0.1  # likewise, in 16 bits
 IN_DOUBLE = 1e-6
 LEAPS = 1e30  # of answers that differ in what they hold
 ROUNDINGS = 30  # times the measured rounding that two ways to compute may differ
-WRONG = "the net's code reads the wrong channels once some are cut"
+WRONG = "once some are cut the net computes something else: it reads others, or uses their number"
 
 Mode = Callable[[nn.Module], AbstractContextManager[None]]
 Plan = tuple[Mapping[str, Tensor], Mapping[str, int]]  # atoms, and numbers of blocks, to keep
