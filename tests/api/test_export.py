@@ -218,6 +218,25 @@ def test_what_cannot_be_exported_is_one_line_and_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+class Windows(nn.Module):
+    """Attention of five dimensions, for which the exporter has no way but by its parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.head = nn.Linear(4, 24), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.reshape(-1, 4, 4, 4)
+        q, k, v = self.qkv(x).view(*x.shape[:3], 3, 2, 4).permute(3, 0, 1, 4, 2, 5)
+        x = nn.functional.scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(3)
+        return self.head(x.mean((1, 2)))  # type: ignore[no-any-return]
+
+
+def test_an_operator_is_exported_by_its_parts_where_it_cannot_be_as_a_whole(tmp_path: Path) -> None:
+    done = tas.export(Windows(), tmp_path / "a.onnx", transform=TRANSFORM, classes=DIGITS)
+    assert done.difference.equal == 1
+
+
 def test_a_file_that_differs_is_not_left(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,19 +31,26 @@ def write_onnx(net: nn.Module, form: Form, path: Path) -> None:
     check_packages()
     followed = program(net, form)
     with exporting("torch.onnx"), torch.no_grad():
-        made = torch.onnx.export(
-            followed,
-            dynamo=True,
-            verbose=False,
-            input_names=["pictures"],
-            output_names=["probabilities" if form.softmax else "scores"],
-        )
-        assert made is not None
-        model = made.model_proto
+        try:
+            model = _translated(followed, form)
+        except Exception:  # of its own classes: what it has no way for whole, it may have in parts
+            model = _translated(followed.run_decompositions(), form)
     _strip(model)
     _name_batch(model)
     sign(model, form)
     path.write_bytes(model.SerializeToString())
+
+
+def _translated(followed: torch.export.ExportedProgram, form: Form) -> Any:
+    made = torch.onnx.export(
+        followed,
+        dynamo=True,
+        verbose=False,
+        input_names=["pictures"],
+        output_names=["probabilities" if form.softmax else "scores"],
+    )
+    assert made is not None
+    return made.model_proto
 
 
 def sign(model: Any, form: Form) -> None:
