@@ -27,13 +27,13 @@ from ..recipes import quick
 from ..runs import RunDir, say
 from ..seeds import check_seed
 from ..space import Space
-from ..spaces import TracedSpace, resnet_space, trace
+from ..spaces import TracedSpace, resnet_space, rounding, trace
 from ..training import Objective
 from ..training.objective import values_wanted
 from ..weights import check_weights
 from .budgets import find_each, outs_of, within
 from .opening import given_out
-from .spaces import per_widths, rounding
+from .spaces import per_widths
 
 __all__ = ["find_on_batches"]
 

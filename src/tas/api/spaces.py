@@ -15,12 +15,12 @@ from ..methods import Method
 from ..nets import ResNet
 from ..shape import Shape
 from ..space import Space
-from ..spaces import TracedSpace, resnet_space, trace
+from ..spaces import TracedSpace, resnet_space, rounding, trace
 from ..training.pictures import check_fits, check_net
 from ..typed import checked
 from ..weights import check_weights
 
-__all__ = ["WIDTHS_PER", "per_widths", "rounding", "search_space"]
+__all__ = ["WIDTHS_PER", "per_widths", "search_space"]
 
 WIDTHS_PER = ("layer", "kind", "stage")
 
@@ -112,14 +112,6 @@ def _checked(net: Any, per: str) -> str:
     if per not in WIDTHS_PER:
         raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     return per
-
-
-def rounding(round_to: int | None, ratios: Sequence[float] | None) -> int | None:
-    """What candidate widths are rounded to; None: to what hardware is fast with.
-
-    Ratios that a user gives are taken as they are, unless they are to be rounded as well.
-    """
-    return 1 if round_to is None and ratios is not None else round_to
 
 
 def _traced(net: str | nn.Module, data: Data, *, name: str, **how: Any) -> TracedSpace:

@@ -11,14 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import nets
-from ..api.latency_table import space_of
-from ..api.spaces import rounding
 from ..costs import Budget, readable
 from ..costs.latency import Latency, LatencyTable
 from ..forward import example_for
 from ..model_options import LatencyOptions
 from ..options import DoctorOptions, asked_input
-from ..spaces import FINE_RATIOS, TracedSpace, trace
+from ..spaces import FINE_RATIOS, TracedSpace, rounding, trace
 
 __all__ = ["main"]
 
@@ -77,6 +75,8 @@ def _facts(space: TracedSpace, seconds: float) -> dict[str, Any]:
 
 def _range_ms(traced: TracedSpace, options: DoctorOptions) -> list[float]:
     """The fastest and the slowest net, in milliseconds, by the latency table."""
+    from ..api.latency_table import space_of  # here: without a table nothing waits for it
+
     assert options.latency_table is not None
     # Our own ResNets are shown as they are traced, and searched in a space of their own.
     own = LatencyOptions(net=options.net, classes=options.classes, input=options.input)

@@ -7,6 +7,7 @@ from .resnet import (
     WIDE_RATIOS,
     depth_candidates,
     resnet_space,
+    rounding,
     step,
     width_candidates,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "TracedSpace",
     "depth_candidates",
     "resnet_space",
+    "rounding",
     "step",
     "trace",
     "width_candidates",

@@ -27,6 +27,7 @@ __all__ = [
     "WIDE_RATIOS",
     "depth_candidates",
     "resnet_space",
+    "rounding",
     "step",
     "width_candidates",
 ]
@@ -36,6 +37,19 @@ WIDE_RATIOS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5)
 FINE_RATIOS = tuple(i / 16 for i in range(4, 17))  # near equal widths, little is to be decided
 WHAT = ("width", "depth", "both")
 LARGEST_STEP, FEWEST_STEPS = 16, 6
+
+
+@checked
+def rounding(round_to: int | None, ratios: Sequence[float] | None) -> int | None:
+    """What candidate widths are rounded to; None: to what hardware is fast with.
+
+    Ratios that a user gives are taken as they are, unless they are to be rounded as well.
+
+    >>> import tas
+    >>> tas.spaces.rounding(None, None), tas.spaces.rounding(None, (0.5, 1.0))
+    (None, 1)
+    """
+    return 1 if round_to is None and ratios is not None else round_to
 
 
 @checked
