@@ -106,6 +106,11 @@ class _Attempt:
         if passed:
             self._extend(passed, bench.trains)
 
+    def _reason(self, name: str, failure: Failure) -> str:
+        """Why a choice is locked: of a run it is its blocks that are counted on."""
+        counted = "the number of blocks" if name in self.bench.blocks else "their number"
+        return failure.reason.replace("their number", counted)
+
     def _passed(self) -> list[str]:
         """What is good, for the next test."""
         passed, self.good = sorted(self.bench.whole(self.good), key=kind), []
@@ -124,19 +129,20 @@ class _Attempt:
             self.good.extend(items)
             return
         if len(items) == 1:
-            self.failed[items[0]] = failure.reason
+            self.failed[items[0]] = self._reason(items[0], failure)
             return
         if len(kinds) > 1:
             touches, place = self.bench.touches, failure.place
             suspects = [of for of in kinds if any(touches(name, place) for name in of)]
             calm = [name for of in kinds if of not in suspects for name in of]
-            for part in [calm, *suspects] if calm and suspects else kinds:
+            halves = [sum(kinds[: len(kinds) // 2], []), sum(kinds[len(kinds) // 2 :], [])]
+            for part in [calm, *suspects] if calm and suspects else halves:
                 self._extend(part, test)
             return
         # The same layer of several blocks: what fails in the first and the last fails in all.
         ends = [test([*self.good, items[0]]), test([*self.good, items[-1]])]
         if all(ends):
-            self.failed.update(dict.fromkeys(items, failure.reason))
+            self.failed.update((name, self._reason(name, failure)) for name in items)
             return
         middle = len(items) // 2
         self._extend(items[:middle], test)
