@@ -27,6 +27,7 @@ from training_runs import (
 from zoo import NETS
 
 from tas.costs.count import count
+from tas.data import Transform
 
 __all__ = ["Bench"]
 
@@ -37,15 +38,21 @@ class Bench:
     Args:
         options: of the command; see ``plan.added``.
         say: tells how far it is.
+        transform: how the nets take pictures; default: as they are.
     """
 
-    def __init__(self, options: argparse.Namespace, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        say: Callable[[str], None] = print,
+        transform: Transform | None = None,
+    ) -> None:
         self.options = options
         self.say = say
         self.rows = Rows(options.table or TABLE)
         if options.again:
             say(f"{self.rows.forget_errors()} rows that ended in an error are tried again")
-        self.data = pictures.load(options.data, options.data_dir, options.pictures)
+        self.data = pictures.load(options.data, options.data_dir, options.pictures, transform)
         self.environment = environment(options.threads)
         self.teachers: dict[str, Teacher] = {}
 
@@ -233,6 +240,9 @@ class Bench:
 
     def chosen_rate(self, net: str) -> float:
         """The same, after every rate that has not been tried was tried."""
+        rate = self.rate(net)
+        if rate is not None:
+            return rate
         item = Item("rate", net, RATE_BUDGET, "equal")
         data, teacher = pictures.held_out(self.data), self.teacher(net)
         for lr in NETS[net].rates:

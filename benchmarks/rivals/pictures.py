@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 import tas
-from tas.data import Batches, Data, batches, stratified_split
+from tas.data import Batches, Data, Transform, batches, stratified_split
 
 MEASURED = 2048  # training pictures, by which norms measure and settings are told apart
 HELD_OUT = 0.1  # of the training pictures, to choose a rate by
@@ -15,15 +15,16 @@ CIFAR10 = {
 }
 
 
-def load(given: str, folder: str | None, pictures: int) -> Data:
+def load(given: str, folder: str | None, pictures: int, transform: Transform | None = None) -> Data:
     """Pictures, by the name that they have in the table.
 
     Args:
         given: as ``tas run --data`` takes it.
         folder: of the official files of a named set.
         pictures: to train on, the same number of each class; 0 for all there are.
+        transform: how a net takes them; default: as they are.
     """
-    data = tas.data.load(given, data_dir=folder, progress=False)
+    data = tas.data.load(given, data_dir=folder, transform=transform, progress=False)
     name = given if given in tas.data.NAMES else Path(given).name
     if name != "cifar10" and set(data.class_names) == CIFAR10:
         name = "cifar10-jpeg"
