@@ -1,6 +1,7 @@
 """Times as costs: fitted to a fake runtime with steps, kept in a file, exact where the fit is."""
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,11 @@ def free() -> Space:
     return resnet_space(tas.nets.full_shape("resnet20", 10, (3, 8, 8)), residual="free")
 
 
-def bench_of(space: Space, path: Path | None = None) -> Bench:
+def bench_of(space: Space, path: Path | None = None, slow: float = 1.0) -> Bench:
     table = LatencyTable.of(space, {"runtime": "a fake"}, path)
     source = Source.of(space, trained=False)
     example = torch.zeros(1, *space.unpruned.input)
-    return Bench(space, source, example, fake_runtime.runtime(8), table)
+    return Bench(space, source, example, fake_runtime.runtime(8, slow=slow), table)
 
 
 @pytest.mark.parametrize("make", [traced, own, free])
@@ -78,6 +79,13 @@ def test_shapes_that_were_not_measured_are_told(make: type) -> None:
     assert len(off) == 15
     assert off[7] < 0.03
     assert off[-1] < 0.10
+
+
+@pytest.mark.parametrize("make", [traced, own])
+def test_widths_that_leave_the_fast_layouts_are_told(make: type) -> None:
+    bench = bench_of(space := make(), slow=2.5)
+    fill(bench, nets=60, minutes=10)
+    assert statistics.median(errors(bench.table, space)) < 0.05
 
 
 @pytest.mark.parametrize("make", [traced, own, free])

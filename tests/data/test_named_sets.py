@@ -1,5 +1,6 @@
 """The named sets: found where they may lie, and refused where they are not what they say."""
 
+import gzip
 import hashlib
 import pickle
 import tarfile
@@ -296,6 +297,18 @@ def test_a_foreign_idx_file_is_refused(tmp_path: Path, file: str, raw: bytes, me
     error = refused("fashion-mnist", data_dir=tmp_path)
     assert message in error
     assert str(tmp_path / file) in error
+
+
+def test_a_file_that_unpacks_to_more_than_it_may_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tas.data.fashion._MOST", 2**20)
+    fashion(tmp_path, zipped=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes(2**21)))
+    error = refused("fashion-mnist", data_dir=tmp_path)
+    assert "more than 1 MiB" in error
+    assert str(path) in error
 
 
 # ImageNet, and names

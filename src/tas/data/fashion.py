@@ -17,6 +17,7 @@ from .transform import Transform
 NAME = "fashion-mnist"
 _LAYOUTS = ("", "FashionMNIST/raw", NAME)
 _COUNTS = {"train": 60_000, "t10k": 10_000}
+_MOST = 2**30  # bytes of a file, unpacked: 20 times the official ones
 
 
 def load(data_dir: Path, download: bool) -> Data:
@@ -69,10 +70,12 @@ def _read(data_dir: Path, file: str, dimensions: int) -> tuple[Path, Tensor]:
         hint = f"no {file}[.gz]; name the folder with --data-dir, or fetch it with --download"
         raise not_found(NAME, data_dir, _LAYOUTS, hint)
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(_MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise foreign(path, NAME, str(error)) from error
+    if len(raw) > _MOST:
+        raise foreign(path, NAME, f"it holds more than {_MOST >> 20} MiB")
     header = 4 + 4 * dimensions
     if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) < header:
         raise foreign(path, NAME, f"it is no idx file of {dimensions} dimensions")

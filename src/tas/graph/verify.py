@@ -9,7 +9,7 @@ be equal are cut together (``mending``).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from math import prod
 from typing import Any
 
@@ -135,7 +135,8 @@ class _Attempt:
             touches, place = self.bench.touches, failure.place
             suspects = [of for of in kinds if any(touches(name, place) for name in of)]
             calm = [name for of in kinds if of not in suspects for name in of]
-            halves = [sum(kinds[: len(kinds) // 2], []), sum(kinds[len(kinds) // 2 :], [])]
+            middle = len(kinds) // 2
+            halves = [[*chain(*kinds[:middle])], [*chain(*kinds[middle:])]]
             for part in [calm, *suspects] if calm and suspects else halves:
                 self._extend(part, test)
             return

@@ -2,18 +2,20 @@
 
 Of every layer that multiplies:
 
-- its multiply-adds, at its widths and at widths rounded up to what kernels compute at once
-  (``BLOCKS``): times rise in steps;
+- its multiply-adds, at its widths and at widths rounded up to what kernels compute at once: times
+  rise in steps;
 - the values that it reads and writes, which bound layers of low intensity, and the activations and
   sums around them, which move the same values;
+- both once more where a width leaves the fast layouts of kernels: because it is no multiple of 4,
+  or less than a block (in ONNX Runtime either costs a change of layout, or a slower kernel);
 - its weights, which a small batch reads for one picture;
 - that it runs at all: what a layer costs however narrow it is, and so what a depth is worth.
 
-A rounded width is a further key of a shape, ``stem@16``, so that the exact and the expected cost of
-all this are those of a ``Space``.
+What kernels make of a width is a further key of a shape, ``stem@16``, so that the exact and the
+expected cost of all this are those of a ``Space``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...shape import Shape, Side, Sum
@@ -21,7 +23,17 @@ from ...space import Layer, Space, Term, WidthChoice
 
 __all__ = ["Feature", "features", "timed_shape", "timed_space"]
 
-BLOCKS = (16, 32)
+Seen = Mapping[str, Callable[[int], int]]  # what kernels make of a width, by a key's mark
+BLOCKS: Seen = {
+    "@16": lambda width: -(-width // 16) * 16,
+    "@32": lambda width: -(-width // 32) * 32,
+}
+# The width, where it leaves the fast layouts; else 0.
+ODD: Seen = {
+    "%4": lambda width: width if width % 4 else 0,
+    "<16": lambda width: width if width < 16 else 0,
+}
+SEEN: Seen = {**BLOCKS, **ODD}
 
 
 @dataclass(frozen=True)
@@ -29,13 +41,15 @@ class Feature:
     """One thing that a time may be proportional to.
 
     Attributes:
-        kind: ``"macs"``, ``"macs16"``, ``"macs32"``, ``"values"``, ``"weights"`` or ``"runs"``.
+        kind: ``"macs"``, ``"values"``, ``"weights"`` or ``"runs"``, and a mark.
+        like: the kind in whose amounts it is counted.
         family: of its layer: those of one family take alike.
         path: of its layer.
         terms: as in ``Space.terms``; their ``macs`` add up to its amount.
     """
 
     kind: str
+    like: str
     family: str
     path: str
     terms: tuple[Term, ...]
@@ -51,18 +65,24 @@ def _of_layer(layer: Layer, areas: Mapping[str, int]) -> list[Feature]:
     varying = [side for side in sides if not isinstance(side, int)]
     family = f"{len(sides)} sizes"
 
-    def feature(kind: str, terms: Sequence[Term]) -> Feature:
-        return Feature(kind, family, layer.path, tuple(terms))
+    def feature(kind: str, terms: Sequence[Term], mark: str = "") -> Feature:
+        like = kind if mark in ODD else f"{kind}{mark}"
+        return Feature(f"{kind}{mark}", like, family, layer.path, tuple(terms))
 
     found = [feature("macs", [_term(layer, layer.macs, sides)])]
     if layer.unequal:  # whether it is there depends on widths that are not rounded
         return found
-    for block in BLOCKS:
-        rounded = tuple(_rounded(side, block) for side in sides)
-        found.append(feature(f"macs{block}", [_term(layer, layer.macs, rounded)]))
-    moved = [_term(layer, area, (key,)) for key, area in _moved(varying, areas)]
-    if moved:
-        found.append(feature("values", moved))
+    for mark in BLOCKS:
+        rounded = tuple(_marked(side, mark) for side in sides)
+        found.append(feature("macs", [_term(layer, layer.macs, rounded)], mark))
+    if sides and not isinstance(sides[0], int):
+        for mark in ODD:  # of what it reads
+            odd = (_marked(sides[0], mark), *sides[1:])
+            found.append(feature("macs", [_term(layer, layer.macs, odd)], mark))
+    moved = _moved(varying, areas)
+    for mark in ("", *ODD) if moved else ():
+        terms = [_term(layer, area, (_marked(side, mark),)) for side, area in moved]
+        found.append(feature("values", terms, mark))
     if len(varying) > 1:
         found.append(feature("weights", [_term(layer, 1, sides)]))
     found.append(feature("runs", [_term(layer, 1, ())]))
@@ -85,43 +105,35 @@ def _moved(sides: Sequence[Side], areas: Mapping[str, int]) -> list[tuple[Side, 
     return found
 
 
-def _rounded(side: Side, block: int) -> Side:
-    """A side whose widths are rounded up to whole blocks, each for itself."""
+def _marked(side: Side, mark: str) -> Side:
+    """A side whose widths are as kernels see them, each for itself."""
     if isinstance(side, str):
-        return f"{side}@{block}"
+        return f"{side}{mark}"
     if isinstance(side, Sum):
-        parts = tuple((f"{key}@{block}", n, of) for key, n, of in side.parts)
+        parts = tuple((f"{key}{mark}", n, of) for key, n, of in side.parts)
         return Sum(parts, side.constant)
     return side
 
 
-def _up(width: int, block: int) -> int:
-    return -(-width // block) * block
-
-
 def timed_shape(shape: Shape) -> Shape:
-    """A shape with the rounded widths as further keys."""
-    return shape.replace(widths=_with_rounded(shape.widths))
-
-
-def _with_rounded(widths: Mapping[str, int]) -> dict[str, int]:
-    rounded = {f"{k}@{block}": _up(w, block) for block in BLOCKS for k, w in widths.items()}
-    return {**widths, **rounded}
+    """A shape with its widths as kernels see them as further keys."""
+    seen = {f"{k}{mark}": see(w) for mark, see in SEEN.items() for k, w in shape.widths.items()}
+    return shape.replace(widths={**shape.widths, **seen})
 
 
 def timed_space(space: Space, terms: Sequence[Term]) -> Space:
-    """A space with other terms, of rounded widths as well."""
+    """A space with other terms, of widths as kernels see them as well."""
     return replace(
         space,
-        widths=tuple(map(_with_blocks, space.widths)),
+        widths=tuple(map(_with_seen, space.widths)),
         widest=timed_shape(space.widest),
         terms=tuple(terms),
     )
 
 
-def _with_blocks(choice: WidthChoice) -> WidthChoice:
+def _with_seen(choice: WidthChoice) -> WidthChoice:
     keys = dict.fromkeys((choice.name, *choice.keys))
     own = {key: choice.of(key) if key in choice.keys else choice.candidates for key in keys}
-    for block in BLOCKS:
-        own |= {f"{k}@{block}": tuple(_up(w, block) for w in own[k]) for k in keys}
+    for mark, see in SEEN.items():
+        own |= {f"{k}{mark}": tuple(map(see, own[k])) for k in keys}
     return replace(choice, keys=tuple(own), each=tuple(own.values()))

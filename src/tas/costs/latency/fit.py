@@ -93,11 +93,11 @@ def _amounts(space: Space, found: Sequence[Feature], shapes: Sequence[Shape]) ->
 
 
 def _totals(found: Sequence[Feature], full: Floats) -> Floats:
-    """Of every feature, the amount of its kind in the whole unpruned net."""
+    """Of every feature, the amount in the whole unpruned net of the kind that it is counted in."""
     by: dict[str, float] = {}
     for feature, amount in zip(found, full, strict=True):
         by[feature.kind] = by.get(feature.kind, 0.0) + float(amount)
-    return np.array([by[feature.kind] or 1.0 for feature in found])
+    return np.array([by[feature.like] or 1.0 for feature in found])
 
 
 def _posterior(found: Sequence[Feature], x: Floats) -> Floats:
