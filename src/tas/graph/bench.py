@@ -168,7 +168,7 @@ class Bench:
         """Whether the net that is cut runs in training, where the whole one does."""
         small = self._small(self.net, self._plan(names, SMALLEST, depths=True))
         failure = self._in_training(small)
-        return failure if self._trained else None
+        return failure if failure and self._trained else None
 
     # What is cut -------------------------------------------------------------------------------
 
