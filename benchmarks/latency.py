@@ -90,7 +90,7 @@ def row(net: str, options: Any) -> dict[str, Any]:
     times = {}
     for key, each in nets.items():  # two nets at a time: more of them do not fit into the caches
         timers = [whole_timer, bench.runtime.timer(each, bench.example)]
-        times[key] = in_turns(bench.runtime, timers, seconds=5)[1]
+        times[key] = in_turns(bench.runtime, timers, seconds=4)[1]
     whole = count(nets["unpruned"], space.unpruned.image).macs
     measured = {
         key: {
