@@ -12,6 +12,7 @@ teachers alone.
 """
 
 import argparse
+import copy
 import os
 import sys
 import warnings
@@ -51,9 +52,15 @@ def main() -> int:
 
     torch.set_num_threads(1)
     bench = _bench(options)
+    from training_runs import untrained
+    from zoo import NETS
+
     for name in (NET, FRESH):
         teacher = bench.teacher(name)
         say(f"{name}: {teacher.accuracy:.2f} % after {teacher.seconds:.0f} s")
+        # A few hundred steps are too few for the statistics of a fresh net's norms.
+        anew, _ = untrained(copy.deepcopy(teacher.net), bench.data, NETS[name].precision)
+        say(f"{name}: {anew:.2f} % with norms measured anew")
     for name in options.methods:
         method = bench.best_rivals(NET, RATE_BUDGET)[0] if name == BEST_RIVAL else name
         tuned = [Item("tuned", NET, RATE_BUDGET, method, seed) for seed in options.seeds]
