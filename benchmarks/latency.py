@@ -30,7 +30,8 @@ from tas.methods import Found, equal_widths, even_widths
 from tas.methods.timed import aimed, fill, met
 from tas.model_options import LatencyOptions
 from tas.shape import Shape
-from tas.timing.runtimes import in_turns
+from tas.timing.bench import Bench
+from tas.timing.rounds import Time
 from tas.training import History
 
 NETS = (
@@ -86,11 +87,7 @@ def row(net: str, options: Any) -> dict[str, Any]:
     nets = {key: bench.source.derive(shape) for key, shape in shapes.items() if shape}
     nets |= rival(bench.source.derive(space.unpruned), space.unpruned.image)
     nets = {"unpruned": bench.source.derive(space.unpruned), **nets}
-    whole_timer = bench.runtime.timer(nets["unpruned"], bench.example)
-    times = {}
-    for key, each in nets.items():  # two nets at a time: more of them do not fit into the caches
-        timers = [whole_timer, bench.runtime.timer(each, bench.example)]
-        times[key] = in_turns(bench.runtime, timers, seconds=4)[1]
+    times = {key: timed(bench, each) for key, each in nets.items()}
     whole = count(nets["unpruned"], space.unpruned.image).macs
     measured = {
         key: {
@@ -111,6 +108,13 @@ def row(net: str, options: Any) -> dict[str, Any]:
         "error_95": round(worst, 4),
         **measured,
     }
+
+
+def timed(bench: Bench, net: nn.Module) -> Time:
+    """Beside the unpruned net, two at a time, for more do not fit into the caches; the median of
+    sessions of their own."""
+    sessions = [bench.times(net)[1] for _ in range(5)]
+    return sorted(sessions, key=lambda time: time.ratio)[2]
 
 
 def rival(net: nn.Module, image: tuple[int, ...]) -> dict[str, nn.Module]:
