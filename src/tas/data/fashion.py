@@ -70,8 +70,8 @@ def _read(data_dir: Path, file: str, dimensions: int) -> tuple[Path, Tensor]:
         hint = f"no {file}[.gz]; name the folder with --data-dir, or fetch it with --download"
         raise not_found(NAME, data_dir, _LAYOUTS, hint)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            raw = file.read(_MOST + 1)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
+            raw = opened.read(_MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise foreign(path, NAME, str(error)) from error
     if len(raw) > _MOST:
