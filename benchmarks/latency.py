@@ -31,8 +31,6 @@ from tas.methods.baseline import nearest
 from tas.methods.timed import aimed, fill, met
 from tas.model_options import LatencyOptions
 from tas.shape import Shape
-from tas.timing.bench import Bench
-from tas.timing.rounds import Time
 from tas.training import History
 
 NETS = (
@@ -88,7 +86,8 @@ def row(net: str, options: Any) -> dict[str, Any]:
     nets = {key: bench.source.derive(shape) for key, shape in shapes.items() if shape}
     nets |= rival(bench.source.derive(space.unpruned), space.unpruned.image)
     nets = {"unpruned": bench.source.derive(space.unpruned), **nets}
-    times = {key: timed(bench, each) for key, each in nets.items()}
+    # Two nets at a time, for more do not fit into the caches.
+    times = {key: bench.times(each, sessions=5)[1] for key, each in nets.items()}
     whole = count(nets["unpruned"], space.unpruned.image).macs
     measured = {
         key: {
@@ -109,13 +108,6 @@ def row(net: str, options: Any) -> dict[str, Any]:
         "error_95": round(worst, 4),
         **measured,
     }
-
-
-def timed(bench: Bench, net: nn.Module) -> Time:
-    """Beside the unpruned net, two at a time, for more do not fit into the caches; the median of
-    sessions of their own."""
-    sessions = [bench.times(net)[1] for _ in range(5)]
-    return sorted(sessions, key=lambda time: time.ratio)[2]
 
 
 def rival(net: nn.Module, image: tuple[int, ...]) -> dict[str, nn.Module]:

@@ -12,14 +12,13 @@ teachers alone.
 """
 
 import argparse
-import os
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plan import RATE_BUDGET, TRIALS, Item
+from one_net import BEST_RIVAL, measure, on_one_thread, parser_of
+from plan import TRIALS
 from run import say
 
 if TYPE_CHECKING:
@@ -27,39 +26,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 NET, FRESH = "efficientnet_lite0", "efficientnet_lite0_fresh"
-BEST_RIVAL = "torch-pruning"
 METHODS = ("ours", "equal", BEST_RIVAL)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    table = Path(__file__).with_name("finetuned.csv")
+    parser = parser_of(__doc__, METHODS, 4000, table)
     add = parser.add_argument
-    add("--data", required=True, metavar="PATH", help="pictures, as `tas run --data` takes them")
-    add("--work", required=True, type=Path, help="folder for teachers, nets and checkpoints")
-    add("--pictures", type=int, default=4000, help="to train on")
     add("--test", type=int, default=2000, help="pictures to test on")
     add("--side", type=int, default=112, help="pixels that pictures are scaled to")
     add("--epochs", type=int, default=4, help="of both teachers")
-    add("--methods", nargs="*", choices=METHODS, default=METHODS)
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--trials", type=int, default=TRIALS, help="of our search")
-    add("--table", type=Path, default=Path(__file__).with_name("finetuned.csv"))
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    warnings.filterwarnings("ignore")
-    import torch
-
-    torch.set_num_threads(1)
+    on_one_thread()
     bench = _bench(options)
     for name in (NET, FRESH):
         teacher = bench.teacher(name)
         say(f"{name}: {teacher.accuracy:.2f} % after {teacher.seconds:.0f} s")
-    for name in options.methods:
-        method = bench.best_rivals(NET, RATE_BUDGET)[0] if name == BEST_RIVAL else name
-        tuned = [Item("tuned", NET, RATE_BUDGET, method, seed) for seed in options.seeds]
-        for item in (Item("untrained", NET, RATE_BUDGET, method), *tuned):
-            if not bench.done(item):
-                say(f"{item}: {bench.do(item)}")
+    measure(bench, NET)
     return 0
 
 
@@ -77,9 +61,8 @@ def _bench(options: argparse.Namespace) -> "Bench":
     NETS[NET] = Net(_pretrained, lr=1e-3, tune_epochs=2, **trained)
     NETS[FRESH] = Net(_fresh, lr=3e-3, **trained)
     KNOWN["ours"] = replace(KNOWN["ours"], draws=False)
-    more = {"data_dir": None, "threads": 1, "again": False}
     transform = Transform("rgb", side, side, "bicubic", MEAN, SPREAD, "shift")
-    bench = Bench(argparse.Namespace(**vars(options), **more), say, transform)
+    bench = Bench(options, say, transform)
     data = bench.data
     test, _ = stratified_split(data.test.labels, options.test / len(data.test), 0)
     name = f"{data.name}-{options.side}"

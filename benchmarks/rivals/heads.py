@@ -11,14 +11,13 @@ goes on from there, and several may run at once, with other ``--methods`` or ``-
 """
 
 import argparse
-import os
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plan import RATE_BUDGET, Item
+from one_net import BEST_RIVAL, measure, on_one_thread, parser_of
+from plan import TRIALS
 from run import say
 
 if TYPE_CHECKING:
@@ -27,38 +26,17 @@ if TYPE_CHECKING:
 
 NET = "deit_tiny"
 OWN = ("equal", "ours", "mlps")
-BEST_RIVAL = "torch-pruning"
 MLP_RATIOS = tuple(step / 20 for step in range(1, 21))  # a quarter of MLPs is not enough for half
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    add = parser.add_argument
-    add("--data", required=True, metavar="PATH", help="pictures, as `tas run --data` takes them")
-    add("--work", required=True, type=Path, help="folder for the teacher, nets and checkpoints")
-    add("--pictures", type=int, default=10_000, help="to train on")
-    add("--methods", nargs="+", choices=(*OWN, BEST_RIVAL), default=[*OWN, BEST_RIVAL])
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    add("--table", type=Path, default=Path(__file__).with_name("heads.csv"))
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    warnings.filterwarnings("ignore")
-    import torch
-
-    torch.set_num_threads(1)
+    table = Path(__file__).with_name("heads.csv")
+    options = parser_of(__doc__, (*OWN, BEST_RIVAL), 10_000, table).parse_args()
+    on_one_thread()
     bench = _bench(options)
     say(f"teacher: {bench.teacher(NET).accuracy:.2f} %")
-    for name in options.methods:
-        named = name == BEST_RIVAL
-        method = bench.best_rivals(NET, RATE_BUDGET)[0] if named else name
-        for item in (Item("untrained", NET, RATE_BUDGET, method), *_tuned(method, options.seeds)):
-            if not bench.done(item):
-                say(f"{item}: {bench.do(item)}")
+    measure(bench, NET)
     return 0
-
-
-def _tuned(method: str, seeds: list[int]) -> list[Item]:
-    return [Item("tuned", NET, RATE_BUDGET, method, seed) for seed in seeds]
 
 
 def _bench(options: argparse.Namespace) -> "Bench":
@@ -78,8 +56,8 @@ def _bench(options: argparse.Namespace) -> "Bench":
     )
     METHODS["ours"] = replace(METHODS["ours"], draws=False)
     METHODS["mlps"] = Method("searched, MLPs alone", _mlps_alone, draws=False)
-    more = {"data_dir": None, "threads": 1, "again": False, "trials": 300}
-    return Bench(argparse.Namespace(**vars(options), **more), say)
+    options.trials = TRIALS
+    return Bench(options, say)
 
 
 def _deit(classes: int, input: tuple[int, int, int]) -> "nn.Module":

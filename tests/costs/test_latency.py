@@ -21,6 +21,7 @@ from tas.space import Space
 from tas.spaces import FINE_RATIOS, resnet_space, trace
 from tas.timing import OwnDevice
 from tas.timing.bench import Bench
+from tas.timing.rounds import Time
 
 
 class Small(nn.Module):
@@ -170,6 +171,17 @@ def test_a_table_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     whole = bench_of(space)
     fill(whole, nets=12, minutes=10)
     assert LatencyTable.read(path).lines == whole.table.lines
+
+
+def test_what_is_found_has_the_median_of_three_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = iter([0.9, 0.50, 0.52, 0.7])
+    monkeypatch.setattr(OwnDevice, "fewest", 7)
+    monkeypatch.setattr(
+        "tas.timing.bench.in_turns", lambda *given: [Time(1.0, 0.0), Time(1.0, 0.0, next(ratios))]
+    )
+    bench = bench_of(space := own())
+    assert bench.measure(space.equal(0.5)).ratio == 0.52
+    assert bench.measure(space.equal(0.5), "fit").ratio == 0.7  # of a table's shapes one counts
 
 
 def test_time_that_is_up_ends_a_table() -> None:

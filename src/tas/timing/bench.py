@@ -44,10 +44,9 @@ class Bench:
         return line
 
     def _measured(self, shape: Shape, use: str) -> Measurement:
-        net = self.source.derive(shape)
         here = self.runtime.fewest > 1  # on a device of the user's own each one may take minutes
-        sessions = [self.times(net) for _ in range(SESSIONS if use == "found" and here else 1)]
-        whole, own = sorted(sessions, key=lambda times: times[1].ratio)[len(sessions) // 2]
+        sessions = SESSIONS if use == "found" and here else 1
+        whole, own = self.times(self.source.derive(shape), sessions)
         return Measurement(
             dict(shape.widths),
             dict(shape.depths),
@@ -58,10 +57,13 @@ class Bench:
             use,
         )
 
-    def times(self, net: nn.Module) -> list[Time]:
-        """The times of the unpruned net and of another."""
+    def times(self, net: nn.Module, sessions: int = 1) -> list[Time]:
+        """The times of the unpruned net and of another, in the session of the median ratio."""
         if self._whole is None:
             whole = self.source.derive(self.space.unpruned)
             self._whole = self.runtime.timer(whole, self.example)
-        timers = [self._whole, self.runtime.timer(net, self.example)]
-        return in_turns(self.runtime, timers, SECONDS)
+        found = []
+        for _ in range(sessions):
+            timers = [self._whole, self.runtime.timer(net, self.example)]
+            found.append(in_turns(self.runtime, timers, SECONDS))
+        return sorted(found, key=lambda times: times[1].ratio)[sessions // 2]
