@@ -108,6 +108,23 @@ class Deformed(nn.Module):
         return self.conv(x, self.where(x))
 
 
+class Styled(nn.Module):
+    """A weight for each example, all of them in one grouped convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.style, self.weight = nn.Linear(C, C), nn.Parameter(torch.randn(C, C, 3, 3) / 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, *sizes = x.shape
+        style = 1 + self.style(x.mean((2, 3)))
+        weight = self.weight * style.view(b, 1, c, 1, 1)
+        weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-6).rsqrt()
+        x = x.reshape(1, b * c, *sizes)
+        y = F.conv2d(x, weight.flatten(0, 1), padding=1, groups=b)
+        return y.view(b, -1, *sizes)
+
+
 class Last(nn.Module):
     """A module that works on channels in the last place."""
 
@@ -170,6 +187,8 @@ WEIGHTS: dict[str, Operation] = {
         x.flatten(0, 1)[:, None], torch.ones(1, 1, 3, 3) / 9, padding=1
     ).view_as(x),
     "deformed": Deformed(),
+    "spectral norm": nn.utils.parametrizations.spectral_norm(nn.Conv2d(C, C, 3, padding=1)),
+    "by an example's own style": Styled(),
 }
 MOVED: dict[str, tuple[Operation, int]] = {
     "pixel shuffle": (nn.PixelShuffle(2), C // 4),
@@ -178,6 +197,10 @@ MOVED: dict[str, tuple[Operation, int]] = {
     "gate": (lambda x: F.glu(x, 1), C // 2),
     "apart and together": (lambda x: torch.stack([y.relu() for y in x.unbind(1)], 1), C),
     "split by one": (lambda x: torch.cat(x.split(1, 1), 1), C),
+    "largest of those that are counted": (
+        lambda x: x.view(len(x), x.shape[1] // 2, 2, *x.shape[2:]).max(2)[0],
+        C // 2,
+    ),
     "largest of pairs": (lambda x: x.view(len(x), -1, 2, *x.shape[2:]).amax(2), C // 2),
     "there and back": (lambda x: x.flatten(1).view(len(x), -1, *x.shape[2:]), C),
 }
@@ -308,6 +331,51 @@ def test_a_state_that_is_handed_on_by_hand() -> None:
     for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell):
         names = [choice.name for choice in check(Cells(kind(8, 6), 6)).widths]
         assert names == ["before", "inner"]
+
+
+def test_sequences_of_their_own_lengths() -> None:
+    class Packed(Recurrent):
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.before(x).flatten(2).transpose(1, 2)
+            lengths = torch.arange(len(x)) + 3
+            rows = nn.utils.rnn.pack_padded_sequence(y, lengths, True, enforce_sorted=False)
+            out, _ = nn.utils.rnn.pad_packed_sequence(self.inner(rows)[0], batch_first=True)
+            return self.head(out.sum(1))
+
+    names = [choice.name for choice in check(Packed(nn.LSTM(8, 6, batch_first=True), 6)).widths]
+    assert names == ["before", "inner"]
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_words(mode: str) -> None:
+    class Bag(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.EmbeddingBag(16, 12, mode=mode)
+            self.hidden, self.head = nn.Linear(12, 8), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.hidden(self.words(x.flatten(1).argsort(1)[:, :9] % 16)).tanh())
+
+    assert [choice.name for choice in check(Bag()).widths] == ["words", "hidden"]
+
+
+def test_maps_that_are_written_beside_one_another() -> None:
+    class Beside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 6, 3)
+            self.both, self.head = nn.Conv2d(14, 12, 3), nn.Linear(12, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            left, right = self.left(x), self.right(x)
+            first = left.shape[1]
+            both = x.new_empty(len(x), first + right.shape[1], *left.shape[2:])
+            both[:, :first] = left
+            both[:, first:] = right
+            return self.head(self.both(both).relu().mean((2, 3)))
+
+    assert [choice.name for choice in check(Beside()).widths] == ["left", "right", "both"]
 
 
 def test_a_bilinear_layer_reads_two_inputs() -> None:

@@ -110,6 +110,47 @@ class Fewer(Counted):
         return c - 4
 
 
+class OfItsOwn(nn.Module):
+    """Attention in the code of the net itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.head = nn.Conv2d(3, DIM, 2, 2), nn.Linear(DIM, 5)
+        self.qkv, self.heads = nn.Linear(DIM, 3 * DIM), HEADS
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        b, n, c = x.shape
+        qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) * 0.5).softmax(-1)
+        return self.head((weights @ v).transpose(1, 2).reshape(b, n, c).mean(1))
+
+
+class Linear(Divided):
+    """Attention without a softmax: a wrong number of heads runs, but computes something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k = q.sigmoid(), k.sigmoid()
+        return self.proj((q @ (k.transpose(-2, -1) @ v)).transpose(1, 2).reshape(b, n, c))
+
+
+class TwoNames(nn.Module):
+    """Modules of one class under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.head = nn.Conv2d(3, DIM, 2, 2), nn.Linear(DIM, 5)
+        self.first, self.second = Linear(), Linear()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = x + self.first(x)
+        return self.head((x + self.second(x)).mean(1).tanh())
+
+
 def joints(space: TracedSpace) -> list[tuple[str, ...]]:
     return [choice.keys for choice in space.widths if len(choice.keys) > 1]
 
@@ -132,6 +173,14 @@ def test_pytorchs_own_attention_and_its_stream() -> None:
 
 def test_all_that_is_counted_by_the_stream_goes_with_it() -> None:
     assert joints(check(Net(Reduced()))) == [("patch", "blocks.0.q", "blocks.0.reduce")]
+
+
+def test_what_the_net_itself_divides() -> None:
+    assert joints(check(OfItsOwn())) == [("patch", "qkv")]
+
+
+def test_modules_of_one_class_are_rewritten_together_whatever_their_names() -> None:
+    assert joints(check(TwoNames())) == [("patch", "first.qkv", "second.qkv")]
 
 
 def test_what_only_happens_to_be_as_large_is_a_choice_of_its_own() -> None:

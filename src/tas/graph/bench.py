@@ -29,9 +29,9 @@ from .reads import reading
 from .scrambled import scrambled, tame
 from .structure import Structure
 
-__all__ = ["Bench", "Failure"]
+__all__ = ["ANY", "WRONG", "Bench", "Failure"]
 
-SMALLEST, FIRST, ANY = "smallest", "first", "any"  # draws of what to cut
+DRAWS = SMALLEST, FIRST, ANY = "smallest", "first", "any"  # of what to cut
 
 # In standard deviations of the scores:
 BLIND = 1e-2  # answers that are all so near to one another tell nothing
@@ -108,10 +108,10 @@ class Bench:
                 return replace(failure, reached=(0, number, *failure.reached))
         return None
 
-    def computes(self, names: Sequence[str]) -> Failure | None:
+    def computes(self, names: Sequence[str], draws: Sequence[str] = DRAWS) -> Failure | None:
         """Whether the net gives what the whole one gives whose cut channels nobody reads."""
-        answers = []
-        for number, draw in enumerate((SMALLEST, FIRST, ANY)):
+        answers = [] if len(draws) > 1 else [self.uncut]
+        for number, draw in enumerate(draws):
             found = self._given(names, draw)
             if isinstance(found, Failure):
                 return replace(found, reached=(0, number, *found.reached))
@@ -131,7 +131,7 @@ class Bench:
         with _same_draws():
             tame(self.net, self.example)
         self.tamed, self._cut, self._floor, self._uncut = True, {}, None, None
-        return self.computes(names)
+        return self.computes(names, draws)
 
     def agrees(self, names: Sequence[str]) -> Failure | None:
         """Whether it gives that for two examples in training as well, where the whole net runs."""

@@ -57,9 +57,9 @@ def guesses(
     done = {(rewrite.module, rewrite.steps) for rewrite in taken}
     first = {name: joint[0] for joint in joints for name in joint}
     modules = dict(net.named_modules())
-    for of_kind in _places(modules, seen, place):
+    for paths in _alike(modules, _places(modules, seen, place), of_class=not place):
         found: dict[tuple[int, Steps], list[Rewrite]] = {}
-        for path in (path for path in modules if kind(path) == of_kind):
+        for path in paths:
             skipped = mirrored(modules[path])
             for steps, value in numbers(modules[path]):
                 if steps[0] in skipped or (path, steps) in done:
@@ -74,6 +74,26 @@ def guesses(
                         Rewrite(path, steps, value, size.parts, size.constant)
                     )
         yield from _in_order(found)
+
+
+def _alike(
+    modules: Mapping[str, nn.Module], kinds: Sequence[str], of_class: bool
+) -> Iterator[list[str]]:
+    """The paths of all modules of each kind.
+
+    Args:
+        of_class: and then of its classes where they have other names, too, as attention to oneself
+            and to others: nothing tells that one of two numbers is right.
+    """
+    done: set[type[nn.Module]] = set()
+    for of_kind in kinds:
+        paths = [path for path in modules if kind(path) == of_kind]
+        yield paths
+        for own in dict.fromkeys(type(modules[path]) for path in paths if of_class):
+            all_of_it = [path for path, module in modules.items() if type(module) is own]
+            if own not in done and len(all_of_it) > len(paths):
+                yield all_of_it
+            done.add(own)
 
 
 def _in_order(found: dict[tuple[int, Steps], list[Rewrite]]) -> Iterator[Guess]:
@@ -112,7 +132,8 @@ def _follow(value: int, path: str, seen: Seen, atoms: dict[str, int]) -> list[Su
     inner = [p for p in seen if p.startswith(f"{path}.") or not path]
     outer = path.rpartition(".")[0]
     sizes = [each for p in [path, *inner, outer] for each in seen.get(p, ())]
-    found = dict.fromkeys(side for size, side in sizes if size == value)
+    equal = [side for size, side in sizes if size == value]
+    found = dict.fromkeys(sorted(equal, key=lambda side: side.constant))  # all of it, if it may be
     for size, side in sizes:
         if len(side.parts) == 1 and side.constant == 0 and size != value:
             ((name, n, of),) = side.parts

@@ -49,7 +49,7 @@ def joined(
 
     Args:
         names: of the widths.
-        place: the path of a module of this kind.
+        place: the path of a module of this kind; empty: the net itself.
         candidates: of every width that may shrink, as in ``counts``.
         multiples: with those, too, that are whole multiples or parts of them.
     """
@@ -58,7 +58,7 @@ def joined(
         if kind(path) == kind(place):
             of_size: dict[int, set[str]] = defaultdict(set)
             for inner, sizes in structure.seen.items():
-                if inner == path or inner.startswith(f"{path}."):
+                if not path or inner == path or inner.startswith(f"{path}."):
                     for size, side in sizes:
                         if len(side.parts) == 1 and side.constant == 0:
                             of_size[size].add(side.parts[0][0])

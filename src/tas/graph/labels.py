@@ -168,19 +168,25 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         dim %= max(tensor.dim(), 1)
         return tuple(p for p in self.planes(tensor) if p.dim == dim)
 
-    def labels(self, tensor: Tensor, dim: int) -> Tensor | int:
-        """The labels along a dimension, or its size where there are none.
+    def plane(self, tensor: Tensor, dim: int) -> Plane | None:
+        """The plane along a dimension, if there is any.
 
-        Of channels of two kinds both stay, but for heads, whose channels follow one another.
+        Of channels of several kinds those stay of which there are fewer; but heads go, whose
+        channels follow one another.
         """
         found = self.along(tensor, dim)
         if len(found) < 2:
-            return found[0].labels if found else tensor.shape[dim]
-        going = [p for p in found if 0 < p.labels[0] == p.labels[1]]
-        going = going if len(going) == 1 else []
-        staying = [p for p in found if all(p is not other for other in going)]
+            return found[0] if found else None
+        heads = [p for p in found if 0 < p.labels[0] == p.labels[1]]
+        going = heads[0] if len(heads) == 1 else max(found, key=lambda p: len({*p.labels.tolist()}))
+        staying = [p for p in found if p is not going]
         self.lock(staying, "channels of two kinds along one dimension")
-        return going[0].labels if going else tensor.shape[dim]
+        return going
+
+    def labels(self, tensor: Tensor, dim: int) -> Tensor | int:
+        """The labels along a dimension, as those of ``plane``, or its size where there are none."""
+        found = self.plane(tensor, dim)
+        return tensor.shape[dim] if found is None else found.labels
 
     @property
     def count(self) -> int:

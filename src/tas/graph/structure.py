@@ -31,6 +31,7 @@ __all__ = ["Layer", "Locked", "Structure", "Width", "analyse"]
 
 TOGETHER = "its channels can only be cut all together"
 UNTRAINED = "it does not run in evaluation, and training cannot be followed"
+COMPLEX = "complex numbers, which are not followed"
 BESIDE = ("bias", "running_mean", "running_var")  # what stands beside a weight
 COMPUTED = "its weight is computed from parameters in the net's own code"
 
@@ -99,7 +100,8 @@ def _never_run(net: nn.Module, names: Sequence[str]) -> list[Locked]:
     for name, parameter in net.named_parameters():
         path = name.rpartition(".")[0]
         if name in names and path not in found and parameter.dim() > 1:
-            found[path] = Locked(path, len(parameter), UNTRAINED)
+            why = COMPLEX if parameter.is_complex() else UNTRAINED
+            found[path] = Locked(path, len(parameter), why)
     return list(found.values())
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from ..sides import Rewrite, size_of
-from .bench import Bench, Failure
+from .bench import WRONG, Bench, Failure
 from .constants import settled
 from .guesses import kind
 from .joints import Joint
@@ -59,13 +59,14 @@ def trial(
             the last one all.
     """
     bench = Bench(net, structure, example, candidates)
-    # What is rewritten has to hold in training as well. Of all of it together that is soon seen.
+    # What is rewritten has to compute the same, in training as well. Of all of it together that is
+    # soon seen; only where it does not, each rewrite is put to every test by itself.
     for strict in (False, True):
         bench.rewrites, bench.joints = (), ()
         attempt = _Attempt(bench, strict)
         attempt.run()
         changed = any((bench.rewrites, bench.joints))
-        if strict or not changed or bench.agrees(attempt.good) is None:
+        if strict or not changed or (not attempt.wrong and bench.agrees(attempt.good) is None):
             break
     good = bench.whole(attempt.good)
     failed = {name: reason for name, reason in attempt.failed.items() if name not in good}
@@ -79,13 +80,17 @@ class _Attempt:
     """What is good so far, and what has failed.
 
     Args:
-        strict: whether every rewrite is tried in training by itself.
+        strict: whether every rewrite is put to every test by itself.
+
+    Attributes:
+        wrong: something failed because the cut net runs but computes something else.
     """
 
     def __init__(self, bench: Bench, strict: bool) -> None:
         self.bench, self.mender = bench, Mender(bench, strict)
         self.good: list[str] = []
         self.failed: dict[str, str] = {}
+        self.wrong = False
 
     def run(self) -> None:
         bench, structure = self.bench, self.bench.structure
@@ -98,7 +103,7 @@ class _Attempt:
             for name in passed:
                 failure = bench.computes([name])
                 if failure is not None and not self.mender.mend([name]):
-                    self.failed[name] = failure.reason
+                    self._lock([name], failure)
             passed = [name for name in passed if name not in self.failed]
         if passed:
             self._extend(passed, bench.computes)
@@ -106,10 +111,12 @@ class _Attempt:
         if passed:
             self._extend(passed, bench.trains)
 
-    def _reason(self, name: str, failure: Failure) -> str:
-        """Why a choice is locked: of a run it is its blocks that are counted on."""
-        counted = "the number of blocks" if name in self.bench.blocks else "their number"
-        return failure.reason.replace("their number", counted)
+    def _lock(self, names: Sequence[str], failure: Failure) -> None:
+        """Keep why choices are locked: of a run it is its blocks that are counted on."""
+        self.wrong |= failure.reason == WRONG
+        for name in names:
+            counted = "the number of blocks" if name in self.bench.blocks else "their number"
+            self.failed[name] = failure.reason.replace("their number", counted)
 
     def _passed(self) -> list[str]:
         """What is good, for the next test."""
@@ -129,7 +136,7 @@ class _Attempt:
             self.good.extend(items)
             return
         if len(items) == 1:
-            self.failed[items[0]] = self._reason(items[0], failure)
+            self._lock(items, failure)
             return
         if len(kinds) > 1:
             touches, place = self.bench.touches, failure.place
@@ -143,7 +150,7 @@ class _Attempt:
         # The same layer of several blocks: what fails in the first and the last fails in all.
         ends = [test([*self.good, items[0]]), test([*self.good, items[-1]])]
         if all(ends):
-            self.failed.update((name, self._reason(name, failure)) for name in items)
+            self._lock(items, failure)
             return
         middle = len(items) // 2
         self._extend(items[:middle], test)

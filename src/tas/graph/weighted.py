@@ -186,5 +186,6 @@ def _weighted(func: Any, dim: int, weights: Tensor, args: Any, kwargs: Any) -> A
     x, *rest = args
     shape = [1] * x.dim()
     shape[dim] = -1
+    weights = weights.repeat(max(x.shape[dim] // len(weights), 1))  # a batch folded into channels
     call = Weighing(func, x, tuple(rest), dict(kwargs), dim, weights.view(shape))
     return WEIGHTED[func.__name__](call)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..labels import Plane, Tracer
 from ..weighted import taken_together
 from .call import Call
-from .marks import alike, runs_over
+from .marks import alike, blank, filled, runs_over
 
 __all__ = [
     "bilinear",
@@ -19,6 +19,9 @@ __all__ = [
     "product",
     "vector_product",
 ]
+
+
+FIXED = "its input has a fixed size"
 
 
 def convolution(trace: Tracer, call: Call) -> None:
@@ -46,8 +49,7 @@ def convolution(trace: Tracer, call: Call) -> None:
         if not isinstance(read, int):
             made = read.view(groups, -1)[:, :1].expand(groups, weight.shape[1]).flatten()
     if groups == 1:
-        of = trace.labels(weight, 1 - to)
-        trace.tie(inputs, of, "its input has a fixed size")
+        _meets(trace, x, 1, trace.labels(weight, 1 - to), FIXED)
         _reads(trace, weight, 1 - to, inputs)
     elif not transposed and _within_groups(trace, weight, groups, inputs, made):
         pass
@@ -60,7 +62,7 @@ def convolution(trace: Tracer, call: Call) -> None:
             for column in members.T[1:]:
                 trace.tie(members[:, 0], column, "groups")
     if isinstance(bias, Tensor):
-        trace.tie(made, trace.labels(bias, 0), "its bias")
+        _meets(trace, bias, 0, made, "its bias")
     beside = _beside(trace, call, transposed)
     sides = [trace.labels(weight, 0), trace.labels(weight, 1), *(p.labels for p in beside)]
     if isinstance(sides[0], int) and groups > 1 and made is inputs:
@@ -82,7 +84,7 @@ def _within_groups(
     first, *others = inputs.view(groups, -1)
     for other in others:
         trace.tie(first, other, "groups")
-    trace.tie(first, trace.labels(weight, 1), "its input has a fixed size")
+    trace.tie(first, trace.labels(weight, 1), FIXED)
     _reads(trace, weight, 1, first)
     first, *others = made.view(groups, -1)
     for other in others:
@@ -109,6 +111,16 @@ def _beside(trace: Tracer, call: Call, transposed: bool) -> list[Plane]:
             trace.lock([plane], "a convolution along them")
             trace.splits.prefer(x, 1)
     return kept
+
+
+def _made_up(x: Tensor) -> bool:
+    """Whether it has no channels of its own along its last dimension, or along a part of it."""
+    return alike(x, x.dim() - 1) or blank(x, -1) is not None
+
+
+def _meets(trace: Tracer, x: Tensor, dim: int, others: Tensor | int, why: str) -> None:
+    """What a tensor carries along a dimension is tied to others, but where it is blank."""
+    trace.tie(filled(x, dim, trace.labels(x, dim), others), others, why)
 
 
 def _reads(trace: Tracer, weight: Tensor, dim: int, inputs: Tensor | int) -> None:
@@ -139,7 +151,7 @@ def deformed_convolution(trace: Tracer, call: Call) -> None:
     if several:
         trace.lock([*trace.along(x, 1), *trace.along(weight, 1)], "groups that are deformed")
     else:
-        trace.tie(inputs, trace.labels(weight, 1), "its input has a fixed size")
+        trace.tie(inputs, trace.labels(weight, 1), FIXED)
         _reads(trace, weight, 1, inputs)
     if call["groups"] > 1:
         trace.lock(trace.along(weight, 0), "groups that are deformed")
@@ -156,7 +168,7 @@ def bilinear(trace: Tracer, call: Call) -> None:
     if weight.dim() != 3 or x.dim() != 2 or y.dim() != 2 or out.dim() != 2:
         raise ValueError("no bilinear layer")
     for dim, read in ((1, x), (2, y)):
-        trace.tie(trace.labels(read, 1), trace.labels(weight, dim), "its input has a fixed size")
+        trace.tie(trace.labels(read, 1), trace.labels(weight, dim), FIXED)
         trace.lock(trace.along(read, 0), "a bilinear layer's examples")
     trace.consume([*trace.along(weight, 1), *trace.along(weight, 2)])
     sides = [trace.labels(weight, d) for d in range(3)]
@@ -176,8 +188,7 @@ def product(trace: Tracer, call: Call) -> None:
     trace.produce([*trace.along(first, -2), *trace.along(second, -1)], out)
     trace.carry(out, planes)
     sides = [trace.labels(out, d) for d in range(out.dim())]
-    inner = second if alike(first, first.dim() - 1) else first
-    summed = trace.labels(inner, -2 if inner is second else -1)
+    summed = trace.labels(second, -2) if _made_up(first) else trace.labels(first, -1)
     if out.dim() == 3 and isinstance(summed, Tensor):
         trace.notes.summed.append(summed)
     trace.note_cost(call.macs, summed, *sides)
@@ -200,8 +211,9 @@ def linear(trace: Tracer, call: Call) -> None:
     planes = [*rows, *(p.at(out.dim() - 1) for p in trace.along(weight, 0))]
     if bias is not None:
         _add_bias(trace, bias, out, planes)
-    sides = [trace.labels(x, d) for d in range(x.dim())]
-    trace.note_cost(call.macs, *sides, trace.labels(weight, 0))
+    sides = [trace.labels(x, d) for d in range(x.dim() - 1)]
+    inner = trace.labels(weight if _made_up(x) else x, -1)
+    trace.note_cost(call.macs, *sides, inner, trace.labels(weight, 0))
     trace.produce(trace.along(weight, 0), out)
     trace.carry(out, planes)
 
@@ -211,7 +223,8 @@ def contract(trace: Tracer, first: Tensor, second: Tensor, dim: int) -> None:
     a, b = trace.labels(first, -1), trace.labels(second, dim)
     if alike(first, first.dim() - 1):  # zeros that a recurrent net starts from
         a = b
-    trace.tie(a, b, "its input has a fixed size")
+    else:
+        _meets(trace, first, -1, b, FIXED)
     if not (isinstance(a, int) or _is_parameter(first) or _is_parameter(second)):
         computed = any(p.origin is not None for p in trace.along(second, dim))
         if computed and taken_together(trace, a):  # by a linear layer
@@ -254,4 +267,4 @@ def _add_bias(trace: Tracer, bias: Tensor, out: Tensor, planes: Sequence[Plane])
         found: list[Tensor | int] = [p.labels for p in planes if p.dim == dim]
         for side in found or [out.shape[dim]]:
             if size > 1:
-                trace.tie(side, trace.labels(bias, own), "its bias")
+                _meets(trace, bias, own, side, "its bias")

@@ -4,6 +4,9 @@
 (zeros, noise). As many channels as there are will do: what it meets is not of a fixed size. Where a
 view joins such a dimension with others, it is the same *in runs*.
 
+*Blank*: a part of it, of several that were joined, is the same everywhere: of that part, too, as
+many channels will do as there are.
+
 *Single*: it is one channel of several that were taken apart; joined in their order, they are the
 dimension again. *Numbers*: it holds numbers of channels (the index of a maximum), which are others
 once some are gone. Whatever else reads one of these two locks the channels that it is about.
@@ -19,8 +22,11 @@ from ..labels import Plane, Tracer
 
 __all__ = [
     "alike",
+    "blank",
+    "filled",
     "lock_marked",
     "mark_alike",
+    "mark_blank",
     "mark_numbers",
     "mark_runs",
     "mark_single",
@@ -29,6 +35,7 @@ __all__ = [
 ]
 
 _ALIKE: Any = WeakTensorKeyDictionary()
+_BLANK: Any = WeakTensorKeyDictionary()
 _RUNS: Any = WeakTensorKeyDictionary()
 _SINGLE: Any = WeakTensorKeyDictionary()
 _NUMBERS: Any = WeakTensorKeyDictionary()
@@ -47,6 +54,26 @@ def alike(tensor: Tensor, dim: int | None = None) -> bool:
     """Whether it is the same along a dimension; without one, along all it has."""
     dims = _ALIKE.get(tensor, ())
     return dim in dims if dim is not None else len(dims) == tensor.dim() > 0
+
+
+def mark_blank(tensor: Tensor, dim: int, places: Tensor) -> None:
+    """Along a dimension it is made of nothing but sizes at these places [size], booleans."""
+    _BLANK[tensor] = dim, places
+
+
+def blank(tensor: Tensor, dim: int) -> Tensor | None:
+    """Where it is made of nothing but sizes along a dimension; None where it is so nowhere."""
+    own, places = _BLANK.get(tensor, (None, None))
+    return places if own == dim % max(tensor.dim(), 1) else None
+
+
+def filled(tensor: Tensor, dim: int, labels: Tensor | int, others: Tensor | int) -> Tensor | int:
+    """The labels of a tensor along a dimension, those that it meets where it is blank."""
+    empty = blank(tensor, dim)
+    if empty is None or isinstance(others, int):
+        return labels
+    own = torch.zeros_like(others) if isinstance(labels, int) else labels
+    return torch.where(empty, others, own)
 
 
 def mark_runs(tensor: Tensor, dim: int, runs: Tensor) -> None:

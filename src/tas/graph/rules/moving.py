@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from ..labels import Plane, Tracer
 from .call import Call, tensors
-from .marks import alike, mark_alike, mark_runs, mark_single, single
+from .marks import alike, mark_alike, mark_blank, mark_runs, mark_single, single
 from .pointwise import unknown
 
 __all__ = ["as_complex", "cat", "in_place", "move", "pad", "repeat", "roll", "stack"]
@@ -245,6 +245,10 @@ def cat(trace: Tracer, call: Call) -> None:
         ]
         found.append(Plane(dim, torch.cat(lines)))
     trace.carry(call.out, found)
+    empty = [t.shape[dim] > 1 and alike(t, dim) for t in parts]
+    if any(empty):  # the state that a recurrent net starts from, beside its input
+        sizes = torch.tensor([t.shape[dim] for t in parts])
+        mark_blank(call.out, dim, torch.tensor(empty).repeat_interleave(sizes))
 
 
 def _one(tensor: Tensor, dim: int) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..labels import Plane, Tracer
 from .call import Call
-from .marks import alike, mark_alike, mark_single, single
+from .marks import alike, blank, filled, mark_alike, mark_blank, mark_single, single
 
 __all__ = [
     "constants",
@@ -67,6 +67,7 @@ def united(
     for dim in range(dims):
         sized = [(t, t.dim() - dims + dim) for t in operands if t.dim() >= dims - dim]
         sized = [(t, own) for t, own in sized if t.shape[own] > 1 and not alike(t, own)]
+        sized.sort(key=lambda each: blank(*each) is not None)
         kinds = [trace.along(t, own) for t, own in sized]
         if not any(kinds):
             continue
@@ -75,10 +76,10 @@ def united(
             for kind in kinds:
                 trace.lock(kind, why)
             continue
-        for other in kinds[1:]:
+        for (t, own), other in zip(sized[1:], kinds[1:], strict=True):
             for a, b in zip(first, other, strict=True):
                 if a.labels is not b.labels:
-                    trace.tie(a.labels, b.labels, why)
+                    trace.tie(a.labels, filled(t, own, b.labels, a.labels), why)
         for number, plane in enumerate(first):
             origins = {kind[number].origin for kind in kinds}
             weight = None not in origins and (scales or len(origins) == 1)
@@ -98,6 +99,9 @@ def first_of_them(trace: Tracer, call: Call) -> None:
 def write(trace: Tracer, call: Call) -> None:
     """copy_: into a tensor that knows no channels yet, or a part of one, they are written."""
     target = call.args[0]
+    for plane in trace.planes(target):
+        if not plane.labels.all():  # what stood there is overwritten
+            mark_blank(target, plane.dim, plane.labels == 0)
     element_by_element(trace, call)
     base = target._base
     if base is None or base.dim() != target.dim() or call.outs[0].shape != target.shape:

@@ -5,7 +5,6 @@ same as the cut one (``..weighted``), else they must stay.
 """
 
 import re
-from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -29,6 +28,7 @@ __all__ = [
 
 LIKE_THEIR_INPUT = ("_softmax", "_log_softmax", "_safe_softmax")  # a value for each channel
 NUMBERED = ("max", "min")  # their second result holds indices
+LARGEST = ("max", "min", "amax", "amin")  # of which a maxout layer takes one for every channel
 
 
 def reduce(trace: Tracer, call: Call) -> None:
@@ -41,10 +41,13 @@ def reduce(trace: Tracer, call: Call) -> None:
     if not planes:
         return
     over = _reduced(call, x.dim())
-    inner = [p for p in planes if p.dim in over]
+    inner = [p for d in sorted(over) if (p := trace.plane(x, d)) is not None]
+    if inner and call.name in LARGEST:
+        for dim in {*range(x.dim())} - over:
+            trace.splits.prefer(x, dim)
     together = []
     for plane in inner:
-        if _together(trace, plane, planes):
+        if plane.labels.any() and taken_together(trace, plane.labels):
             together.append(plane)
         else:
             trace.lock([plane], f"'{call.name}' over its channels")
@@ -62,12 +65,6 @@ def reduce(trace: Tracer, call: Call) -> None:
         if number == 1 and call.name in NUMBERED:
             for plane in inner:
                 mark_numbers(result, plane.labels[plane.labels > 0])
-
-
-def _together(trace: Tracer, plane: Plane, planes: Sequence[Plane]) -> bool:
-    """Whether the channels of a plane may be taken together, one plane to a dimension."""
-    alone = sum(p.dim == plane.dim for p in planes) == 1
-    return alone and bool(plane.labels.any()) and taken_together(trace, plane.labels)
 
 
 def _reduced(call: Call, dims: int) -> set[int]:

@@ -10,7 +10,15 @@ from .call import Call
 from .marks import alike
 from .pointwise import element_by_element, united
 
-__all__ = ["at_places", "embedding", "index_put", "slice_scatter"]
+__all__ = [
+    "at_places",
+    "embedding",
+    "embedding_bag",
+    "index_put",
+    "packed",
+    "slice_scatter",
+    "unpacked",
+]
 
 
 def at_places(trace: Tracer, call: Call) -> None:
@@ -87,3 +95,27 @@ def embedding(trace: Tracer, call: Call) -> None:
     trace.lock(trace.along(weight, 0), "rows of a table")
     trace.produce(trace.along(weight, 1), out)
     trace.carry(out, [p.at(out.dim() - 1) for p in trace.along(weight, 1)])
+
+
+def embedding_bag(trace: Tracer, call: Call) -> None:
+    """Sums, means, or the largest of rows of a table [words, channels], bag by bag."""
+    weight, out = call["weight"], call.outs[0]
+    others = [t for t in call.tensors if t is not weight]
+    trace.lock([p for t in others for p in trace.planes(t)], f"'{call.name}' by them")
+    trace.lock(trace.along(weight, 0), "rows of a table")
+    trace.produce(trace.along(weight, 1), out)
+    trace.carry(out, [p.at(1) for p in trace.along(weight, 1)])
+
+
+def packed(trace: Tracer, call: Call) -> None:
+    """Sequences that are padded, [N, T, ...], as what they have in all steps [steps, ...]."""
+    planes = trace.planes(call["input"])
+    trace.lock([p for p in planes if p.dim < 2], f"'{call.name}' along them")
+    trace.carry(call.outs[0], [p.at(p.dim - 1) for p in planes if p.dim > 1])
+
+
+def unpacked(trace: Tracer, call: Call) -> None:
+    """The other way round."""
+    planes = trace.planes(call["data"])
+    trace.lock([p for p in planes if p.dim < 1], f"'{call.name}' along them")
+    trace.carry(call.outs[0], [p.at(p.dim + 1) for p in planes if p.dim > 0])

@@ -47,7 +47,15 @@ from .reducing import (
     weight_norm,
     window,
 )
-from .scattering import at_places, embedding, index_put, slice_scatter
+from .scattering import (
+    at_places,
+    embedding,
+    embedding_bag,
+    index_put,
+    packed,
+    slice_scatter,
+    unpacked,
+)
 
 __all__ = ["apply_rule", "rule", "rule_of"]
 
@@ -210,6 +218,9 @@ _RULES: dict[str, Rule] = {
     "linear": linear,
     "_trilinear": bilinear,
     "embedding": embedding,
+    **dict.fromkeys(("_embedding_bag", "_embedding_bag_forward_only"), embedding_bag),
+    "_pack_padded_sequence": packed,
+    "_pad_packed_sequence": unpacked,
     "mkldnn_rnn_layer": layer,
     **dict.fromkeys(("_thnn_fused_lstm_cell", "_thnn_fused_gru_cell"), fused_cell),
     **dict.fromkeys((
@@ -300,7 +311,6 @@ _LOCKS = {
         ("select_scatter", "diagonal_scatter", "_pdist_forward"),
         "'{}' counts on how many they are",
     ),
-    "_embedding_bag": "'{}' of rows that are summed",
     "_local_scalar_dense": "'{}': a number that the net's own code reads",
     **dict.fromkeys(
         (
