@@ -136,11 +136,11 @@ def train(
     """
     torch.manual_seed(seed)
     if teacher is None:
-        return _accuracy(nets.build(shape), of, seed, OPTIONS)
+        return fitted(nets.build(shape), of, seed, OPTIONS)
     plain, pictures = shape.replace(macs=None, params=None), few(teacher, batches(of, 0, 256), CPU)
     source = Source.teaching(plain, teacher, of.data.input).ordered(of.data.input, pictures)
     net = source.derive(plain)
-    return _accuracy(net, of, seed, INHERITING, teacher)
+    return fitted(net, of, seed, INHERITING, teacher)
 
 
 def trained_teacher(of: Pictures) -> nn.Module:
@@ -148,13 +148,13 @@ def trained_teacher(of: Pictures) -> nn.Module:
     torch.manual_seed(0)
     net = nets.build(space().unpruned)
     if not TEACHER.exists():
-        _accuracy(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
+        fitted(net, of, 0, replace(OPTIONS, epochs=TEACHER_EPOCHS))
         torch.save(net.state_dict(), TEACHER)
     net.load_state_dict(torch.load(TEACHER, weights_only=True))
     return net
 
 
-def _accuracy(
+def fitted(
     net: nn.Module,
     of: Pictures,
     seed: int,
