@@ -41,6 +41,7 @@ from bisection import within  # noqa: E402
 TABLE = HERE / "jobs.csv"
 FIELDS = (
     "job",
+    "scenes",
     "method",
     "seed",
     "macs",
@@ -52,7 +53,7 @@ FIELDS = (
     "note",
 )
 BUDGET = 0.5
-SCENES, TEST = 3000, 500
+TEST = 500
 TRIALS = 200
 SCOPES = ("local", "global", "isomorphic")
 
@@ -62,12 +63,14 @@ class Job:
     """An example and how long it is trained.
 
     Attributes:
+        scenes: to train on, unless another number is asked for.
         inputs: channels of its pictures.
         rates: of the teacher, and of what is cut.
         epochs: likewise.
     """
 
     module: ModuleType
+    scenes: int
     inputs: int
     make: Callable[[], nn.Module]
     forward: Any
@@ -78,26 +81,28 @@ class Job:
 def job(name: str) -> Job:
     module = import_module(name)
     if name == "segmentation":
-        return Job(module, 1, module.UNet, None, (4e-3, 2e-3), (20, 6))
-    return Job(module, 3, module.make_model, module.heads, (2e-3, 1e-3), (24, 8))
+        return Job(module, 3000, 1, module.UNet, None, (4e-3, 2e-3), (20, 6))
+    return Job(module, 9000, 3, module.make_model, module.heads, (2e-3, 1e-3), (24, 8))
 
 
 class Bench:
     """One job: its scenes, its teacher, and the lines that are measured."""
 
-    def __init__(self, name: str, data_dir: str, work: Path) -> None:
+    def __init__(self, name: str, data_dir: str, work: Path, scenes: int | None) -> None:
         import garments
 
         self.name, self.job = name, job(name)
+        self.scenes = scenes or self.job.scenes
         self.cut: dict[str, tuple[nn.Module, str, float]] = {}  # where seeds only train
         side = self.job.module.SIDE
         self.training, self.test = garments.load(
-            SCENES, TEST, side, name="fashion-mnist", data_dir=data_dir
+            self.scenes, TEST, side, name="fashion-mnist", data_dir=data_dir
         )
         self.example = torch.zeros(1, self.job.inputs, side, side)
         work.mkdir(parents=True, exist_ok=True)
-        self.lines = [line for line in read() if line["job"] == name]
-        self.teacher = self._teacher(work / f"{name}.safetensors")
+        own = (name, str(self.scenes))
+        self.lines = [line for line in read() if (line["job"], line["scenes"]) == own]
+        self.teacher = self._teacher(work / f"{name}-{self.scenes}.safetensors")
         self.whole = count(self.teacher, self.example, self.job.forward).macs
 
     def _teacher(self, path: Path) -> nn.Module:
@@ -119,7 +124,8 @@ class Bench:
 
     def add(self, net: nn.Module, **line: Any) -> None:
         counted = count(net.eval(), self.example, self.job.forward)
-        line = {"job": self.name, "macs": counted.macs, "params": counted.params, **line}
+        sizes = {"macs": counted.macs, "params": counted.params}
+        line = {"job": self.name, "scenes": self.scenes, **sizes, **line}
         line = {key: f"{v:.2f}" if isinstance(v, float) else v for key, v in line.items()}
         self.lines.append(line)
         print(line, flush=True)
@@ -239,11 +245,12 @@ def main() -> None:
     parser.add_argument("--job", choices=["segmentation", "detection"], required=True)
     parser.add_argument("--data-dir", required=True, help="the files of Fashion-MNIST")
     parser.add_argument("--work", type=Path, required=True, help="where teachers are kept")
+    parser.add_argument("--scenes", type=int, help="to train on (default: as in the table)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    bench = Bench(options.job, options.data_dir, options.work)
+    bench = Bench(options.job, options.data_dir, options.work, options.scenes)
     for seed in options.seeds:
         for method in options.methods:
             bench.measure(method, seed)
