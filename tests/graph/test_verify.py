@@ -11,6 +11,7 @@ from tas.graph.bench import Bench
 from tas.graph.rules import table
 from tas.graph.rules.table import rule_of
 from tas.graph.verify import trial
+from tas.spaces import trace
 
 
 class Around(nn.Module):
@@ -95,6 +96,16 @@ def test_a_factor_that_follows_the_width_is_found_out(dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("kind", [Star, Amplified, InFloat32])
 def test_rounding_alone_locks_nothing(kind: Callable[[], nn.Module]) -> None:
     assert failed(kind()) == {}
+
+
+def test_two_scores_that_happen_to_be_near_lock_nothing() -> None:
+    """Rounding is large beside the little that lies between them, once some channels are cut."""
+    torch.manual_seed(0)
+    layers = [[nn.Linear(size, 32), nn.LayerNorm(32), nn.GELU()] for size in (16, 32)]
+    net = nn.Sequential(*layers[0], *layers[1], nn.Linear(32, 2))
+    for seed in range(24):
+        x = {"input": torch.randn(1, 16, generator=torch.Generator().manual_seed(seed))}
+        assert len(trace(net, x).widths) == 2, seed
 
 
 def test_a_net_whose_answers_would_be_infinite_is_tamed() -> None:

@@ -325,8 +325,9 @@ class Bench:
         floor = self._rounding()
         if floor == float("inf"):
             return apart <= TOLERANCE
-        if floor <= CALM and not self.uncut.chosen_by:
-            return apart <= ROUNDINGS * floor
+        calm = floor <= CALM and not self.uncut.chosen_by
+        if calm and not ROUNDINGS * floor < apart <= TOLERANCE:  # there the scores may be nearer
+            return apart <= TOLERANCE
         exact, example = self.net_in_double, self.example.to(torch.float64)
         small = self._scores(exact, example, plan)
         if isinstance(small, Failure):
