@@ -125,6 +125,20 @@ class Styled(nn.Module):
         return y.view(b, -1, *sizes)
 
 
+class Forgotten(nn.Module):
+    """Some places get an embedding of their own, as masked tokens do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(C))
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(x[0, 0].numel()).view(1, *x.shape[2:]).expand(len(x), -1, -1)
+        y = x.permute(0, 2, 3, 1).clone()
+        y[places % 3 == 0] = self.embedding
+        return y.permute(0, 3, 1, 2)
+
+
 class Last(nn.Module):
     """A module that works on channels in the last place."""
 
@@ -216,6 +230,7 @@ SINGLY: dict[str, Operation] = {
     "filled": lambda x: x.index_fill(2, torch.tensor([0]), 0.0),
     "put": lambda x: torch.ops.aten.index_put(x, [None, None, torch.tensor([0])], x[:, :, 1:2]),
     "masked": lambda x: torch.ops.aten.index_put(x, [x < 0.1], torch.tensor(0.0)),
+    "forgotten places": Forgotten(),
     "by a mask of places": lambda x: x[:, :, torch.arange(x.shape[2]) % 2 == 0],
     "frequencies": lambda x: torch.fft.irfft2(torch.fft.rfft2(x), s=x.shape[2:]),
     "warped": lambda x: F.grid_sample(

@@ -35,7 +35,7 @@ def at_places(trace: Tracer, call: Call) -> None:
 
 
 def index_put(trace: Tracer, call: Call) -> None:
-    """x[..., places, ...] = values: along what is indexed nothing may shrink.
+    """x[..., places, ...] = values: along what is indexed nothing may shrink; behind it, it may.
 
     Where a mask of x itself chooses numbers, such as x[x < 0] = 0, each is chosen for itself.
     """
@@ -43,10 +43,17 @@ def index_put(trace: Tracer, call: Call) -> None:
     if _mask_of(x, places) and values.numel() == 1:
         element_by_element(trace, call)
         return
-    over = {d for d, index in enumerate(places) if isinstance(index, Tensor)}
-    whole = any(isinstance(i, Tensor) and i.dim() != 1 for i in places)
-    if whole or len(over) != 1:  # masks of several dimensions, points
-        over = set(range(x.dim()))
+    over: set[int] = set()
+    dim, several = 0, False
+    for index in places:
+        masks = isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
+        sizes = index.dim() if masks and isinstance(index, Tensor) else 1
+        if isinstance(index, Tensor):
+            several |= index.dim() != 1
+            over |= set(range(dim, dim + sizes))
+        dim += sizes
+    if several or len(over) != 1:  # points, masks of several dimensions: told from behind alone
+        over = set(range(max(over) + 1))
     trace.lock([p for p in trace.planes(x) if p.dim in over], f"'{call.name}' along them")
     for index in places:
         if isinstance(index, Tensor):
