@@ -393,6 +393,16 @@ def test_maps_that_are_written_beside_one_another() -> None:
     assert [choice.name for choice in check(Beside()).widths] == ["left", "right", "both"]
 
 
+def test_inference_mode_in_the_code_of_a_net() -> None:
+    class Inferring(Recurrent):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.inference_mode(not self.training):
+                return super().forward(x)
+
+    names = [choice.name for choice in check(Inferring(nn.GRU(8, 6, batch_first=True), 6)).widths]
+    assert names == ["before", "inner"]
+
+
 def test_a_bilinear_layer_reads_two_inputs() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

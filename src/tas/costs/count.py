@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..forward import Example, Forward, evaluating, example_for, naming
 from ..typed import checked
-from .operators import is_free, operator_macs, operator_name
+from .operators import is_free, operator_macs, operator_name, run
 
 __all__ = ["Count", "count"]
 
@@ -132,7 +132,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out, one = run(func, args, kwargs, self)
+        if not one:
+            return out
         macs = operator_macs(func, args, kwargs, out)
         if macs is not None:
             self.macs[self.path[-1]] += macs

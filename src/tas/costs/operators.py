@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ..errors import InputError, first_line, nearest
 from ..typed import checked
 
-__all__ = ["counter", "free", "is_free", "known_operator", "operator_macs", "operator_name"]
+__all__ = ["counter", "free", "is_free", "known_operator", "operator_macs", "operator_name", "run"]
 
 Formula = Callable[..., int]
 AnyFormula = TypeVar("AnyFormula", bound=Formula)
@@ -86,6 +87,19 @@ def operator_macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
         # torch counts a multiply-add as two operations.
         return int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)) // 2
     return None
+
+
+def run(func: Any, args: Any, kwargs: Any, mode: TorchDispatchMode) -> tuple[Any, bool]:
+    """What an operator gives, and whether it was one: else a mode has seen those it is made of.
+
+    In inference mode PyTorch hands on whole what it takes apart elsewhere (``conv2d``).
+    """
+    if torch.is_inference_mode_enabled():
+        with mode:
+            out = func.decompose(*args, **kwargs)
+        if out is not NotImplemented:
+            return out, False
+    return func(*args, **kwargs), True
 
 
 def is_free(func: Any) -> bool:

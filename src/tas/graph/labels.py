@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ..costs.operators import run
 from .splits import Splits
 
 __all__ = ["Cost", "Place", "Plane", "Tracer"]
@@ -138,7 +139,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out, one = run(func, args, kwargs, self)
+        if not one:
+            return out
         self._rule(self, func, args, kwargs, out)
         for watcher in self.watchers:
             watcher(func, args, kwargs, out)
