@@ -30,6 +30,7 @@ __all__ = [
     "mark_numbers",
     "mark_runs",
     "mark_single",
+    "mark_written",
     "runs_over",
     "single",
 ]
@@ -59,6 +60,12 @@ def alike(tensor: Tensor, dim: int | None = None) -> bool:
 def mark_blank(tensor: Tensor, dim: int, places: Tensor) -> None:
     """Along a dimension it is made of nothing but sizes at these places [size], booleans."""
     _BLANK[tensor] = dim, places
+
+
+def mark_written(tensor: Tensor) -> None:
+    """It is blank nowhere any more."""
+    if tensor in _BLANK:
+        del _BLANK[tensor]
 
 
 def blank(tensor: Tensor, dim: int) -> Tensor | None:

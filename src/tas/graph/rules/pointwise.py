@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..labels import Plane, Tracer
 from .call import Call
-from .marks import alike, blank, filled, mark_alike, mark_blank, mark_single, single
+from .marks import alike, blank, filled, mark_alike, mark_blank, mark_single, mark_written, single
 
 __all__ = [
     "constants",
@@ -103,6 +103,7 @@ def write(trace: Tracer, call: Call) -> None:
         if not plane.labels.all():  # what stood there is overwritten
             mark_blank(target, plane.dim, plane.labels == 0)
     element_by_element(trace, call)
+    mark_written(target)
     base = target._base
     if base is None or base.dim() != target.dim() or call.outs[0].shape != target.shape:
         return
