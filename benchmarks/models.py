@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from apart import apart
 from models_page import BUDGET, REACHED, RIVAL_STEPS, STEPS, written
 
 MODELS = """
@@ -79,7 +80,10 @@ def main() -> None:
         for name in options.models:
             if (name, what) in found:
                 continue
-            result = doctor(name) if what == "doctor" else apart(name, what, options.limit)
+            if what == "doctor":
+                result = doctor(name)
+            else:
+                result = apart(options.limit, __file__, "--one", what, "--models", name)
             found[name, what] = entry = {"net": name, "pass": what, **result}
             print(json.dumps(entry), file=sys.stderr, flush=True)
             if options.cache:
@@ -121,20 +125,6 @@ def doctor(name: str) -> dict[str, Any]:
         return {"error": f"exit status {child.returncode}"}
     cpu = usage.ru_utime + usage.ru_stime
     return {"seconds": seconds, "cpu": cpu, "memory": usage.ru_maxrss * 1024}
-
-
-def apart(name: str, what: str, limit: int) -> dict[str, Any]:
-    """What a process of its own found, or why it found nothing."""
-    command = [sys.executable, __file__, "--one", what, "--models", name, "--limit", str(limit)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode == -signal.SIGKILL:
-        return {"error": f"nothing within {limit} s"}
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return {"error": lines[-1][:160] if lines else f"exit status {done.returncode}"}
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def checks(name: str) -> dict[str, Any]:

@@ -11,17 +11,18 @@ development environment is in ``zoo.py``.
 
 import argparse
 import json
-import os
 import resource
-import signal
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import table
 import zoo
+
+from apart import apart
 
 LIMIT = 600
 
@@ -45,7 +46,10 @@ def main() -> None:
     for name in options.nets:
         if name in found and not options.again:
             continue
-        found[name] = entry = {"net": name, **apart(name, options.limit)}
+        found[name] = entry = {
+            "net": name,
+            **apart(options.limit, __file__, "--one", "--nets", name),
+        }
         print(json.dumps(entry), file=sys.stderr, flush=True)
         if options.cache:
             with options.cache.open("a") as file:
@@ -65,20 +69,6 @@ def one(name: str, limit: int) -> dict[str, Any]:
     # Time of the processor: a machine that is at other work, too, does not use it up.
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     return checks.checked(name)
-
-
-def apart(name: str, limit: int) -> dict[str, Any]:
-    """What a process of its own found, or why it found nothing."""
-    command = [sys.executable, __file__, "--one", "--nets", name, "--limit", str(limit)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        return {"error": f"nothing within {limit} s"}
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return {"error": lines[-1][:200] if lines else f"exit status {done.returncode}"}
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 if __name__ == "__main__":
