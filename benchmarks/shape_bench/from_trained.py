@@ -31,15 +31,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import kendalltau
+from untrained import losses
 
 import tas
 from tas.api import search_space
 from tas.costs import Budget
-from tas.data import Augment, Data, Split
-from tas.inherit import Source
-from tas.methods import Problem, TrialOptions, equal_widths
+from tas.methods import TrialOptions, equal_widths
 from tas.methods.sampling import states_near
-from tas.methods.trials.ask import Examiner
 from tas.recipes import quick
 from tas.shape import Shape
 from tas.space import Space
@@ -66,7 +64,11 @@ def main() -> None:
     assert isinstance(how, TrialOptions)
     space, source = search_space(teacher, data, how.method())
     grid, known = bench.space(), truth.means(bench.read_table(bench.INHERITED))
-    beliefs = believed(space, source, (data, split), how, known)
+    beliefs = [
+        (macs, -loss, known[key])
+        for key, (macs, loss) in losses(space, source, (data, split), how).items()
+        if key in known
+    ]
     lengths = options.trials or [how.trials]
     result: dict[float, dict[str, Any]] = {}
     for budget in options.budgets:
@@ -101,36 +103,6 @@ def main() -> None:
         tau = float(kendalltau(*zip(*near, strict=True))[0])
         result[budget] = {"kendall_tau": tau, "shapes": lines}
     print(json.dumps(result)) if options.json else show(result)
-
-
-def believed(
-    space: Space,
-    source: Source,
-    pictures: tuple[Data, Split],
-    how: TrialOptions,
-    known: truth.Truth,
-) -> list[tuple[int, float, float]]:
-    """Of the table's shapes: multiply-adds, minus the loss of what is cut, accuracy in percent."""
-    data, split = pictures
-    problem = Problem(
-        space=space,
-        source=source,
-        budget=Budget(space.unpruned.macs or 1),
-        data=data,
-        learn=data.train.take(split.weights),
-        judge=data.train.take(split.logits),
-        options=how,
-        augment=Augment(),
-        device="cpu",
-        progress=False,
-    )
-    asked = Examiner(problem.ordered(), space, how, 1)
-    full = space.unpruned.widths
-    return [
-        (shape.macs or 0, -asked.lost(shape), known[bench.key(shape)])
-        for shape in bench.shapes(bench.space())
-        if bench.key(shape) in known and all(w <= full[k] for k, w in shape.widths.items())
-    ]
 
 
 def random_shapes(space: Space, limit: Budget, count: int) -> list[Shape]:

@@ -17,13 +17,12 @@ import bench
 import torch
 import truth
 from scipy.stats import kendalltau
+from untrained import losses
 
 from tas import nets
 from tas.api import search_space
 from tas.costs import Budget
-from tas.data import Augment
-from tas.methods import Problem, TrialOptions
-from tas.methods.trials.ask import Examiner
+from tas.methods import TrialOptions
 from tas.recipes import quick
 
 WIDEST = "resnet14-widest"
@@ -48,17 +47,17 @@ def main() -> None:
     for name in options.nets:
         for seed in options.seeds:
             started = time.process_time()
-            accuracy, losses = asked(name, seed, pictures)
+            accuracy, lost = asked(name, seed, pictures)
             print(f"{name}, seed {seed}: {accuracy:.2f} %, {time.process_time() - started:.0f} s")
             for budget in bench.BUDGETS:
                 limit = Budget.of(grid, budget).limit
-                within = {key: loss for key, (macs, loss) in losses.items() if macs <= limit}
+                within = {key: loss for key, (macs, loss) in lost.items() if macs <= limit}
                 found = min(within, key=lambda key: within[key])
                 best = truth.baselines(grid, known, budget)["best"]["accuracy"]
                 estimate = float(truth.regrets(grid, draws, budget, [found])["search"].mean())
                 near = [
                     (-loss, known[key])
-                    for key, (macs, loss) in losses.items()
+                    for key, (macs, loss) in lost.items()
                     if 0.7 * limit <= macs <= limit
                 ]
                 tau = float(kendalltau(*zip(*near, strict=True))[0])
@@ -82,29 +81,7 @@ def asked(
     how = quick().inheriting().search
     assert isinstance(how, TrialOptions)
     space, source = search_space(teacher, data, how.method())
-    problem = Problem(
-        space=space,
-        source=source,
-        budget=Budget(space.unpruned.macs or 1),
-        data=data,
-        learn=data.train.take(split.weights),
-        judge=data.train.take(split.logits),
-        options=how,
-        augment=Augment(),
-        device="cpu",
-        progress=False,
-    )
-    examiner = Examiner(problem.ordered(), space, how, 1)
-    full = space.unpruned.widths
-    losses = {
-        bench.key(shape): (
-            shape.macs or 0,
-            examiner.lost(shape.replace(net=name, macs=None, params=None)),
-        )
-        for shape in bench.shapes(bench.space())
-        if all(width <= full[key] for key, width in shape.widths.items())
-    }
-    return accuracy, losses
+    return accuracy, losses(space, source, (data, split), how)
 
 
 if __name__ == "__main__":
