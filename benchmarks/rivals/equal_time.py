@@ -9,11 +9,12 @@ Every net is brought to the same part of the unpruned net's *measured* time on o
     macs-any  likewise, any width
     tp        Torch-Pruning, widths in multiples of 8; the setting that loses least untrained
 
-A budget of multiply-adds becomes one of time by trying: equal widths tell where to begin, and what
-was measured where to go on, until the time is at most what it may be and at least 95 % of it. Then
-all are fine-tuned alike. Teachers and rules are those of ``run.py``; the rate of the fine-tuning is
-the middle one of the net's. A line of JSON for every net is appended to ``equal_time.jsonl``; the
-same command goes on.
+A budget of multiply-adds becomes one of time by trying: the net of another seed, or else equal
+widths, tell where to begin, and what was measured where to go on, until the time is at most what it
+may be and at least 95 % of it. Then all are fine-tuned alike. A net of less than a millisecond is
+hard to time, so a batch is timed, in several sessions of the runtime, of which the median counts.
+Teachers and rules are those of ``run.py``; the rate of the fine-tuning is the middle one of the
+net's. A line of JSON for every net is appended to ``equal_time.jsonl``; the same command goes on.
 """
 
 import argparse
@@ -38,6 +39,7 @@ TABLE = Path(__file__).with_name("equal_time.jsonl")
 ENOUGH = 0.95  # of the time that it may take
 AIM = 0.985  # of it, at the next try
 TRIES = 4
+SESSIONS = 5  # of the runtime, for each time
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Row:
 
     Attributes:
         asked, time_ratio: of the unpruned net's time, asked and measured.
+        ms: of a batch.
         search_seconds: of the processor, to the net that is cut, all tries together.
         tries: searches until the time was met.
         accuracy: percent of the test pictures; untrained, and after the last epoch of fine-tuning.
@@ -73,6 +76,7 @@ class Row:
     torch: str
     tas: str
     torch_pruning: str
+    batch_size: int = 1
 
 
 def main() -> None:
@@ -87,6 +91,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--budget", type=float, default=0.5, help="of the time (default: 0.5)")
     parser.add_argument("--runtime", default="onnxruntime")
+    parser.add_argument("--batch-size", type=int, default=8, help="that is timed (default: 8)")
     parser.add_argument("--untrained", action="store_true", help="no fine-tuning")
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
@@ -109,7 +114,10 @@ class Bench:
         import pictures
         from rows import environment
 
+        from tas.timing import runtime_named
+
         self.options = options
+        self.runtime = runtime_named(options.runtime, batch_size=options.batch_size)
         self.data = pictures.load(options.data, None, options.pictures)
         self.environment = environment(1)
         lines = options.table.read_text().splitlines() if options.table.exists() else []
@@ -124,9 +132,7 @@ class Bench:
 
         wanted = not self.options.untrained
         if any(
-            (r.net, r.method, r.seed, r.asked) == (net, method, seed, self.options.budget)
-            and (r.accuracy is not None) >= wanted
-            for r in self.known
+            r.seed == seed and (r.accuracy is not None) >= wanted for r in self.alike(net, method)
         ):
             return
         teacher = teacher_of(net, self.data, self.options.work)
@@ -138,7 +144,7 @@ class Bench:
         accuracy, rate = None, None
         if wanted:
             rate = NETS[net].rates[1]
-            out = self.options.work / f"equal-time-tuned-{net}-{method}-{seed}"
+            out = self.place(net, method, seed) / "tuned"
             accuracy, _ = tuned(small, teacher.net, net, self.data, rate, seed, out)
         row = Row(
             *(net, method, seed, self.options.budget),
@@ -157,31 +163,46 @@ class Bench:
             self.options.runtime,
             len(self.data.train),
             **self.environment,
+            batch_size=self.options.batch_size,
         )
         self.known.append(row)
         with self.options.table.open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
         print(time.strftime("%H:%M:%S"), json.dumps(asdict(row)), flush=True)
 
+    def place(self, net: str, method: str, seed: int) -> Path:
+        """The folder of a row."""
+        what = net, method, f"seed{seed}", self.options.budget, f"batch{self.options.batch_size}"
+        work: Path = self.options.work
+        return work / "-".join(str(part).replace(".", "") for part in what)
+
+    def alike(self, net: str, method: str) -> list[Row]:
+        """What is known of a method at this budget, by all seeds."""
+        wanted = net, method, self.options.budget, self.options.batch_size
+        return [r for r in self.known if (r.net, r.method, r.asked, r.batch_size) == wanted]
+
     def time(self, net: Any, whole: Any) -> Any:
-        """The time of a net beside the unpruned one."""
+        """The time of a net beside the unpruned one: the median session."""
         import torch
 
         import tas
 
         example = torch.zeros(1, *self.data.input)
-        return tas.latency(net, example, beside=whole, runtime=self.options.runtime, seconds=6)
+        took = [
+            tas.latency(net, example, beside=whole, runtime=self.runtime, seconds=3)
+            for _ in range(SESSIONS)
+        ]
+        return sorted(took, key=lambda each: each.ratio)[SESSIONS // 2]
 
     def found(self, net: str, method: str, seed: int, teacher: Any) -> dict[str, Any]:
         """The net of a method before fine-tuning, kept."""
         import torch
         from training_runs import clock, keep
 
-        name = f"equal-time-{net}-{method}-{seed}-{self.options.budget:g}"
-        place: Path = self.options.work / f"{name}.pt"
+        place = self.place(net, method, seed).with_suffix(".pt")
         if not place.exists():
             started = clock()
-            make = Makes(self, net, seed, teacher, place.with_suffix(""))
+            make = Makes(self, net, seed, teacher, place.with_suffix("") / "search")
             small, tries, note = getattr(make, method.replace("-", "_"))()
             seconds = clock() - started
             keep({"net": small, "tries": tries, "note": note, "seconds": seconds}, place)
@@ -251,6 +272,14 @@ class Makes:
         space, _ = search_space(
             self.teacher, self.bench.data, TrialOptions().method(), round_to=round_to
         )
+
+        def search(ratio: float) -> Any:
+            return self._searched(ratio, round_to, Path(f"{self.log}-{ratio:.3f}"))
+
+        known = self.bench.alike(self.net, "macs" if round_to is None else "macs-any")
+        if known:
+            net, tries = self._met(search, known[-1].macs_ratio)
+            return net, tries, ""
         source = Source.of(space, trained=False)
 
         def equal(ratio: float) -> Any:
@@ -260,10 +289,6 @@ class Makes:
             return source.derive(shape)
 
         _, _, first = self._tried(equal, self.bench.options.budget)
-
-        def search(ratio: float) -> Any:
-            return self._searched(ratio, round_to, Path(f"{self.log}-{ratio:.3f}"))
-
         net, tries = self._met(search, first)
         return net, tries, ""
 
@@ -281,7 +306,7 @@ class Makes:
             net = make(ratio)
             took = self.bench.time(net, self.teacher).ratio
             tries += 1
-            print(f"  {self.net} {self.log.name}: {ratio:g} takes {took:.3f}", flush=True)
+            print(f"  {self.log.parent.name}: {ratio:g} takes {took:.3f}", flush=True)
             if took <= asked and (best is None or took > best[0]):
                 best = took, net, ratio
             if ENOUGH * asked <= took <= asked:
@@ -309,7 +334,7 @@ class Makes:
             self.bench.data,
             budget,
             unit=unit,
-            latency=self.bench.options.runtime if unit == "ms" else None,
+            latency=self.bench.runtime if unit == "ms" else None,
             options=replace(how, precision=NETS[self.net].precision),
             round_to=round_to,
             seed=self.seed,
