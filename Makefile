@@ -17,8 +17,8 @@ help:  ## list the targets
 demo: $(VENV)/.tas  ## search and train a small net for handwritten digits, in a minute or two
 	$(BIN)/tas run --out runs/demo
 
-test: $(VENV)/.tas-dev  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.tas-dev  ## run the tests, on all cores
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.tas-dev  ## check format, style, types and floors
 	$(BIN)/ruff format --check .

@@ -102,7 +102,7 @@ def main() -> None:
     print(f"whole: mIoU {score(net, test):.1f}")
 
     options = TrialOptions(trials=given.trials)
-    found = tas.search(net, batches=pictures(training), budget=0.5, options=options)
+    found = tas.search(net, batches=pictures(training), budget=0.5, distance="kl", options=options)
     small = found.derive()
     train(small, training, given.epochs // 3 or 1, rate=2e-3, teacher=net)
     tas.save(small, given.out, shape=found.shape)

@@ -39,6 +39,7 @@ TABLE = Path(__file__).with_name("equal_time.jsonl")
 ENOUGH = 0.95  # of the time that it may take
 AIM = 0.985  # of it, at the next try
 TRIES = 4
+EQUAL_TRIES = 12  # of equal widths, which cost but the measurement
 SESSIONS = 5  # of the runtime, for each time
 
 
@@ -288,7 +289,7 @@ class Makes:
                 raise tas.InputError(f"no equal widths at {ratio:g}")
             return source.derive(shape)
 
-        _, _, first = self._tried(equal, self.bench.options.budget)
+        _, _, first = self._tried(equal, self.bench.options.budget, EQUAL_TRIES)
         net, tries = self._met(search, first)
         return net, tries, ""
 
@@ -296,12 +297,14 @@ class Makes:
         net, tries, _ = self._tried(make, first)
         return net, tries
 
-    def _tried(self, make: Callable[[float], Any], first: float) -> tuple[Any, int, float]:
+    def _tried(
+        self, make: Callable[[float], Any], first: float, most: int = TRIES
+    ) -> tuple[Any, int, float]:
         """The slowest net within the time, how many were made, and its ratio of multiply-adds."""
         asked, ratio = self.bench.options.budget, first
         best: tuple[float, Any, float] | None = None
         tries = 0
-        for _ in range(TRIES):
+        for _ in range(most):
             ratio = round(min(0.98, ratio), 3)
             net = make(ratio)
             took = self.bench.time(net, self.teacher).ratio
@@ -311,7 +314,8 @@ class Makes:
                 best = took, net, ratio
             if ENOUGH * asked <= took <= asked:
                 break
-            ratio *= AIM * asked / took
+            step = AIM * asked / took
+            ratio *= min(step, 0.9) if took > asked else step  # time may hardly fall with it
         if best is None:
             raise ValueError(f"no net takes {asked:g} of the time or less")
         return best[1], tries, best[2]

@@ -16,7 +16,7 @@ from tas.errors import InputError
 from tas.methods import Found, TrialOptions
 from tas.methods.batches import kept
 from tas.recipes import quick
-from tas.training import distance, seeded, squared_error
+from tas.training import distance, divergence, seeded, squared_error
 from tas.training.pictures import training_batches
 
 FEW: TrialOptions = replace(quick().inheriting().search, trials=8, precision="fp32")  # type: ignore[assignment, type-var]
@@ -168,6 +168,43 @@ def test_values_are_not_compared_as_class_scores(capsys: pytest.CaptureFixture[s
     assert torch.equal(by_name(PICTURES[0], own), squared_error(own, whole))
 
 
+def test_classes_of_pixels_are_compared_by_their_scores(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Said by a name, or by targets; each pixel counts as a picture does."""
+    net = nn.Sequential(conv(3, 12), conv(12, 12), nn.Conv2d(12, 4, 1)).eval()
+    masks = torch.randint(4, (32, 16, 16))
+    losses = []
+    for batches, how in (
+        ([(x, masks) for x in PICTURES], {}),
+        (PICTURES, {"distance": "kl"}),
+        (PICTURES, {}),
+        ([(x, masks) for x in PICTURES], {"distance": "mse"}),
+        ([(x, masks[:, :1, :1]) for x in PICTURES], {}),
+    ):
+        found = search(net, batches, **how)
+        losses.append([line["loss"] for line in found.history.epochs])
+        noted = "note: the targets are classes of pixels" in capsys.readouterr().err
+        assert noted == (len(losses) == 1)
+    assert losses[0] == losses[1] != losses[2]
+    assert losses[2] == losses[3] == losses[4]
+    student = search(net, PICTURES).derive()
+    own, whole = student(PICTURES[0]), net(PICTURES[0])
+    apart = tas.distil(student, net)((PICTURES[0], masks), own)
+    flat = [x.movedim(1, -1).flatten(0, 2) for x in (own, whole)]
+    assert float(apart) == pytest.approx(float(divergence(flat[0], flat[1])), rel=1e-5)
+
+
+def test_every_tensor_of_scores_counts_in_a_divergence() -> None:
+    net = unet()
+    found = search(net, PICTURES, distance="kl").derive()
+    own, whole = found(PICTURES[0]), net(PICTURES[0])
+    parts = [float(divergence(own[name], whole[name])) for name in whole]
+    apart = tas.distil(found, net, distance="kl")(PICTURES[0], own)
+    assert len(parts) == 2
+    assert float(apart) == pytest.approx(sum(parts) / 2, rel=1e-5)
+
+
 def broken() -> Iterator[Tensor]:
     yield PICTURES[0]
     raise OSError("the disk is gone")
@@ -205,7 +242,10 @@ def nan(net: nn.Module, batch: Any) -> Any:
             r"distance= returns a tensor \[32, 16\]: .*one number",
         ),
         ({"distance": "l2"}, "distance='l2': give .*'kl'.*'mse'"),
-        ({"distance": "kl"}, "'kl' is for class scores .* returns a dict: give 'mse'"),
+        (
+            {"distance": "kl", "forward": lambda net, x: net(x)["mask"][:, :1]},
+            r"'kl' is for class scores .* returns a tensor \[32, 1, 16, 16\]: give 'mse'",
+        ),
         ({"score": lambda net: "good"}, "score= returns a str: .*one number"),
         ({"budget": 0.001}, "cannot be met"),
         ({"fraction": 0.5}, "fraction= and batches= cannot be combined"),

@@ -29,13 +29,20 @@ from ..seeds import check_seed
 from ..space import Space
 from ..spaces import TracedSpace, resnet_space, rounding, trace
 from ..training import Objective
-from ..training.objective import values_wanted
+from ..training.objective import distance_told
 from ..weights import check_weights
 from .budgets import find_each, outs_of, within
 from .opening import given_out
 from .spaces import per_widths
 
 __all__ = ["find_on_batches"]
+
+NOTES = {  # where targets say what answers are
+    "mse": "note: the targets are values, no class labels, and so answers are compared by their "
+    "squared error; give distance='kl' if they are scores of classes",
+    "kl": "note: the targets are classes of pixels or the like, and so answers are compared by the "
+    "divergence of their scores; give distance='mse' for the squared error",
+}
 
 
 def find_on_batches(
@@ -109,12 +116,9 @@ def _objective(net: nn.Module, batch: Any, given: dict[str, Any]) -> Objective:
         placed = mapped(batch, lambda x: x.to(device_of(net)))
         with evaluating(net), torch.no_grad():
             found = answer(net, placed, told.get("forward", call_batch))
-        if values_wanted(placed, found):
-            told["distance"] = "mse"
-            say(
-                "note: the targets are values, no class labels, and so answers are compared by "
-                "their squared error; give distance='kl' if they are scores of classes"
-            )
+        if by := distance_told(placed, found):
+            told["distance"] = by
+            say(NOTES[by])
     return Objective(**told)
 
 

@@ -17,10 +17,10 @@ __all__ = [
     "Objective",
     "check_answer",
     "distance",
+    "distance_told",
     "distil",
     "divergence",
     "squared_error",
-    "values_wanted",
 ]
 
 TEMPERATURE = 4.0
@@ -133,7 +133,8 @@ def squared_error(own: Any, whole: Any) -> Tensor:
 
 
 def divergence(own: Tensor, whole: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """T^2 KL(whole_T || own_T) of class scores [N, classes], before the softmax, T softened.
+    """T^2 KL(whole_T || own_T) of class scores [N, classes, ...], before the softmax, T softened;
+    the mean over examples, and over pixels or the like where there are any.
 
     >>> import torch
     >>> from tas.training import divergence
@@ -142,12 +143,12 @@ def divergence(own: Tensor, whole: Tensor, temperature: float = TEMPERATURE) -> 
     True
     """
     soft = F.kl_div(
-        F.log_softmax(own / temperature, -1),
-        F.log_softmax(whole / temperature, -1),
-        reduction="batchmean",
+        F.log_softmax(own / temperature, 1),
+        F.log_softmax(whole / temperature, 1),
+        reduction="sum",
         log_target=True,
     )
-    return temperature**2 * soft
+    return temperature**2 * soft * own.shape[1] / own.numel()
 
 
 def distil(
@@ -174,16 +175,16 @@ def distil(
 
     Args:
         student, teacher: on the device of the batches.
-        forward, distance: as those of ``Objective``. Where targets are floats [N, C] as the
-            answers are, these are taken for values (``"mse"``).
+        forward, distance: as those of ``Objective``. Without a distance, targets say what answers
+            are: floats [N, C] values (``"mse"``), whole numbers [N, ...] beside answers
+            [N, C, ...] classes (``"kl"``).
         weight: the loss is multiplied by it.
         temperature: of class scores; see ``divergence``.
     """
 
     def loss(batch: Any, answer: Any = None) -> Tensor:
         own = forward(student, batch) if answer is None else answer
-        values = distance is None and values_wanted(batch, own)
-        apart = _chosen("mse" if values else distance, temperature)
+        apart = _chosen(distance or distance_told(batch, own), temperature)
         with evaluating(teacher), torch.no_grad():
             wanted = forward(teacher, batch)
         return weight * _one_number(apart(own, wanted))
@@ -191,16 +192,25 @@ def distil(
     return loss
 
 
-def values_wanted(batch: Any, answer: Any) -> bool:
-    """Whether the targets of a batch say that an answer [N, C] holds values, and no class scores:
-    they are floats of the same shape, and no probabilities."""
+def distance_told(batch: Any, answer: Any) -> Literal["kl", "mse"] | None:
+    """The distance of an answer that the targets of a batch tell, where its shape alone would
+    tell another one.
+
+    An answer [N, C] holds values where targets are floats of its shape, and no probabilities; and
+    an answer [N, C, ...] holds class scores where targets [N, ...] are whole numbers.
+    """
     targets = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
     if not isinstance(targets, Tensor) or not isinstance(answer, Tensor):
-        return False
+        return None
+    if answer.dim() < 2 or answer.shape[1] < 2:
+        return None
+    if targets.dtype == torch.long:
+        dense = answer.dim() > 2 and targets.shape == answer[:, 0].shape
+        return "kl" if dense else None
     if not targets.is_floating_point() or targets.shape != answer.shape or answer.dim() != 2:
-        return False
+        return None
     shares = (targets >= 0).all() & ((targets.sum(1) - 1).abs() < 1e-3).all()
-    return answer.shape[1] > 1 and not bool(shares)
+    return None if bool(shares) else "mse"
 
 
 _default = distance  # which arguments of the same name hide
@@ -222,14 +232,16 @@ def _chosen(
 
 
 def _of_scores(own: Any, whole: Any, temperature: float) -> Tensor:
-    """``divergence``, of what can be scores."""
-    for scores in (own, whole):
-        if not isinstance(scores, Tensor) or scores.dim() != 2 or scores.shape[1] < 2:
+    """``divergence``, of what can be scores; the mean over the tensors."""
+    parts = []
+    for mine, wanted in _pairs(own, whole):
+        if wanted.dim() < 2 or wanted.shape[1] < 2:
             raise InputError(
-                f"distance='kl' is for class scores [N, classes], and the net returns "
-                f"{_what(scores)}: give 'mse', or a function"
+                f"distance='kl' is for class scores [N, classes, ...], and the net returns "
+                f"{_what(wanted)}: give 'mse', or a function"
             )
-    return divergence(own.float(), whole.float(), temperature)
+        parts.append(divergence(mine.float(), wanted.float(), temperature))
+    return torch.stack(parts).mean()
 
 
 def _one_number(found: Any) -> Tensor:
