@@ -65,6 +65,7 @@ class Job:
     Attributes:
         scenes: to train on, unless another number is asked for.
         inputs: channels of its pictures.
+        distance: as the example gives it.
         rates: of the teacher, and of what is cut.
         epochs: likewise.
     """
@@ -74,6 +75,7 @@ class Job:
     inputs: int
     make: Callable[[], nn.Module]
     forward: Any
+    distance: Any
     rates: tuple[float, float]
     epochs: tuple[int, int]
 
@@ -81,8 +83,8 @@ class Job:
 def job(name: str) -> Job:
     module = import_module(name)
     if name == "segmentation":
-        return Job(module, 3000, 1, module.UNet, None, (4e-3, 2e-3), (20, 6))
-    return Job(module, 9000, 3, module.make_model, module.heads, (2e-3, 1e-3), (24, 8))
+        return Job(module, 3000, 1, module.UNet, None, "kl", (4e-3, 2e-3), (20, 6))
+    return Job(module, 9000, 3, module.make_model, module.heads, None, (2e-3, 1e-3), (24, 8))
 
 
 class Bench:
@@ -162,6 +164,7 @@ def searched(bench: Bench, seed: int, trials: int = TRIALS) -> Found:
         bench.teacher,
         batches=bench.job.module.pictures(bench.training),
         forward=bench.job.forward,
+        distance=bench.job.distance,
         budget=BUDGET,
         options=TrialOptions(trials=trials),
         seed=seed,

@@ -21,7 +21,7 @@ from tas.space import Space
 from tas.spaces import FINE_RATIOS, resnet_space, trace
 from tas.timing import OwnDevice
 from tas.timing.bench import Bench
-from tas.timing.rounds import Time
+from tas.timing.rounds import Time, Timer
 
 
 class Small(nn.Module):
@@ -182,6 +182,21 @@ def test_what_is_found_has_the_median_of_three_sessions(monkeypatch: pytest.Monk
     bench = bench_of(space := own())
     assert bench.measure(space.equal(0.5)).ratio == 0.52
     assert bench.measure(space.equal(0.5), "fit").ratio == 0.7  # of a table's shapes one counts
+
+
+def test_a_slow_session_of_the_unpruned_net_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sessions are three as well, and kept for the next shape."""
+    seconds = iter([1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9])  # of sessions, as they are made
+
+    def timer(*given: object) -> Timer:
+        took = next(seconds)
+        return lambda: took
+
+    monkeypatch.setattr(OwnDevice, "fewest", 7)
+    monkeypatch.setattr(OwnDevice, "timer", timer)
+    bench = bench_of(space := own())
+    assert bench.measure(space.equal(0.5)).ratio == 1.0
+    assert bench.measure(space.equal(0.7)).ratio == 0.9
 
 
 def test_time_that_is_up_ends_a_table() -> None:

@@ -32,7 +32,7 @@ class Bench:
     ) -> None:
         self.space, self.source, self.example = space, source, example
         self.runtime, self.table = runtime, table
-        self._whole: Timer | None = None
+        self._wholes: list[Timer] = []  # of the unpruned net, one for each session
 
     def measure(self, shape: Shape, use: str = "found") -> Measurement:
         """The time of a shape, which is kept; one that was measured for this use is read."""
@@ -59,11 +59,11 @@ class Bench:
 
     def times(self, net: nn.Module, sessions: int = 1) -> list[Time]:
         """The times of the unpruned net and of another, in the session of the median ratio."""
-        if self._whole is None:
-            whole = self.source.derive(self.space.unpruned)
-            self._whole = self.runtime.timer(whole, self.example)
         found = []
-        for _ in range(sessions):
-            timers = [self._whole, self.runtime.timer(net, self.example)]
+        for number in range(sessions):
+            if number == len(self._wholes):
+                whole = self.source.derive(self.space.unpruned)
+                self._wholes.append(self.runtime.timer(whole, self.example))
+            timers = [self._wholes[number], self.runtime.timer(net, self.example)]
             found.append(in_turns(self.runtime, timers, SECONDS))
         return sorted(found, key=lambda times: times[1].ratio)[sessions // 2]
