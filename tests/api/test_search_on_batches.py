@@ -17,6 +17,7 @@ from tas.methods import Found, TrialOptions
 from tas.methods.batches import kept
 from tas.recipes import quick
 from tas.training import distance, divergence, seeded, squared_error
+from tas.training.objective import distance_told
 from tas.training.pictures import training_batches
 
 FEW: TrialOptions = replace(quick().inheriting().search, trials=8, precision="fp32")  # type: ignore[assignment, type-var]
@@ -193,6 +194,13 @@ def test_classes_of_pixels_are_compared_by_their_scores(
     apart = tas.distil(student, net)((PICTURES[0], masks), own)
     flat = [x.movedim(1, -1).flatten(0, 2) for x in (own, whole)]
     assert float(apart) == pytest.approx(float(divergence(flat[0], flat[1])), rel=1e-5)
+
+
+def test_targets_that_may_mean_tokens_tell_nothing() -> None:
+    targets = torch.zeros(2, 5, dtype=torch.long)
+    assert distance_told((None, targets), torch.zeros(2, 3, 5)) == "kl"
+    assert distance_told((None, targets), torch.zeros(2, 5, 3)) is None
+    assert distance_told((None, targets), torch.zeros(2, 5, 5)) is None
 
 
 def test_every_tensor_of_scores_counts_in_a_divergence() -> None:

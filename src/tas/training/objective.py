@@ -206,7 +206,8 @@ def distance_told(batch: Any, answer: Any) -> Literal["kl", "mse"] | None:
         return None
     if targets.dtype == torch.long:
         dense = answer.dim() > 2 and targets.shape == answer[:, 0].shape
-        return "kl" if dense else None
+        last = targets.shape == answer.shape[:-1]  # it may be [N, T, C], of T = C tokens
+        return "kl" if dense and not last else None
     if not targets.is_floating_point() or targets.shape != answer.shape or answer.dim() != 2:
         return None
     shares = (targets >= 0).all() & ((targets.sum(1) - 1).abs() < 1e-3).all()
