@@ -33,5 +33,6 @@ def _short_times() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "SECONDS", 0.0)
+        patch.setattr(times, "SESSIONS", 1)
         patch.setattr(times, "has_onnx", lambda: False)
         yield

@@ -12,7 +12,7 @@ Every net is brought to the same part of the unpruned net's *measured* time on o
 A budget of multiply-adds becomes one of time by trying: the net of another seed, or else equal
 widths, tell where to begin, and what was measured where to go on, until the time is at most what it
 may be and at least 95 % of it. Then all are fine-tuned alike. A net of less than a millisecond is
-hard to time, so a batch is timed, in several sessions of the runtime, of which the median counts.
+hard to time, so a batch is timed.
 Teachers and rules are those of ``run.py``; the rate of the fine-tuning is the middle one of the
 net's. A line of JSON for every net is appended to ``equal_time.jsonl``; the same command goes on.
 """
@@ -40,7 +40,6 @@ ENOUGH = 0.95  # of the time that it may take
 AIM = 0.985  # of it, at the next try
 TRIES = 4
 EQUAL_TRIES = 12  # of equal widths, which cost but the measurement
-SESSIONS = 5  # of the runtime, for each time
 
 
 @dataclass(frozen=True)
@@ -183,17 +182,13 @@ class Bench:
         return [r for r in self.known if (r.net, r.method, r.asked, r.batch_size) == wanted]
 
     def time(self, net: Any, whole: Any) -> Any:
-        """The time of a net beside the unpruned one: the median session."""
+        """The time of a net beside the unpruned one."""
         import torch
 
         import tas
 
         example = torch.zeros(1, *self.data.input)
-        took = [
-            tas.latency(net, example, beside=whole, runtime=self.runtime, seconds=3)
-            for _ in range(SESSIONS)
-        ]
-        return sorted(took, key=lambda each: each.ratio)[SESSIONS // 2]
+        return tas.latency(net, example, beside=whole, runtime=self.runtime, seconds=10)
 
     def found(self, net: str, method: str, seed: int, teacher: Any) -> dict[str, Any]:
         """The net of a method before fine-tuning, kept."""

@@ -177,7 +177,8 @@ def test_what_is_found_has_the_median_of_three_sessions(monkeypatch: pytest.Monk
     ratios = iter([0.9, 0.50, 0.52, 0.7])
     monkeypatch.setattr(OwnDevice, "fewest", 7)
     monkeypatch.setattr(
-        "tas.timing.bench.in_turns", lambda *given: [Time(1.0, 0.0), Time(1.0, 0.0, next(ratios))]
+        "tas.timing.sessions.in_turns",
+        lambda *given: [Time(1.0, 0.0), Time(1.0, 0.0, next(ratios))],
     )
     bench = bench_of(space := own())
     assert bench.measure(space.equal(0.5)).ratio == 0.52
@@ -188,12 +189,12 @@ def test_a_slow_session_of_the_unpruned_net_does_not_count(monkeypatch: pytest.M
     """Its sessions are three as well, and kept for the next shape."""
     seconds = iter([1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9])  # of sessions, as they are made
 
-    def timer(*given: object) -> Timer:
+    def begin() -> Timer:
         took = next(seconds)
         return lambda: took
 
     monkeypatch.setattr(OwnDevice, "fewest", 7)
-    monkeypatch.setattr(OwnDevice, "timer", timer)
+    monkeypatch.setattr(OwnDevice, "ready", lambda *given: begin)
     bench = bench_of(space := own())
     assert bench.measure(space.equal(0.5)).ratio == 1.0
     assert bench.measure(space.equal(0.7)).ratio == 0.9

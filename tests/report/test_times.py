@@ -22,12 +22,12 @@ ROWS = [
 def result(ratio: float, uncertain: float = 0.01, fails: bool = False) -> dict[str, Any]:
     """A result whose times are made up."""
 
-    def in_turns(runtime: Any, timers: list[str], seconds: float) -> list[Time]:
-        assert timers == ["unpruned", "searched"]
+    def in_sessions(runtime: Any, opened: Any, seconds: float, sessions: int) -> list[Time]:
+        assert opened(0) == ["unpruned", "searched"]
         return [Time(0.01, 0.1), Time(0.01 * ratio, 0.1, ratio, uncertain)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(times, "in_turns", in_turns)
+        patch.setattr("tas.timing.sessions.in_sessions", in_sessions)
         patch.setattr(times, "has_onnx", lambda: True)
         patch.setattr(times, "runtime_named", lambda name: _Named(name, fails))
         nets = {str(row["name"]): _Net(row["name"]) for row in ROWS}
@@ -44,10 +44,10 @@ class _Named:
     def __init__(self, name: str, fails: bool) -> None:
         self.fails = fails and name == "onnxruntime"
 
-    def timer(self, net: _Net, example: Tensor) -> Any:
+    def ready(self, net: _Net, example: Tensor) -> Any:
         if self.fails:
             raise InputError("no way for the operator 'x'")
-        return net.name
+        return lambda: net.name
 
 
 def test_a_column_for_every_runtime() -> None:

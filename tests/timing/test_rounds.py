@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tas.timing import timed
+from tas.timing.own import OwnDevice
 from tas.timing.rounds import Timer, stopwatch
+from tas.timing.sessions import in_sessions
 
 
 def fixed(seconds: float) -> Timer:
@@ -53,6 +55,25 @@ def test_rounds_end_when_the_ratio_is_known_or_time_is_up() -> None:
     noisy = cycling(0.05, 0.2, 0.1)
     assert timed([fixed(0.1), noisy], seconds=0, fewest=7)[0].rounds == 7
     assert timed([fixed(0.1)], seconds=1000, fewest=1, most=1)[0].rounds == 1
+
+
+def test_what_sessions_differ_by_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is sure of itself; the median counts."""
+    runtime = OwnDevice(lambda net: 1.0)
+    luck, asked = [0.50, 0.58, 0.53], []
+
+    def opened(number: int) -> list[Timer]:
+        asked.append(number)
+        return [fixed(0.1), fixed(0.1 * luck[number])]
+
+    assert [time.ratio for time in in_sessions(runtime, opened, 1)] == [1, pytest.approx(0.5)]
+    assert asked == [0]  # such a device measures in ways of its own
+    monkeypatch.setattr(OwnDevice, "fewest", 7)
+    monkeypatch.setattr(OwnDevice, "most", 9)
+    whole, own = in_sessions(runtime, opened, 1)
+    assert (whole.uncertain, own.ratio, own.rounds) == (0, pytest.approx(0.53), 21)
+    assert 0.05 < own.uncertain < 0.15
+    assert not own.comparable
 
 
 def test_a_stopwatch_reads_its_clock() -> None:

@@ -17,7 +17,8 @@ from ..model_options import LatencyOptions, _Runtime
 from ..options import asked_input, with_changes
 from ..shape import Shape
 from ..timing import Command, OnnxRuntime, OwnDevice, Runtime, Time, runtime_named
-from ..timing.runtimes import has_onnx, in_turns
+from ..timing.runtimes import has_onnx
+from ..timing.sessions import in_sessions, net_times
 from ..typed import checked
 from .opening import OpenedFolder
 from .session import read_own
@@ -116,7 +117,7 @@ def latency(
     else:
         chosen = runtime
     pair = [net] if beside is None else [beside, net]
-    return in_turns(chosen, [chosen.timer(each, example) for each in pair], seconds)[-1]
+    return net_times(pair, example, chosen, seconds)[-1]
 
 
 def chosen_runtime(options: _Runtime) -> Runtime:
@@ -159,7 +160,7 @@ def measure(options: LatencyOptions | None = None, **changes: Any) -> Measured:
         if _size(whole) != _size(net):
             names, pair = [f"{shape.net}, unpruned", what], [whole, net]
     example = example_for(net, shape.image)
-    times = in_turns(runtime, [runtime.timer(each, example) for each in pair], options.seconds)
+    times = net_times(pair, example, runtime, options.seconds)
     return Measured(tuple(names), tuple(times), runtime.facts())
 
 
@@ -179,12 +180,10 @@ def _of_file(path: Path, runtime: Runtime, seconds: float) -> Time:
     if not path.is_file():
         raise InputError(f"'{path}': no such file")
     if isinstance(runtime, Command):
-        timer = lambda: runtime.of_file(path)  # noqa: E731
-    elif isinstance(runtime, OnnxRuntime):
-        timer = runtime.timer_of(path)
-    else:
-        raise InputError(f"'{path}' is run by --runtime onnxruntime or --measure: give one of them")
-    return in_turns(runtime, [timer], seconds)[0]
+        return in_sessions(runtime, lambda _: [lambda: runtime.of_file(path)], seconds)[0]
+    if isinstance(runtime, OnnxRuntime):
+        return in_sessions(runtime, lambda _: [runtime.timer_of(path)], seconds)[0]
+    raise InputError(f"'{path}' is run by --runtime onnxruntime or --measure: give one of them")
 
 
 def _size(net: nn.Module) -> list[torch.Size]:

@@ -8,12 +8,13 @@ from torch import nn
 from .. import processes
 from ..errors import InputError, first_line
 from ..forward import example_for
-from ..timing import runtime_named
-from ..timing.runtimes import has_onnx, in_turns
+from ..timing import runtime_named, sessions
+from ..timing.runtimes import has_onnx
 
 __all__ = ["times_in", "times_of"]
 
-SECONDS = 1.0  # for all nets of a runtime
+SECONDS = 1.0  # for all nets of a runtime, all sessions
+SESSIONS = sessions.SESSIONS
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
 HOW = "Milliseconds are those of one picture on one thread of the CPU, measured in turns."
 
@@ -56,7 +57,7 @@ def _measured(nets: Mapping[str, nn.Module], input: tuple[int, int, int]) -> dic
             continue
         try:
             runtime, example = runtime_named(name), example_for(nets[first], input).cpu()
-            times = in_turns(runtime, [runtime.timer(n, example) for n in nets.values()], SECONDS)
+            times = sessions.net_times([*nets.values()], example, runtime, SECONDS, SESSIONS)
         except InputError as error:
             notes.append(f"No time in {title}: {first_line(error)}.")
             continue

@@ -7,15 +7,13 @@ from ..costs.latency import LatencyTable, Measurement
 from ..inherit import Source
 from ..shape import Shape
 from ..space import Space
-from .rounds import Time, Timer
-from .runtimes import Runtime, in_turns
+from .rounds import Ready, Time, Timer
+from .runtimes import Runtime
+from .sessions import SESSIONS, in_sessions
 
 __all__ = ["Bench"]
 
-SECONDS = 1.5  # of a measurement, at most
-# Of what a search has found, whose median counts: what else a machine does comes in bursts, and in
-# some sessions of a runtime memory lies better than in others.
-SESSIONS = 3
+SECONDS = 1.5  # of a session, at most
 
 
 class Bench:
@@ -32,6 +30,7 @@ class Bench:
     ) -> None:
         self.space, self.source, self.example = space, source, example
         self.runtime, self.table = runtime, table
+        self._whole: Ready | None = None
         self._wholes: list[Timer] = []  # of the unpruned net, one for each session
 
     def measure(self, shape: Shape, use: str = "found") -> Measurement:
@@ -44,9 +43,8 @@ class Bench:
         return line
 
     def _measured(self, shape: Shape, use: str) -> Measurement:
-        here = self.runtime.fewest > 1  # on a device of the user's own each one may take minutes
-        sessions = SESSIONS if use == "found" and here else 1
-        whole, own = self.times(self.source.derive(shape), sessions)
+        net = self.source.derive(shape)
+        whole, own = self.times(net, SESSIONS if use == "found" else 1)
         return Measurement(
             dict(shape.widths),
             dict(shape.depths),
@@ -58,12 +56,16 @@ class Bench:
         )
 
     def times(self, net: nn.Module, sessions: int = 1) -> list[Time]:
-        """The times of the unpruned net and of another, in the session of the median ratio."""
-        found = []
-        for number in range(sessions):
+        """The times of the unpruned net and of another."""
+
+        if self._whole is None:
+            whole = self.source.derive(self.space.unpruned)
+            self._whole = self.runtime.ready(whole, self.example)
+        begin_whole, begin = self._whole, self.runtime.ready(net, self.example)
+
+        def opened(number: int) -> list[Timer]:
             if number == len(self._wholes):
-                whole = self.source.derive(self.space.unpruned)
-                self._wholes.append(self.runtime.timer(whole, self.example))
-            timers = [self._wholes[number], self.runtime.timer(net, self.example)]
-            found.append(in_turns(self.runtime, timers, SECONDS))
-        return sorted(found, key=lambda times: times[1].ratio)[sessions // 2]
+                self._wholes.append(begin_whole())
+            return [self._wholes[number], begin()]
+
+        return in_sessions(self.runtime, opened, sessions * SECONDS, sessions)

@@ -19,7 +19,7 @@ from ..checks import above_zero, whole
 from ..errors import InputError, TasError, first_line
 from ..exports.plain import onnx_bytes
 from ..whole import scratch
-from .rounds import Timer
+from .rounds import Ready, Timer
 
 __all__ = ["Command", "OwnDevice"]
 
@@ -79,6 +79,10 @@ class Command:
                 return self.of_file(path)
 
         return measure
+
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+        timer = self.timer(net, example)
+        return lambda: timer
 
     def of_file(self, path: Path) -> float:
         """Seconds that the command tells of a file.
@@ -165,6 +169,10 @@ class OwnDevice:
             return seconds
 
         return measure
+
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+        timer = self.timer(net, example)
+        return lambda: timer
 
 
 def _end(running: "subprocess.Popen[str]") -> None:

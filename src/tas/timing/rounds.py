@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Time", "Timer", "stopwatch", "timed"]
+__all__ = ["Ready", "Time", "Timer", "joined", "stopwatch", "timed"]
 
 Timer = Callable[[], float]  # runs something once, and returns how many seconds it took
+Ready = Callable[[], Timer]  # begins a session: takes something up anew that was made ready once
 
 FEWEST, MOST = 7, 201  # rounds
 TURN_SECONDS = 0.01  # of a turn, unless one call takes longer
@@ -31,7 +32,7 @@ class Time:
         spread: of the rounds' seconds: the part of the median that half of them lie within.
         ratio: to the first thing that was timed, the median of the ratios in each round.
         uncertain: how far the ratio may be off, as a part of it (two standard errors).
-        rounds: how many there were.
+        rounds: how many there were, in all sessions.
     """
 
     seconds: float
@@ -56,7 +57,7 @@ class Time:
         return (
             f"the machine is too busy to compare: the ratio is uncertain by "
             f"{100 * self.uncertain:.0f} %, and the times spread by {100 * self.spread:.0f} %; "
-            "stop what else runs, or give it more seconds"
+            "stop what else runs, or give it more seconds or a larger batch"
         )
 
 
@@ -99,6 +100,23 @@ def timed(
         if spent >= seconds or (len(rounds) >= 2 * fewest and _known(rounds)):
             break
     return [_time(rounds, i) for i in range(len(timers))]
+
+
+def joined(sessions: Sequence[Time]) -> Time:
+    """The median of several sessions, uncertain by what they differ by as well."""
+    if len(sessions) == 1:
+        return sessions[0]
+    ratios = [time.ratio for time in sessions]
+    ratio = statistics.median(ratios)
+    error = 1.25 * statistics.stdev(ratios) / math.sqrt(len(ratios))  # of a median
+    within = statistics.median(time.uncertain for time in sessions)
+    return Time(
+        seconds=statistics.median(time.seconds for time in sessions),
+        spread=statistics.median(time.spread for time in sessions),
+        ratio=ratio,
+        uncertain=math.hypot(within, 2 * error / ratio if ratio > 0 else 0.0),
+        rounds=sum(time.rounds for time in sessions),
+    )
 
 
 def _warm(timer: Timer) -> int:

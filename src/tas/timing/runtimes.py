@@ -1,8 +1,8 @@
 """What runs nets: PyTorch, ONNX Runtime, OpenVINO. Each turns a net into a timer of one call.
 
-A runtime is an object that says what it is (``facts``) and makes timers (``timer``). The net that
-it is given stays as it was: what runs is a copy without the BatchNorms that fold, as it would be
-deployed.
+A runtime is an object that says what it is (``facts``) and makes timers (``timer``; ``ready``, for
+several sessions). The net that it is given stays as it was: what runs is a copy without the
+BatchNorms that fold, as it would be deployed.
 
 Where one thread of the CPU does all the work in the thread that calls, its own clock counts: the
 seconds that it computed, whatever else the machine did meanwhile. On a quiet machine they are those
@@ -27,7 +27,7 @@ from ..errors import InputError, first_line, one_of
 from ..exports.fold import folded
 from ..exports.plain import onnx_bytes
 from ..forward import on_threads
-from .rounds import FEWEST, MOST, Time, Timer, stopwatch, timed
+from .rounds import FEWEST, MOST, Ready, Time, Timer, stopwatch, timed
 
 __all__ = ["RUNTIMES", "OnnxRuntime", "OpenVino", "Runtime", "Torch", "runtime_named"]
 
@@ -50,6 +50,10 @@ class Runtime(Protocol):
 
     def timer(self, net: nn.Module, example: Tensor) -> Timer:
         """Runs a net once on a batch like ``example`` [1, C, H, W], and says how long it took."""
+        ...
+
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+        """Makes timers of a net, one for each session."""
         ...
 
     def running(self) -> AbstractContextManager[Any]:
@@ -114,6 +118,12 @@ class _Here:
         fine = time.get_clock_info("thread_time").resolution <= 1e-6
         return time.thread_time if alone and fine else time.perf_counter
 
+    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+        return self.ready(net, example)()
+
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+        raise NotImplementedError
+
     def batch(self, example: Tensor) -> Tensor:
         """Noise [batch size, C, H, W]: zeros may be computed faster than pictures are."""
         generator = torch.Generator().manual_seed(0)
@@ -149,12 +159,14 @@ class Torch(_Here):
         with on_threads(self.threads), torch.inference_mode():
             yield
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
-        small: Callable[[Tensor], Any] = folded(net, tuple(example.shape[1:])).net
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+        small = folded(net, tuple(example.shape[1:])).net
+        return lambda: self._opened(copy.deepcopy(small), example)
+
+    def _opened(self, net: nn.Module, example: Tensor) -> Timer:
         kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
         try:
-            assert isinstance(small, nn.Module)
-            small = small.to(self.device, kind)
+            small: Callable[[Tensor], Any] = net.to(self.device, kind)
             batch = self.batch(example).to(self.device, kind)
         except (AssertionError, RuntimeError) as error:
             raise InputError(f"--device {self.device}: {first_line(error)}") from None
@@ -188,9 +200,10 @@ class OnnxRuntime(_Here):
     name: ClassVar[str] = "onnxruntime"
     packages: ClassVar[dict[str, str]] = {"onnxruntime": "onnxruntime"}
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
         known({"onnx": "onnx", **self.packages}, "onnx")
-        return self.timer_of(onnx_bytes(net, self.batch(example)))
+        model = onnx_bytes(net, self.batch(example))
+        return lambda: self.timer_of(model)
 
     def timer_of(self, model: bytes | str | Path) -> Timer:
         """A timer of an ONNX file, or of what one holds."""
@@ -240,15 +253,19 @@ class OpenVino(_Here):
     name: ClassVar[str] = "openvino"
     packages: ClassVar[dict[str, str]] = {"openvino": "openvino"}
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+    def ready(self, net: nn.Module, example: Tensor) -> Ready:
         known({"onnx": "onnx", **self.packages}, "openvino")
+        batch = self.batch(example)
+        model = onnx_bytes(net, batch)
+        return lambda: self._opened(model, batch)
+
+    def _opened(self, model: bytes, batch: Tensor) -> Timer:
         import openvino
 
-        batch = self.batch(example)
         core = openvino.Core()
         limits = {"INFERENCE_NUM_THREADS": self.threads, "PERFORMANCE_HINT": "LATENCY"}
         try:
-            compiled = core.compile_model(core.read_model(onnx_bytes(net, batch)), "CPU", limits)
+            compiled = core.compile_model(core.read_model(model), "CPU", limits)
         except Exception as error:
             raise InputError(f"OpenVINO cannot read the net: {first_line(error)}") from None
         request, given = compiled.create_infer_request(), [copy.copy(batch.numpy())]
