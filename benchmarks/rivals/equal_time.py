@@ -12,9 +12,9 @@ Every net is brought to the same part of the unpruned net's *measured* time on o
 A budget of multiply-adds becomes one of time by trying: the net of another seed, or else equal
 widths, tell where to begin, and what was measured where to go on, until the time is at most what it
 may be and at least 95 % of it. Then all are fine-tuned alike. A net of less than a millisecond is
-hard to time, so a batch is timed.
-Teachers and rules are those of ``run.py``; the rate of the fine-tuning is the middle one of the
-net's. A line of JSON for every net is appended to ``equal_time.jsonl``; the same command goes on.
+hard to time, so a batch is timed. Teachers and rules are those of ``run.py``; the rate of the
+fine-tuning is the middle one of the net's. A line of JSON for every net is appended to
+``equal_time.jsonl``; the same command goes on.
 """
 
 import argparse
