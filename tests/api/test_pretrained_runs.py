@@ -43,7 +43,7 @@ def test_a_teacher_of_other_classes_learns_these(
     assert [row["name"] for row in done.result["rows"]] == ["unpruned", "searched, distilled"]
     assert (done.path / "teacher.safetensors").is_file()
     afresh = train_run(net="resnet20", epochs=2, precision="fp32", batch_size=128, out=scratch)
-    assert done.result["rows"][0]["accuracy"] > afresh.result["rows"][-1]["accuracy"] + 5
+    assert done.result["rows"][0]["accuracy"] > afresh.result["rows"][-1]["accuracy"] + 2
     assert tas.run(weights=str(of_half), epochs=2, baseline=False, out=out, **SHORT).finished
 
 

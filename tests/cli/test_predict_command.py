@@ -43,7 +43,7 @@ def test_a_line_for_each_picture(
         best = told["classes"][0]
         assert (told["picture"], len(told["classes"])) == (name, 3)
         assert label == best["class"].replace("\x1b", "\\x1b").replace("\n", "\\n")
-        assert float(probability) == pytest.approx(best["probability"], abs=1e-4)
+        assert float(probability) == pytest.approx(best["probability"], abs=2e-3)
 
 
 def test_names_do_nothing_to_a_terminal(
