@@ -35,16 +35,16 @@ def of_half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_teacher_of_other_classes_learns_these(
     of_half: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All but the classifier is taken, which is said; two epochs from there beat two afresh."""
+    """All but the classifier is taken, which is said; an epoch from there beats one afresh."""
     out, scratch = str(tmp_path / "run"), str(tmp_path / "scratch")
-    done = tas.run(weights=str(of_half), epochs=2, baseline=False, out=out, **SHORT)
+    done = tas.run(weights=str(of_half), epochs=1, baseline=False, out=out, **SHORT)
     said = capsys.readouterr().err
     assert "but the classifier's are taken: 'classifier' has 5 classes there, 10 here" in said
     assert [row["name"] for row in done.result["rows"]] == ["unpruned", "searched, distilled"]
     assert (done.path / "teacher.safetensors").is_file()
-    afresh = train_run(net="resnet20", epochs=2, precision="fp32", batch_size=128, out=scratch)
-    assert done.result["rows"][0]["accuracy"] > afresh.result["rows"][-1]["accuracy"] + 2
-    assert tas.run(weights=str(of_half), epochs=2, baseline=False, out=out, **SHORT).finished
+    afresh = train_run(net="resnet20", epochs=1, precision="fp32", batch_size=128, out=scratch)
+    assert done.result["rows"][0]["accuracy"] > afresh.result["rows"][-1]["accuracy"] + 10
+    assert tas.run(weights=str(of_half), epochs=1, baseline=False, out=out, **SHORT).finished
 
 
 def test_a_training_of_its_own_starts_there_too(of_half: Path, tmp_path: Path) -> None:

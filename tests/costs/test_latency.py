@@ -173,8 +173,8 @@ def test_a_table_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     assert LatencyTable.read(path).lines == whole.table.lines
 
 
-def test_what_is_found_has_the_median_of_three_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
-    ratios = iter([0.9, 0.50, 0.52, 0.7])
+def test_what_is_found_has_the_median_of_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = iter([0.9, 0.50, 0.52, 0.51, 0.8, 0.7])
     monkeypatch.setattr(OwnDevice, "fewest", 7)
     monkeypatch.setattr(
         "tas.timing.sessions.in_turns",
@@ -186,8 +186,9 @@ def test_what_is_found_has_the_median_of_three_sessions(monkeypatch: pytest.Monk
 
 
 def test_a_slow_session_of_the_unpruned_net_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its sessions are three as well, and kept for the next shape."""
-    seconds = iter([1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9])  # of sessions, as they are made
+    """It has as many sessions, which are kept for the next shape."""
+    first = [1.2, 1.0, 1.0, 1.0, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0]  # of both nets, in turns
+    seconds = iter([*first, *5 * [0.9]])
 
     def begin() -> Timer:
         took = next(seconds)

@@ -138,6 +138,42 @@ def test_a_budget_no_shape_meets_says_the_range() -> None:
     assert torch.get_num_threads() >= 1
 
 
+def test_where_the_fit_was_off_the_best_of_what_was_asked_is_taken() -> None:
+    """And not the nearest shape, of whose answers nothing is known."""
+    net = tas.nets.build("resnet20", classes=10, input=(1, 8, 8))
+    slow: list[nn.Module] = []
+
+    def now(made: nn.Module) -> float:
+        return fake_runtime.seconds(made, 8) * (1.04 if slow and alike(made, slow[0]) else 1.0)
+
+    found = tas.search(
+        net,
+        budget=0.6,
+        batches=[torch.randn(128, 1, 8, 8)],
+        unit="ms",
+        latency=OwnDevice(now, "a fake"),
+        options=TrialOptions(trials=60),
+        progress=False,
+    )
+    bench = bench_of(found.space, OwnDevice(now, "a fake"))
+    fill(bench, nets=24, minutes=1)
+    budget = Budget.of(found.space, 0.6, Latency(bench.table, found.space, ("fit", "test")))
+    assert found.tried is not None
+    asked = [
+        found.space.shape(state[: len(found.space.widths)], state[len(found.space.widths) :])
+        for state in found.tried.states(found.space).tolist()
+    ]
+    slow.append(found.derive(inherit=False))
+    better, line = met(found, budget, bench)
+    assert 0.95 * 0.6 <= line.ratio <= 0.6
+    assert better.shape.widths != found.shape.widths
+    assert better.shape.widths in [shape.widths for shape in asked]
+
+
+def alike(a: nn.Module, b: nn.Module) -> bool:
+    return [p.shape for p in a.parameters()] == [p.shape for p in b.parameters()]
+
+
 def six_per_cent_slower(net: nn.Module) -> float:
     took, whole = (fake_runtime.seconds(n, 8) for n in (net, tas.nets.build(SPACE.unpruned)))
     return took if took == whole else 1.06 * took

@@ -13,7 +13,7 @@ from ..timing.runtimes import has_onnx
 
 __all__ = ["times_in", "times_of"]
 
-SECONDS = 1.0  # for all nets of a runtime, all sessions
+SECONDS = 3.0  # for all nets of a runtime, all sessions
 SESSIONS = sessions.SESSIONS
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
 HOW = "Milliseconds are those of one picture on one thread of the CPU, measured in turns."

@@ -19,6 +19,7 @@ __all__ = ["Reader", "Reading", "Readings", "readers", "readings", "slices", "so
 MOST = 8192  # atoms: the work grows with their third power, memory with the second
 EVERY = 1024  # columns of all atoms that are told from one another, such as those of heads
 ENOUGH = 8  # samples for each of these columns
+SHORT = 256  # samples that no thread shares with another
 
 Reader = tuple[str, str]  # the path of a layer, and the name of a width that it reads
 Alike = tuple[str, bool, bytes]
@@ -168,14 +169,25 @@ class _Given:
         of_atoms = x[columns.flatten().to(x.device)].float()  # [atoms * columns, samples]
         flat = of_atoms.reshape(width.atoms, -1)
         # To the CPU first: not every device has float64.
-        products = (flat @ flat.T).cpu().double()
+        products = _gram(flat).cpu().double()
         total = of_atoms.sum(1).cpu().double().view(columns.shape)
         several = columns.shape[1] > 1 and columns.numel() <= EVERY
-        every = (of_atoms @ of_atoms.T).cpu().double() if several else None
+        every = _gram(of_atoms).cpu().double() if several else None
         return cls(ref(tensor), _version(tensor), products, total, every, x.shape[1])
 
     def is_of(self, tensor: Tensor) -> bool:
         return self.tensor() is tensor and self.version == _version(tensor) >= 0
+
+
+def _gram(x: Tensor) -> Tensor:
+    """X X' of [atoms, samples], some samples at a time: threads share out a sum over many, and the
+    last digits would depend on their number."""
+    if x.device.type != "cpu":
+        return x @ x.T
+    products = x.new_zeros(len(x), len(x))
+    for part in torch.split(x, SHORT, 1):
+        products.addmm_(part, part.T)
+    return products
 
 
 def _version(tensor: Tensor) -> int:

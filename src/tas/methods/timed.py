@@ -36,6 +36,7 @@ NEAR = 0.96  # of it, and no more than all of it: shapes that were asked may be 
 # 0.31 to 0.18 of its multiply-adds: 0.43 to 0.88). What is worse than that is no second best.
 CLOSE = 1.15
 CORRECTIONS = 8
+SECOND_BEST = 4  # of them may be shapes that were asked
 
 
 def trial_shapes(space: Space, count: int, seed: int = 0) -> list[Shape]:
@@ -103,10 +104,16 @@ def met(found: Found, budget: Budget, bench: Bench) -> tuple[Found, Measurement]
             break
         told = Latency(bench.table, found.space)
         whole = told.cost(found.space, found.space.unpruned)
-        # What the fit leaves of the error here, it has nearby as well.
-        off = line.ratio * whole / told.cost(found.space, shape)
-        aim = Budget(round(AIM * wanted * whole / off), told, budget.also)
-        following = _asked(found, aim, measured) or _nearest(found, aim)
+        following = None
+        if len(measured) <= SECOND_BEST:
+            limit = Budget(round(wanted * whole), told, budget.also)
+            following = _asked(found, limit, measured)
+        if following is None:
+            # What the fit leaves of the error here, it has nearby as well.
+            off = line.ratio * whole / told.cost(found.space, shape)
+            following = _nearest(
+                found, Budget(round(AIM * wanted * whole / off), told, budget.also)
+            )
         if following is None or _known(following, measured):
             break
         shape = following

@@ -15,7 +15,7 @@ from .runtimes import Runtime, in_turns
 
 __all__ = ["SESSIONS", "in_sessions", "net_times"]
 
-SESSIONS = 3
+SESSIONS = 5
 
 
 def in_sessions(
