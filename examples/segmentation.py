@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist", help="or digits, cifar10, a folder")
     parser.add_argument("--data-dir", help="where the files of Fashion-MNIST are")
     parser.add_argument("--scenes", type=int, default=3000, help="to train on")
-    parser.add_argument("--epochs", type=int, default=20, help="of the whole net; a third for ours")
+    parser.add_argument("--epochs", type=int, default=20, help="of the whole net, and of ours")
     parser.add_argument("--trials", type=int, default=200, help="shapes that the search tries")
     parser.add_argument("--out", default="small-unet", help="folder of the model")
     given = parser.parse_args()
@@ -104,7 +104,7 @@ def main() -> None:
     options = TrialOptions(trials=given.trials)
     found = tas.search(net, batches=pictures(training), budget=0.5, distance="kl", options=options)
     small = found.derive()
-    train(small, training, given.epochs // 3 or 1, rate=2e-3, teacher=net)
+    train(small, training, given.epochs, rate=4e-3, teacher=net)
     tas.save(small, given.out, shape=found.shape)
 
     again = tas.load(given.out, make=UNet)
