@@ -87,7 +87,7 @@ class _Runtime(_Timing):
 
     batch_size: int = option(1, "pictures of one call")
     device: str = option("cpu", "cpu, cuda, cuda:1 or mps; only torch has more than cpu")
-    precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch")
+    precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 in torch and openvino")
 
 
 @checked
