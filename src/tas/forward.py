@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from .errors import InputError, TasError, first_line
@@ -31,7 +32,9 @@ __all__ = [
     "inputs_of",
     "leaves",
     "mapped",
+    "measuring",
     "modes_kept",
+    "moving_norms",
     "naming",
     "on_threads",
     "training",
@@ -331,6 +334,23 @@ def on_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def moving_norms(net: nn.Module) -> list[_BatchNorm]:
+    """The BatchNorms whose statistics a training moves: all but those that are frozen, in
+    evaluation mode within a net in training mode."""
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    return [norm for norm in norms if norm.training or not net.training]
+
+
+def measuring(net: nn.Module) -> list[_BatchNorm]:
+    """Have those norms measure what they are given when the net is used, without dropout and the
+    like: all else is in evaluation mode from now on. Returns the norms."""
+    norms = moving_norms(net)
+    net.eval()
+    for norm in norms:
+        norm.train()
+    return norms
 
 
 @contextmanager

@@ -153,3 +153,13 @@ def test_a_search_trains_a_net_that_was_only_used_last_as_a_whole() -> None:
         states.append(state_of(net))
     assert_same_bits(*states)
     assert states[0]["blocks.0.norm.num_batches_tracked"] > 0
+
+
+def test_what_dropout_leaves_out_is_not_measured() -> None:
+    """As it is used a net has no dropout; twice the variance would go into its statistics."""
+    net = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 4))
+    plain = nn.Sequential(nn.Identity(), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 4))
+    for each in (net, plain):
+        recompute_norm_statistics(each.train(), TinyBatches(), precision="fp32")
+    assert torch.equal(net[1].running_var, plain[1].running_var)
+    assert all(module.training for module in net.modules())

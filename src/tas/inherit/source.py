@@ -27,6 +27,7 @@ from .importance import channel_ranking
 from .leading import inheriting
 from .ordering import selection
 from .readings import Readings, readings, sorted_by
+from .settling import settled
 
 __all__ = ["Pictures", "Source"]
 
@@ -116,7 +117,7 @@ class Source:
         forward: Forward = call_batch,
     ) -> "Source":
         """This source with a copy of its net that computes the same, its channels in the order in
-        which they are kept, and with what its layers are given.
+        which they are kept, the pictures' statistics in its norms, and what its layers are given.
 
         In the order in which channels explain what the next layers read, where that is known; else
         by what they add to the loss.
@@ -130,13 +131,14 @@ class Source:
         if structure is None:
             assert input is not None
             structure = _structure(self.net, input)
-        given = readings(self.net, structure, pictures(), forward)
-        ranking = selection(self.net, structure, given)
+        net = settled(self.net, pictures(), forward)
+        given = readings(net, structure, pictures(), forward)
+        ranking = selection(net, structure, given)
         if len(ranking) < len(structure.widths):  # seldom, and it takes gradients
-            ranking = channel_ranking(self.net, structure, pictures(), forward) | ranking
+            ranking = channel_ranking(net, structure, pictures(), forward) | ranking
         # Each process has seen other pictures; all keep what the first has found.
         ranking, given = processes.agreed((ranking, given))
-        net = reordered(self.net, structure, ranking)
+        net = reordered(net, structure, ranking)
         return replace(self, net=net, structure=structure, readings=sorted_by(given, ranking))
 
     def starting_from(self, net: nn.Module) -> "Source":

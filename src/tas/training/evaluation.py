@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..forward import Forward, call_batch, evaluating, example_for
+from ..forward import Forward, call_batch, evaluating, example_for, measuring, modes_kept
 from ..typed import checked
 from .hardware import Device, computing
-from .modes import in_training, moving_buffers
+from .modes import moving_buffers
 from .objective import divergence
 from .placing import Placing, settled_with
 from .preparing import average
@@ -122,16 +121,17 @@ def recompute_norm_statistics(
 
     For a net whose weights come from a supernet, where other channels fed these statistics. Several
     processes take each its share of the pictures. A norm that is frozen keeps its own: one in
-    evaluation mode within a net in training mode, as in ``fit``.
+    evaluation mode within a net in training mode, as in ``fit``. All else is in evaluation mode:
+    what dropout and the like leave out would be measured as well.
 
     Args:
         batches: of pictures and labels; or of whatever the net takes.
         device, precision: as in ``fit``.
         forward: how the net is called on a batch.
     """
-    with computing(device, precision) as accelerator, in_training(model), torch.no_grad():
+    with computing(device, precision) as accelerator, modes_kept(model), torch.no_grad():
         model.to(accelerator.device)
-        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+        norms = measuring(model)
         momenta = [norm.momentum for norm in norms]
         try:
             for norm in norms:

@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import processes, training
 from ...costs import Budget
-from ...forward import answer, examples_in, leaves
+from ...forward import answer, examples_in, leaves, measuring
 from ...runs import PhaseProgress
 from ...shape import Shape
 from ...space import Space
@@ -170,13 +169,8 @@ class Examiner:
     def _ready(self, shape: Shape) -> nn.Module:
         """A shape's net, as it is asked."""
         net = self.placing.net(self.source.derive(shape))
-        # What a norm is given has changed, and so have its statistics, but for those that are
-        # frozen: in evaluation mode within a net in training mode.
-        norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
-        moving = [norm for norm in norms if norm.training or not net.training]
-        net.eval()
-        for norm in moving:
-            norm.train()
+        # What a norm is given has changed, and so have its statistics.
+        for norm in measuring(net):
             if self.device.type == "cpu" and self.placing.channels_last:
                 _in_one_order(norm)
         return net
