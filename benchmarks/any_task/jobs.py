@@ -68,8 +68,8 @@ class Job:
         inputs: channels of its pictures.
         distance: as the example gives it.
         rates: of the teacher, and of what is cut.
-        epochs: likewise; for segmentation the rate and the number of what is cut are those by which
-            equal ratios did best, of 4e-3 and 2e-3 and of 6 and 20.
+        epochs: likewise; for segmentation, of what is cut, those by which equal ratios did best:
+            20 at 4e-3, rather than 20 or 6 at 2e-3.
     """
 
     module: ModuleType

@@ -30,7 +30,7 @@ import tas
 from tas.api.provenance import hardware, versions
 from tas.costs import count
 from tas.data import Data, Transform
-from tas.inherit.settling import settled
+from tas.inherit.settling import settled, watched
 from tas.methods import TrialOptions, equal_widths
 from tas.training import TrainOptions, recompute_norm_statistics
 from tas.training.pictures import measuring_batches
@@ -76,7 +76,10 @@ def contenders(
     equal = equal_widths(found.space, found.budget)
     if equal is not None:
         yield "equal widths, compensated", replace(found, shape=equal).derive()
-    limit, at_home = float(found.budget.limit), settled(whole, batches)
+    with watched(whole) as moments, torch.no_grad():
+        for (x,) in batches:
+            whole(x)
+    limit, at_home = float(found.budget.limit), settled(whole, moments)
     for setting in SETTINGS.values():
         if setting.taylor or setting.steps > 1:
             continue

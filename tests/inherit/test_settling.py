@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import tas
-from tas.inherit.settling import settled
+from tas.inherit.settling import settled, watched
 from tas.methods import TrialOptions
 from tas.training import recompute_norm_statistics
 
@@ -35,6 +35,14 @@ def pictures() -> Pictures:
 
 
 @torch.no_grad()
+def at_home(net: nn.Module, pictures: Pictures) -> nn.Module:
+    with watched(net) as moments:
+        for x in pictures:
+            net(x)
+    return settled(net, moments)
+
+
+@torch.no_grad()
 def apart(a: nn.Module, b: nn.Module, x: Tensor) -> float:
     """How far answers are from others, as a part of what these differ by."""
     whole = b.eval()(x)
@@ -42,13 +50,13 @@ def apart(a: nn.Module, b: nn.Module, x: Tensor) -> float:
 
 
 def test_it_computes_the_same_on_any_picture(net: nn.Module, pictures: Pictures) -> None:
-    own = settled(net, pictures)
+    own = at_home(net, pictures)
     for x in (torch.cat(pictures), torch.randn(64, 3, 16, 16)):
         assert apart(own, net, x) < 1e-4
 
 
 def test_its_statistics_are_those_of_all_batches(net: nn.Module, pictures: Pictures) -> None:
-    own = settled(net, pictures)
+    own = at_home(net, pictures)
     norm = [m for m in own.modules() if isinstance(m, nn.BatchNorm2d)][-1]
     given: Pictures = []
     norm.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
@@ -64,7 +72,7 @@ def test_its_statistics_are_those_of_all_batches(net: nn.Module, pictures: Pictu
 def test_measuring_anew_keeps_its_answers(net: nn.Module, pictures: Pictures) -> None:
     """It changes those of the net as it was."""
     x = torch.cat(pictures)
-    own, plain = settled(net, pictures), copy.deepcopy(net)
+    own, plain = at_home(net, pictures), copy.deepcopy(net)
     for each in (own, plain):
         recompute_norm_statistics(each, pictures, device="cpu", precision="fp32")
     assert apart(plain, net, x) > 0.8
@@ -85,7 +93,9 @@ def test_what_is_not_its_own_to_change_stays(pictures: Pictures) -> None:
     untracked = nn.BatchNorm2d(3, track_running_stats=False)
     net = nn.Sequential(frozen, bare, shared, twin, untracked).train()
     frozen.eval()
-    own = settled(net, pictures)
+    with watched(net) as moments:
+        assert net(pictures[0]).isfinite().all()
+    own = settled(net, moments)
     before, after = net.state_dict(), own.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -94,5 +104,5 @@ def test_what_is_not_its_own_to_change_stays(pictures: Pictures) -> None:
 def test_a_channel_that_is_always_zero(pictures: Pictures) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, eps=0.0)).eval()
     nn.init.zeros_(net[0].weight[1])
-    own = settled(net, pictures)
+    own = at_home(net, pictures)
     assert apart(own, net, pictures[0]) < 1e-4

@@ -9,61 +9,28 @@ and nothing else.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .. import processes
-from ..forward import Forward, call_batch, evaluating, moving_norms, on_threads
+from ..forward import moving_norms, on_threads
 from ..graph import copied
 
-__all__ = ["settled"]
+__all__ = ["Moments", "settled", "watched"]
 
 Moments = tuple[int, Tensor, Tensor]  # numbers per channel; their mean, and variance [channels]
 
 
-def settled(net: nn.Module, batches: Iterable[Any], forward: Forward = call_batch) -> nn.Module:
-    """A copy of a net that computes the same, with the statistics of batches in its BatchNorms.
+@contextmanager
+def watched(net: nn.Module) -> Iterator[dict[str, Moments]]:
+    """While a net is used, the moments of what its BatchNorms are given, by their paths.
 
-    Norms that are frozen stay as they are (in evaluation mode within a net in training mode), and
-    so do those without scale and shift, or with some that are not theirs alone.
-
-    Args:
-        batches: on the net's device, a few of them; the first process tells all what it saw.
-        forward: how the net is called on a batch.
+    Not of those that are frozen (in evaluation mode within a net in training mode), nor of those
+    without scale and shift, or with some that are not theirs alone.
     """
-    net = copied(net, {})
-    norms = _own(net)
-    if not norms:
-        return net
-    moments = processes.agreed(_moments(net, norms, batches, forward))
-    with torch.no_grad():
-        for path, (_, mean, variance) in moments.items():
-            _take(norms[path], mean, variance)
-    return net
-
-
-def _own(net: nn.Module) -> dict[str, _BatchNorm]:
-    """The norms whose statistics move, and whose scale and shift are no other module's."""
-    users = Counter(id(p) for m in net.modules() for p in m.parameters(recurse=False))
-    paths = {module: path for path, module in net.named_modules()}
-    found = {}
-    for norm in moving_norms(net):
-        affine = [norm._parameters.get("weight"), norm._parameters.get("bias")]
-        alone = all(p is not None and users[id(p)] == 1 for p in affine)
-        if alone and norm.running_var is not None:
-            found[paths[norm]] = norm
-    return found
-
-
-def _moments(
-    net: nn.Module, norms: dict[str, _BatchNorm], batches: Iterable[Any], forward: Forward
-) -> dict[str, Moments]:
-    """Of what each norm is given by the net as it is used."""
     found: dict[str, Moments] = {}
 
     def adding(path: str) -> Callable[..., None]:
@@ -79,11 +46,33 @@ def _moments(
 
         return hook
 
-    with evaluating(net), torch.no_grad(), ExitStack() as hooks:
-        for path, norm in norms.items():
+    with ExitStack() as hooks:
+        for path, norm in _own(net).items():
             hooks.callback(norm.register_forward_pre_hook(adding(path)).remove)
-        for batch in batches:
-            forward(net, batch)
+        yield found
+
+
+@torch.no_grad()
+def settled(net: nn.Module, moments: Mapping[str, Moments]) -> nn.Module:
+    """A copy of a net that computes the same, with these moments as statistics of its norms."""
+    net = copied(net, {})
+    for path, (_, mean, variance) in moments.items():
+        norm = net.get_submodule(path)
+        assert isinstance(norm, _BatchNorm)
+        _take(norm, mean, variance)
+    return net
+
+
+def _own(net: nn.Module) -> dict[str, _BatchNorm]:
+    """The norms whose statistics move, and whose scale and shift are no other module's."""
+    users = Counter(id(p) for m in net.modules() for p in m.parameters(recurse=False))
+    paths = {module: path for path, module in net.named_modules()}
+    found = {}
+    for norm in moving_norms(net):
+        affine = [norm._parameters.get("weight"), norm._parameters.get("bias")]
+        alone = all(p is not None and users[id(p)] == 1 for p in affine)
+        if alone and norm.running_var is not None:
+            found[paths[norm]] = norm
     return found
 
 

@@ -27,7 +27,7 @@ from .importance import channel_ranking
 from .leading import inheriting
 from .ordering import selection
 from .readings import Readings, readings, sorted_by
-from .settling import settled
+from .settling import settled, watched
 
 __all__ = ["Pictures", "Source"]
 
@@ -131,14 +131,14 @@ class Source:
         if structure is None:
             assert input is not None
             structure = _structure(self.net, input)
-        net = settled(self.net, pictures(), forward)
-        given = readings(net, structure, pictures(), forward)
-        ranking = selection(net, structure, given)
+        with watched(self.net) as moments:
+            given = readings(self.net, structure, pictures(), forward)
+        ranking = selection(self.net, structure, given)
         if len(ranking) < len(structure.widths):  # seldom, and it takes gradients
-            ranking = channel_ranking(net, structure, pictures(), forward) | ranking
+            ranking = channel_ranking(self.net, structure, pictures(), forward) | ranking
         # Each process has seen other pictures; all keep what the first has found.
-        ranking, given = processes.agreed((ranking, given))
-        net = reordered(net, structure, ranking)
+        ranking, given, moments = processes.agreed((ranking, given, moments))
+        net = reordered(settled(self.net, moments), structure, ranking)
         return replace(self, net=net, structure=structure, readings=sorted_by(given, ranking))
 
     def starting_from(self, net: nn.Module) -> "Source":
