@@ -16,7 +16,7 @@ from tas.errors import InputError
 from tas.methods import Found, TrialOptions
 from tas.methods.batches import kept
 from tas.recipes import quick
-from tas.training import distance, divergence, seeded, squared_error
+from tas.training import Objective, distance, divergence, seeded, squared_error
 from tas.training.objective import distance_told
 from tas.training.pictures import training_batches
 
@@ -194,6 +194,23 @@ def test_classes_of_pixels_are_compared_by_their_scores(
     apart = tas.distil(student, net)((PICTURES[0], masks), own)
     flat = [x.movedim(1, -1).flatten(0, 2) for x in (own, whole)]
     assert float(apart) == pytest.approx(float(divergence(flat[0], flat[1])), rel=1e-5)
+
+
+def test_every_class_of_pixels_counts_alike_in_a_search() -> None:
+    """Else a net that gives up the rare classes is nearly as good as one that knows them."""
+    objective = Objective(distance="kl")
+    classes = torch.zeros(2, 8, 8, dtype=torch.long)
+    classes[:, 0, 0], classes[:, 1, :4] = 1, 2  # 2 pixels, 8 pixels, and all the others
+    whole = 8.0 * nn.functional.one_hot(classes, 4).movedim(-1, 1)  # the fourth is nowhere
+    lost = []
+    for wrong in (0, 1, 2):
+        own = torch.where((classes == wrong)[:, None], whole.roll(1, 1), whole)
+        lost.append(objective.apart(own, whole))
+    assert lost[1] == pytest.approx(lost[0], rel=1e-4)
+    assert lost[2] == pytest.approx(lost[0], rel=1e-4)
+    assert objective.apart(whole, whole) == 0
+    flat = torch.randn(2, 64, 4)
+    assert objective.apart(flat[0], flat[1]) == float(divergence(flat[0], flat[1]))
 
 
 def test_targets_that_may_mean_tokens_tell_nothing() -> None:

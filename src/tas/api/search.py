@@ -165,10 +165,11 @@ def search(
         forward: calls a net on a batch; what it returns counts. Default: a net is given the first
             of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
         distance: of a net's answer from the whole net's, one number; or ``"kl"``, the divergence of
-            class scores [N, classes, ...], or ``"mse"``, the squared error of each tensor in units
-            of its variance. Default: ``"kl"`` for one tensor [N, C], unless targets [N, C] of
-            floats say that it holds values, and where targets [N, ...] of whole numbers say that
-            [N, C, ...] holds scores; else ``"mse"`` (``tas.training.distance``).
+            class scores [N, classes, ...], where all classes of pixels count alike, or ``"mse"``,
+            the squared error of each tensor in units of its variance. Default: ``"kl"`` for one
+            tensor [N, C], unless targets [N, C] of floats say that it holds values, and where
+            targets [N, ...] of whole numbers say that [N, C, ...] holds scores; else ``"mse"``
+            (``tas.training.distance``).
         score: of a net in evaluation mode, higher is better: it decides among the best trials and
             equal widths.
         train: trains a net in place, for a short time: the best trial and equal widths, before

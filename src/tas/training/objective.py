@@ -46,7 +46,8 @@ class Objective:
         forward: calls a net on a batch; what it returns counts. Default: a net is given the first
             of a pair (inputs and targets), a mapping as named arguments, or else the batch itself.
         distance: of a net's answer from the whole net's. Default: ``tas.training.distance``;
-            ``"kl"`` and ``"mse"`` are its two parts.
+            ``"kl"`` and ``"mse"`` are its two parts; with ``"kl"`` all classes of pixels count
+            alike (``class_divergence``).
         score: of a net, higher is better; None: it is judged by the distance of its answers.
         train: trains a net for a short time, in place; None: nets are judged untrained.
     """
@@ -58,6 +59,8 @@ class Objective:
 
     def apart(self, own: Any, whole: Any) -> float:
         """The distance of two answers, as a number."""
+        if self.distance == "kl":
+            return float(_of_scores(own, whole, class_divergence).detach())
         return float(_one_number(_chosen(self.distance)(own, whole)).detach())
 
     @torch.no_grad()
@@ -142,13 +145,35 @@ def divergence(own: Tensor, whole: Tensor, temperature: float = TEMPERATURE) -> 
     >>> float(divergence(scores + 3, scores)) < 1e-6  # only differences of scores count
     True
     """
-    soft = F.kl_div(
-        F.log_softmax(own / temperature, 1),
-        F.log_softmax(whole / temperature, 1),
-        reduction="sum",
-        log_target=True,
-    )
+    soft = _divergences(own, whole, temperature).sum()
     return temperature**2 * soft * own.shape[1] / own.numel()
+
+
+def class_divergence(own: Tensor, whole: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """``divergence``, on average over the classes that the whole net gives to pixels or the like,
+    whatever part of them each class has; of scores [N, classes] the mean over examples.
+
+    >>> import torch
+    >>> from tas.training.objective import class_divergence
+    >>> whole = torch.tensor([[[9.0, 9.0, 9.0, 0.0], [0.0, 0.0, 0.0, 9.0]]])  # [1, 2, 4]
+    >>> sky = whole.clone()
+    >>> sky[..., 3] = sky[..., 0]  # the one pixel of the rare class is wrong
+    >>> ratio = class_divergence(sky, whole) / divergence(sky, whole)
+    >>> round(float(ratio), 3)  # half of the classes, a quarter of the pixels
+    2.0
+    """
+    if own.dim() == 2:
+        return divergence(own, whole, temperature)
+    apart, of = _divergences(own, whole, temperature).sum(1).flatten(), whole.argmax(1).flatten()
+    ends = of.bincount().cumsum(0)[:-1].cpu()
+    classes = torch.tensor_split(apart[of.argsort(stable=True)], ends)
+    return temperature**2 * torch.stack([each.mean() for each in classes if len(each)]).mean()
+
+
+def _divergences(own: Tensor, whole: Tensor, temperature: float) -> Tensor:
+    """[N, classes, ...]: the parts of what ``divergence`` adds up, without T^2."""
+    own, whole = (F.log_softmax(scores / temperature, 1) for scores in (own, whole))
+    return F.kl_div(own, whole, reduction="none", log_target=True)
 
 
 def distil(
@@ -226,14 +251,14 @@ def _chosen(
     if given == "mse":
         return squared_error
     if given == "kl":
-        return partial(_of_scores, temperature=temperature)
+        return partial(_of_scores, measure=partial(divergence, temperature=temperature))
     if isinstance(given, str):
         raise InputError(f"{one_of('distance', given, NAMED)}, or give a function")
     return given
 
 
-def _of_scores(own: Any, whole: Any, temperature: float) -> Tensor:
-    """``divergence``, of what can be scores; the mean over the tensors."""
+def _of_scores(own: Any, whole: Any, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """A divergence of what can be scores; the mean over the tensors."""
     parts = []
     for mine, wanted in _pairs(own, whole):
         if wanted.dim() < 2 or wanted.shape[1] < 2:
@@ -241,7 +266,7 @@ def _of_scores(own: Any, whole: Any, temperature: float) -> Tensor:
                 f"distance='kl' is for class scores [N, classes, ...], and the net returns "
                 f"{_what(wanted)}: give 'mse', or a function"
             )
-        parts.append(divergence(mine.float(), wanted.float(), temperature))
+        parts.append(measure(mine.float(), wanted.float()))
     return torch.stack(parts).mean()
 
 
