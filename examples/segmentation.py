@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--data-dir", help="where the files of Fashion-MNIST are")
     parser.add_argument("--scenes", type=int, default=3000, help="to train on")
     parser.add_argument("--epochs", type=int, default=20, help="of the whole net, and of ours")
-    parser.add_argument("--trials", type=int, default=200, help="shapes that the search tries")
+    parser.add_argument("--trials", type=int, default=300, help="shapes that the search tries")
     parser.add_argument("--out", default="small-unet", help="folder of the model")
     given = parser.parse_args()
     where = {"name": given.data, "data_dir": given.data_dir, "download": given.data_dir is None}

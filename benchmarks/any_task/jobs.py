@@ -55,7 +55,6 @@ FIELDS = (
 )
 BUDGET = 0.5
 TEST = 500
-TRIALS = 200
 SCOPES = ("local", "global", "isomorphic")
 
 
@@ -70,6 +69,7 @@ class Job:
         rates: of the teacher, and of what is cut.
         epochs: likewise; for segmentation, of what is cut, those by which equal ratios did best:
             20 at 4e-3, rather than 20 or 6 at 2e-3.
+        trials: of the search, as the example has it.
     """
 
     module: ModuleType
@@ -80,13 +80,14 @@ class Job:
     distance: Any
     rates: tuple[float, float]
     epochs: tuple[int, int]
+    trials: int
 
 
 def job(name: str) -> Job:
     module = import_module(name)
     if name == "segmentation":
-        return Job(module, 3000, 1, module.UNet, None, "kl", (4e-3, 4e-3), (20, 20))
-    return Job(module, 9000, 3, module.make_model, module.heads, None, (2e-3, 1e-3), (24, 8))
+        return Job(module, 3000, 1, module.UNet, None, "kl", (4e-3, 4e-3), (20, 20), 300)
+    return Job(module, 9000, 3, module.make_model, module.heads, None, (2e-3, 1e-3), (24, 8), 200)
 
 
 class Bench:
@@ -168,7 +169,7 @@ class Bench:
         self.add(net, method=method, seed=seed, note=note, **figures, **seconds)
 
 
-def searched(bench: Bench, seed: int, trials: int = TRIALS) -> Found:
+def searched(bench: Bench, seed: int, trials: int) -> Found:
     return tas.search(
         bench.teacher,
         batches=bench.job.module.pictures(bench.training),
@@ -183,7 +184,7 @@ def searched(bench: Bench, seed: int, trials: int = TRIALS) -> Found:
 
 def ours(bench: Bench, seed: int) -> tuple[nn.Module, str]:
     """As the example does it."""
-    return searched(bench, seed).derive(), ""
+    return searched(bench, seed, bench.job.trials).derive(), ""
 
 
 def equal(bench: Bench, seed: int) -> tuple[nn.Module, str]:
