@@ -104,7 +104,10 @@ def main() -> None:
     for net in options.nets:
         for seed in options.seeds:
             for method in options.methods:
-                bench.do(net, method, seed)
+                try:
+                    bench.do(net, method, seed)
+                except ValueError as error:  # the other nets are measured all the same
+                    print(f"{net} {method} seed {seed}: {error}", flush=True)
 
 
 class Bench:
@@ -312,7 +315,7 @@ class Makes:
             step = AIM * asked / took
             ratio *= min(step, 0.9) if took > asked else step  # time may hardly fall with it
         if best is None:
-            raise ValueError(f"no net takes {asked:g} of the time or less")
+            raise ValueError(f"none of {tries} nets takes {asked:g} of the time or less")
         return best[1], tries, best[2]
 
     def _searched(self, budget: float, round_to: int | None, log: Path, unit: str = "macs") -> Any:
