@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,26 @@ def test_shapes_that_were_not_measured_are_told(make: type) -> None:
     assert len(off) == 15
     assert off[7] < 0.03
     assert off[-1] < 0.10
+
+
+@pytest.mark.parametrize("make", [traced, own])
+def test_an_unpruned_net_that_was_fast_by_chance_shifts_no_other_prediction(make: type) -> None:
+    """All ratios are to its time: 6 % less of it makes them 6 % larger, and itself stays 1.
+    Sessions differ by 4 % besides."""
+    bench = bench_of(space := make())
+    fill(bench, nets=45, minutes=10)
+    table = LatencyTable.of(space, {"runtime": "a fake"})
+    draws = torch.randn(45, generator=torch.Generator().manual_seed(0)).tolist()
+    for line, drawn in zip(bench.table.lines, draws, strict=True):
+        ratio = line.ratio * 1.06 * (1 + 0.04 * drawn)
+        table.add(replace(line, whole=line.whole / 1.06, ratio=ratio))
+    unit = Latency(table, space, ("fit",))
+    assert unit.seconds(unit.cost(space, space.unpruned)) == pytest.approx(table.whole, rel=1e-6)
+    off = []
+    for line in table.lines_for("test"):
+        shape = space.unpruned.replace(widths=line.widths, depths=line.depths)
+        off.append(unit.seconds(unit.cost(space, shape)) / (line.ratio * table.whole) - 1)
+    assert abs(statistics.mean(off)) < 0.015
 
 
 @pytest.mark.parametrize("make", [traced, own])

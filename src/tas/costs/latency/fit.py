@@ -25,6 +25,7 @@ FEMTO = 10**15  # femtoseconds are whole numbers, which costs are
 FAMILY, OWN = 0.5, 0.3  # how much families and layers may differ, to how much all may
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 NOISES = (0.003, 0.005, 0.01, 0.02, 0.04)
+EXACT = 1e-4  # variance of what has no noise, as a part of that of what has
 
 Floats = NDArray[np.float64]
 
@@ -68,11 +69,8 @@ def fitted(space: Space, shapes: Sequence[Shape], ratios: Sequence[float], whole
     known = amounts[1:] if len(shapes) else amounts
     y = np.array(ratios if len(shapes) else [1.0])
     total = _totals(found, full)
-    # The unpruned net was measured each time: it counts as much as a tenth of all others.
-    times = max(1, len(y) // 10)
-    x = np.concatenate([known, np.repeat(full[None], times, 0)]) / total
-    y = np.concatenate([y, np.ones(times)])
-    weights = _posterior(found, x / y[:, None]) / total
+    x = np.concatenate([known / y[:, None], full[None]]) / total
+    weights = _posterior(found, x) / total
     weights *= whole / float(full @ weights)
     priced = (_priced(feature, weight) for feature, weight in zip(found, weights, strict=True))
     return Fitted(tuple(term for terms in priced for term in terms))
@@ -101,13 +99,15 @@ def _totals(found: Sequence[Feature], full: Floats) -> Floats:
 
 
 def _posterior(found: Sequence[Feature], x: Floats) -> Floats:
-    """The mean of the weights [features] by which every row of ``x`` adds up to 1."""
+    """The mean of the weights [features] by which every row of ``x`` adds up to 1; the last row,
+    that of the unpruned net, whose ratio to itself has no noise, as good as exactly."""
     prior = _prior(found)
     between = x @ prior @ x.T
     ones = np.ones(len(x))
+    noisy = np.array([1.0] * (len(x) - 1) + [EXACT])
     best = (-np.inf, ones)
     for scale, noise in product(SCALES, NOISES):
-        covariance = scale**2 * between + noise**2 * np.eye(len(x))
+        covariance = scale**2 * between + noise**2 * np.diag(noisy)
         root = np.linalg.cholesky(covariance)
         told = np.linalg.solve(root.T, np.linalg.solve(root, ones))
         likely = -0.5 * float(ones @ told) - float(np.log(root.diagonal()).sum())
