@@ -154,7 +154,7 @@ def class_divergence(own: Tensor, whole: Tensor, temperature: float = TEMPERATUR
     whatever part of them each class has; of scores [N, classes] the mean over examples.
 
     >>> import torch
-    >>> from tas.training.objective import class_divergence
+    >>> from tas.training.objective import class_divergence, divergence
     >>> whole = torch.tensor([[[9.0, 9.0, 9.0, 0.0], [0.0, 0.0, 0.0, 9.0]]])  # [1, 2, 4]
     >>> sky = whole.clone()
     >>> sky[..., 3] = sky[..., 0]  # the one pixel of the rare class is wrong
