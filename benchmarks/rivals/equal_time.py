@@ -42,6 +42,10 @@ TRIES = 4
 EQUAL_TRIES = 12  # of equal widths, which cost but the measurement
 
 
+class NotReachedError(Exception):
+    """A method has no net of the time that is asked for."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A net at the time that it was to take.
@@ -106,7 +110,7 @@ def main() -> None:
             for method in options.methods:
                 try:
                     bench.do(net, method, seed)
-                except ValueError as error:  # the other nets are measured all the same
+                except NotReachedError as error:  # the other nets are measured all the same
                     print(f"{net} {method} seed {seed}: {error}", flush=True)
 
 
@@ -257,7 +261,7 @@ class Makes:
             if best is None or loss < best[0]:
                 best = loss, net, tries, name
         if best is None:
-            raise ValueError("none of Torch-Pruning's settings meets the time")
+            raise NotReachedError("none of Torch-Pruning's settings meets the time")
         return best[1:]
 
     def _at_time(self, round_to: int | None) -> tuple[Any, int, str]:
@@ -315,7 +319,7 @@ class Makes:
             step = AIM * asked / took
             ratio *= min(step, 0.9) if took > asked else step  # time may hardly fall with it
         if best is None:
-            raise ValueError(f"none of {tries} nets takes {asked:g} of the time or less")
+            raise NotReachedError(f"none of {tries} nets takes {asked:g} of the time or less")
         return best[1], tries, best[2]
 
     def _searched(self, budget: float, round_to: int | None, log: Path, unit: str = "macs") -> Any:

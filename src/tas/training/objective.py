@@ -59,9 +59,8 @@ class Objective:
 
     def apart(self, own: Any, whole: Any) -> float:
         """The distance of two answers, as a number."""
-        if self.distance == "kl":
-            return float(_of_scores(own, whole, class_divergence).detach())
-        return float(_one_number(_chosen(self.distance)(own, whole)).detach())
+        apart = _chosen(self.distance, of_scores=class_divergence)
+        return float(_one_number(apart(own, whole)).detach())
 
     @torch.no_grad()
     def mean_apart(
@@ -243,21 +242,29 @@ _default = distance  # which arguments of the same name hide
 
 
 def _chosen(
-    given: Distance | None, temperature: float = TEMPERATURE
+    given: Distance | None,
+    temperature: float = TEMPERATURE,
+    of_scores: Callable[[Tensor, Tensor, float], Tensor] = divergence,
 ) -> Callable[[Any, Any], Tensor]:
-    """The function that is meant."""
+    """The function that is meant.
+
+    Args:
+        of_scores: what ``"kl"`` measures each tensor by.
+    """
     if given is None:
         return partial(_default, temperature=temperature)
     if given == "mse":
         return squared_error
     if given == "kl":
-        return partial(_of_scores, measure=partial(divergence, temperature=temperature))
+        return partial(_of_scores, measure=of_scores, temperature=temperature)
     if isinstance(given, str):
         raise InputError(f"{one_of('distance', given, NAMED)}, or give a function")
     return given
 
 
-def _of_scores(own: Any, whole: Any, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _of_scores(
+    own: Any, whole: Any, measure: Callable[[Tensor, Tensor, float], Tensor], temperature: float
+) -> Tensor:
     """A divergence of what can be scores; the mean over the tensors."""
     parts = []
     for mine, wanted in _pairs(own, whole):
@@ -266,7 +273,7 @@ def _of_scores(own: Any, whole: Any, measure: Callable[[Tensor, Tensor], Tensor]
                 f"distance='kl' is for class scores [N, classes, ...], and the net returns "
                 f"{_what(wanted)}: give 'mse', or a function"
             )
-        parts.append(measure(mine.float(), wanted.float()))
+        parts.append(measure(mine.float(), wanted.float(), temperature))
     return torch.stack(parts).mean()
 
 
