@@ -31,6 +31,7 @@ from tas.methods.baseline import nearest
 from tas.methods.timed import aimed, fill, met
 from tas.model_options import LatencyOptions
 from tas.shape import Shape
+from tas.timing.bench import FOUND
 from tas.training import History
 
 NETS = (
@@ -87,7 +88,7 @@ def row(net: str, options: Any) -> dict[str, Any]:
     nets |= rival(bench.source.derive(space.unpruned), space.unpruned.image)
     nets = {"unpruned": bench.source.derive(space.unpruned), **nets}
     # Two nets at a time, for more do not fit into the caches.
-    times = {key: bench.times(each, sessions=5)[1] for key, each in nets.items()}
+    times = {key: bench.times(each, FOUND)[1] for key, each in nets.items()}
     whole = count(nets["unpruned"], space.unpruned.image).macs
     measured = {
         key: {

@@ -170,6 +170,24 @@ def test_where_the_fit_was_off_the_best_of_what_was_asked_is_taken() -> None:
     assert better.shape.widths in [shape.widths for shape in asked]
 
 
+def test_equal_widths_that_use_up_the_budget_are_held_against_what_is_found() -> None:
+    """A search aims a little below its budget; equal widths may be just above that."""
+    net = tas.nets.build("resnet20", classes=10, input=(1, 8, 8))
+    half = tas.nets.build(SPACE.equal(0.5))
+    ratio = fake_runtime.seconds(half, 8) / fake_runtime.seconds(net, 8)
+    found = tas.search(
+        net,
+        budget=ratio / 0.995,
+        batches=[torch.randn(128, 1, 8, 8)],
+        unit="ms",
+        latency=FAKE,
+        score=lambda cut: float(alike(cut, half)),
+        options=TrialOptions(trials=4),
+        progress=False,
+    )
+    assert alike(found.derive(), half)
+
+
 def alike(a: nn.Module, b: nn.Module) -> bool:
     return [p.shape for p in a.parameters()] == [p.shape for p in b.parameters()]
 

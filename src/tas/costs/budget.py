@@ -7,7 +7,7 @@ a new object here and touches nothing else.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -132,11 +132,13 @@ class Budget:
         limit: in the unit.
         unit: what it counts.
         also: further limits, in other units, that have to hold and need not be used up.
+        asked: what the user allows, where a search is to aim at a little less than that.
     """
 
     limit: int
     unit: Unit = MACS
     also: tuple["Budget", ...] = ()
+    asked: int | None = None
 
     @classmethod
     def of(
@@ -167,6 +169,11 @@ class Budget:
         budget = cls(limit, which, tuple(further))
         budget.check(space, given)
         return budget
+
+    @property
+    def whole(self) -> "Budget":
+        """All that the user allows."""
+        return self if self.asked is None else replace(self, limit=self.asked, asked=None)
 
     def cost(self, space: Space, shape: Shape) -> int:
         """What a shape costs in the budget's unit."""

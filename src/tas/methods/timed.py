@@ -77,7 +77,7 @@ def aimed(budget: Budget) -> Budget:
     """The budget that a search is given: of a time, a little less than it may take."""
     if not isinstance(budget.unit, Latency):
         return budget
-    return replace(budget, limit=round(AIM * budget.limit))
+    return replace(budget, limit=round(AIM * budget.limit), asked=budget.limit)
 
 
 def met(found: Found, budget: Budget, bench: Bench) -> tuple[Found, Measurement]:

@@ -9,11 +9,11 @@ from ..shape import Shape
 from ..space import Space
 from .rounds import Ready, Time, Timer
 from .runtimes import Runtime
-from .sessions import SESSIONS, in_sessions
+from .sessions import in_sessions
 
 __all__ = ["Bench"]
 
-SECONDS = 1.5  # of a session, at most
+FOUND, TABLED = 7.5, 1.5  # seconds at most to measure what was found, or a shape of a table
 
 
 class Bench:
@@ -44,7 +44,7 @@ class Bench:
 
     def _measured(self, shape: Shape, use: str) -> Measurement:
         net = self.source.derive(shape)
-        whole, own = self.times(net, SESSIONS if use == "found" else 1)
+        whole, own = self.times(net, FOUND if use == "found" else TABLED)
         return Measurement(
             dict(shape.widths),
             dict(shape.depths),
@@ -55,9 +55,12 @@ class Bench:
             use,
         )
 
-    def times(self, net: nn.Module, sessions: int = 1) -> list[Time]:
-        """The times of the unpruned net and of another."""
+    def times(self, net: nn.Module, seconds: float = TABLED) -> list[Time]:
+        """The times of the unpruned net and of another, in several sessions of both.
 
+        Args:
+            seconds: to measure for, at most, all sessions together.
+        """
         if self._whole is None:
             whole = self.source.derive(self.space.unpruned)
             self._whole = self.runtime.ready(whole, self.example)
@@ -68,4 +71,4 @@ class Bench:
                 self._wholes.append(begin_whole())
             return [self._wholes[number], begin()]
 
-        return in_sessions(self.runtime, opened, sessions * SECONDS, sessions)
+        return in_sessions(self.runtime, opened, seconds)

@@ -71,8 +71,9 @@ class Trials:
         if budget.cost(near, shape) < (1 - WINDOW) * budget.limit:  # choices too coarse for it
             shape = nearest(near, shape, budget, "")
         shape = shape.replace(origin=problem.origin)
-        equal = equal_widths(problem.space, budget) or problem.space.unpruned
-        even = nearest(near, equal, budget, EQUAL)
+        # Equal widths are few: those that are nearly too slow may be the ones to beat.
+        equal = equal_widths(problem.space, budget.whole) or problem.space.unpruned
+        even = nearest(near, equal, budget.whole, EQUAL)
         same = even.replace(origin=problem.origin) == shape
         others = [each.replace(origin=problem.origin) for each in examiner.best(budget, OTHERS)]
         best, finals = problem.decide(
