@@ -17,7 +17,7 @@ from ..runs import say
 from ..runs.rundir import TABLE
 from ..space import Space
 from ..timing import RUNTIMES, Command, OwnDevice, Runtime, runtime_named
-from ..timing.bench import Bench
+from ..timing.bench import Bench, noise_of
 from .latency import default_runtime
 from .provenance import hardware
 
@@ -111,4 +111,6 @@ def time_unit(bench: Bench, *, whole: bool) -> Latency:
     if not whole:
         say(f"measuring what {NETS} shapes of the net take, or as many as in {MINUTES:g} minutes")
         fill(bench, NETS, MINUTES, progress)
+        if noise := noise_of(bench.table):
+            say(noise)
     return Latency(bench.table, bench.space, ("fit", "test"))

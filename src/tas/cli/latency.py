@@ -14,6 +14,7 @@ from ..api.latency_table import latency_table
 from ..costs.latency import Measurement
 from ..model_options import LatencyOptions
 from ..timing import Time
+from ..timing.bench import noise_of
 from .text import put, shown
 
 __all__ = ["main"]
@@ -48,6 +49,7 @@ def _table(options: LatencyOptions) -> None:
     table = done.table
     if options.json:
         figures = {"median": done.median, "worst": done.worst, "tests": len(done.errors)}
+        figures["uncertain"] = table.uncertain
         print(json.dumps({"path": str(table.path), "shapes": len(table.lines), **figures}))
         return
     put(
@@ -60,6 +62,8 @@ def _table(options: LatencyOptions) -> None:
             f"{100 * done.median:.1f} % in the median, and by less than {100 * done.worst:.1f} % "
             "for 95 % of them"
         )
+    if noise := noise_of(table):
+        put(noise)
     put(f"search by it: tas run --net {options.net} --budget 0.5 --unit ms --latency-table FILE")
 
 

@@ -7,11 +7,11 @@ from ..costs.latency import LatencyTable, Measurement
 from ..inherit import Source
 from ..shape import Shape
 from ..space import Space
-from .rounds import Ready, Time, Timer
+from .rounds import TOLD_APART, Ready, Time, Timer
 from .runtimes import Runtime
 from .sessions import in_sessions
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "noise_of"]
 
 FOUND, TABLED = 7.5, 1.5  # seconds at most to measure what was found, or a shape of a table
 
@@ -72,3 +72,13 @@ class Bench:
             return [self._wholes[number], begin()]
 
         return in_sessions(self.runtime, opened, seconds)
+
+
+def noise_of(table: LatencyTable) -> str:
+    """Why the times of a table say little, in words; nothing where the machine was quiet enough."""
+    if table.uncertain <= TOLD_APART:
+        return ""
+    return (
+        f"the machine was too busy: the times themselves are uncertain by "
+        f"{100 * table.uncertain:.0f} %; stop what else runs, and measure anew"
+    )

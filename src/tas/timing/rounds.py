@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Ready", "Time", "Timer", "joined", "stopwatch", "timed"]
+__all__ = ["TOLD_APART", "Ready", "Time", "Timer", "joined", "stopwatch", "timed"]
 
 Timer = Callable[[], float]  # runs something once, and returns how many seconds it took
 Ready = Callable[[], Timer]  # begins a session: takes something up anew that was made ready once

@@ -46,7 +46,13 @@ class Fitted:
 
 
 @checked
-def fitted(space: Space, shapes: Sequence[Shape], ratios: Sequence[float], whole: float) -> Fitted:
+def fitted(
+    space: Space,
+    shapes: Sequence[Shape],
+    ratios: Sequence[float],
+    whole: float,
+    uncertain: Sequence[float] | None = None,
+) -> Fitted:
     """The prices of a space's features, from the times of some of its shapes.
 
     >>> import tas
@@ -62,6 +68,8 @@ def fitted(space: Space, shapes: Sequence[Shape], ratios: Sequence[float], whole
     Args:
         ratios: the times of the shapes, as ratios of that of the unpruned net.
         whole: seconds of the unpruned net.
+        uncertain: how far each ratio may be off, as a part of it (two standard errors): what was
+            measured while the machine was busy counts less. Default: all count alike.
     """
     found = features(space)
     amounts = _amounts(space, found, [space.unpruned, *shapes])
@@ -70,7 +78,8 @@ def fitted(space: Space, shapes: Sequence[Shape], ratios: Sequence[float], whole
     y = np.array(ratios if len(shapes) else [1.0])
     total = _totals(found, full)
     x = np.concatenate([known / y[:, None], full[None]]) / total
-    weights = _posterior(found, x) / total
+    own = np.array(uncertain or [0.0] * len(y)) / 2
+    weights = _posterior(found, x, own**2) / total
     weights *= whole / float(full @ weights)
     priced = (_priced(feature, weight) for feature, weight in zip(found, weights, strict=True))
     return Fitted(tuple(term for terms in priced for term in terms))
@@ -98,16 +107,21 @@ def _totals(found: Sequence[Feature], full: Floats) -> Floats:
     return np.array([by[feature.like] or 1.0 for feature in found])
 
 
-def _posterior(found: Sequence[Feature], x: Floats) -> Floats:
+def _posterior(found: Sequence[Feature], x: Floats, own: Floats) -> Floats:
     """The mean of the weights [features] by which every row of ``x`` adds up to 1; the last row,
-    that of the unpruned net, whose ratio to itself has no noise, as good as exactly."""
+    that of the unpruned net, whose ratio to itself has no noise, as good as exactly.
+
+    Args:
+        own: the variance that each of the other rows has by itself.
+    """
     prior = _prior(found)
     between = x @ prior @ x.T
     ones = np.ones(len(x))
     noisy = np.array([1.0] * (len(x) - 1) + [EXACT])
+    own = np.append(own, 0.0)
     best = (-np.inf, ones)
     for scale, noise in product(SCALES, NOISES):
-        covariance = scale**2 * between + noise**2 * np.diag(noisy)
+        covariance = scale**2 * between + np.diag(noise**2 * noisy + own)
         root = np.linalg.cholesky(covariance)
         told = np.linalg.solve(root.T, np.linalg.solve(root, ones))
         likely = -0.5 * float(ones @ told) - float(np.log(root.diagonal()).sum())

@@ -49,7 +49,7 @@ class Measurement:
     seconds: Positive
     whole: Positive
     ratio: Positive
-    uncertain: Annotated[float, Between(0)] = 0.0
+    uncertain: Annotated[float, Between(0, 1e12)] = 0.0
     use: Annotated[str, Use] = "fit"
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,6 +161,11 @@ class LatencyTable:
         self.lines.append(line)
         if writes:
             self._write(line.to_dict())
+
+    @property
+    def uncertain(self) -> float:
+        """How far its ratios may be off, as a part of them: that of the shape in the middle."""
+        return statistics.median(line.uncertain for line in self.lines) if self.lines else 0.0
 
     def lines_for(self, *uses: str) -> list[Measurement]:
         """The measurements of some uses."""

@@ -81,7 +81,8 @@ def _fitted(table: LatencyTable, space: Space, uses: Sequence[str]) -> Fitted:
     table.check(space)
     lines = table.lines_for(*uses)
     shapes = [space.unpruned.replace(widths=x.widths, depths=x.depths) for x in lines]
-    return fitted(space, shapes, [line.ratio for line in lines], table.whole)
+    ratios, uncertain = [line.ratio for line in lines], [line.uncertain for line in lines]
+    return fitted(space, shapes, ratios, table.whole, uncertain)
 
 
 @checked
