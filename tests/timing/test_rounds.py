@@ -76,6 +76,23 @@ def test_what_sessions_differ_by_is_uncertain(monkeypatch: pytest.MonkeyPatch) -
     assert not own.comparable
 
 
+@pytest.mark.parametrize(("took", "sessions"), [(0.9, 5), (1.1, 1)])
+def test_what_takes_long_to_begin_is_begun_once(
+    took: float, sessions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OwnDevice, "fewest", 7)
+    monkeypatch.setattr(OwnDevice, "most", 9)
+    asked = []
+
+    def opened(number: int) -> list[Timer]:
+        asked.append(number)
+        return [fixed(0.1)]
+
+    clock = iter([5.0, 5.0 + took])
+    in_sessions(OwnDevice(lambda net: 1.0), opened, 1, clock=lambda: next(clock))
+    assert asked == [*range(sessions)]
+
+
 def test_a_stopwatch_reads_its_clock() -> None:
     clock: Iterator[float] = iter([1.0, 3.5])
     assert stopwatch(lambda: None, lambda: next(clock))() == 2.5

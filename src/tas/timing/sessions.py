@@ -3,9 +3,11 @@
 A session begins where a runtime takes up the nets. By where memory happens to lie a net of a few
 milliseconds takes some percent more in one session than in the next, from the first call to the
 last: rounds do not show it. So the median of a few sessions counts, and what they differ by is a
-part of what a time is uncertain by.
+part of what a time is uncertain by. Where it takes longer to begin one than to measure in all of
+them, because the net is compiled, there is one.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ def in_sessions(
     opened: Callable[[int], Sequence[Timer]],
     seconds: float,
     sessions: int = SESSIONS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[Time]:
     """How long each of some nets takes, the ratios to the first.
 
@@ -31,8 +34,12 @@ def in_sessions(
         seconds: to measure for, at most, all sessions together.
         sessions: how many; on a device of the user's own, where each may take minutes, one.
     """
-    count = sessions if runtime.fewest > 1 else 1
-    found = [in_turns(runtime, opened(number), seconds / count) for number in range(count)]
+    started = clock()
+    first = opened(0)
+    costly = clock() - started > seconds
+    count = 1 if costly or runtime.fewest == 1 else sessions
+    each = (opened(number) if number else first for number in range(count))
+    found = [in_turns(runtime, timers, seconds / count) for timers in each]
     return [joined(times) for times in zip(*found, strict=True)]
 
 
