@@ -218,7 +218,7 @@ class Bench:
             lr = self.chosen_rate(net)
             found = self.found(net, budget, method, seed)
             figures = self.costs(net, found)
-            out = self.place("tuned", net, budget, method, seed)
+            out = self.place("tuned", net, budget, method, seed, f"{lr:g}")
             accuracy, seconds = tuned(
                 found["net"], self.teacher(net).net, net, self.data, lr, seed, out
             )

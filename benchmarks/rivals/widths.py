@@ -3,12 +3,11 @@
     python benchmarks/rivals/widths.py --data PATH --work FOLDER [--net resnet20]
 
 Both are searched at half of the multiply-adds and fine-tuned alike, three seeds of search and
-fine-tuning. The rate is the middle one of the net's; all else is as in ``run.py``. Rows are
-appended to ``widths.csv``; the command goes on from there.
+fine-tuning. All else is as in ``run.py``, the choice of the rate as well. Rows are appended to
+``widths.csv``; the command goes on from there.
 """
 
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,9 +24,7 @@ def main() -> int:
     on_one_thread()
     from bench import Bench
     from contenders import METHODS, Method, searched
-    from zoo import NETS
 
-    NETS[options.net] = replace(NETS[options.net], rates=NETS[options.net].rates[1:2])
     METHODS["any"] = Method("searched, any width", partial(searched, round_to=1))
     options.trials = TRIALS
     measure(Bench(options, say), options.net)
