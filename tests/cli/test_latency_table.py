@@ -24,6 +24,7 @@ def test_times_that_are_too_uncertain_are_said_to_be(
     said = lines_of(quiet, capsys)
     assert any("off by" in line for line in said)
     assert not any("too busy" in line for line in said)
+    assert said[-1].endswith(f"--latency-table {quiet}")
 
     kept, busy = LatencyTable.read(quiet), tmp_path / "busy.jsonl"
     head = quiet.read_text().splitlines()[0]

@@ -64,7 +64,8 @@ def _table(options: LatencyOptions) -> None:
         )
     if noise := noise_of(table):
         put(noise)
-    put(f"search by it: tas run --net {options.net} --budget 0.5 --unit ms --latency-table FILE")
+    given = f"--net {shown(str(options.net))} --budget 0.5 --unit ms"
+    put(f"search by it: tas run --data PATH {given} --latency-table {shown(str(table.path))}")
 
 
 def _progress(number: int, line: Measurement) -> None:
