@@ -55,7 +55,7 @@ class Bench:
             use,
         )
 
-    def times(self, net: nn.Module, seconds: float = TABLED) -> list[Time]:
+    def times(self, net: nn.Module, seconds: float) -> list[Time]:
         """The times of the unpruned net and of another, in several sessions of both.
 
         Args:

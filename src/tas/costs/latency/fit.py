@@ -117,11 +117,10 @@ def _posterior(found: Sequence[Feature], x: Floats, own: Floats) -> Floats:
     prior = _prior(found)
     between = x @ prior @ x.T
     ones = np.ones(len(x))
-    noisy = np.array([1.0] * (len(x) - 1) + [EXACT])
-    own = np.append(own, 0.0)
     best = (-np.inf, ones)
     for scale, noise in product(SCALES, NOISES):
-        covariance = scale**2 * between + np.diag(noise**2 * noisy + own)
+        variances = np.append(noise**2 + own, noise**2 * EXACT)
+        covariance = scale**2 * between + np.diag(variances)
         root = np.linalg.cholesky(covariance)
         told = np.linalg.solve(root.T, np.linalg.solve(root, ones))
         likely = -0.5 * float(ones @ told) - float(np.log(root.diagonal()).sum())
