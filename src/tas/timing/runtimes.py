@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -280,14 +281,17 @@ class OpenVino(_Here):
         return stopwatch(lambda: request.infer(given))
 
 
-def in_turns(runtime: Runtime, timers: Sequence[Timer], seconds: float) -> list[Time]:
+def in_turns(
+    runtime: Runtime, timers: Sequence[Timer], seconds: float, sessions: int = 1
+) -> list[Time]:
     """How long each of some timers of a runtime takes, the ratios to the first.
 
     Args:
         seconds: to measure all of them for, at most.
+        sessions: how many there are, which share the fewest rounds of a measurement.
     """
     with runtime.running():
-        return timed(timers, seconds, runtime.fewest, runtime.most)
+        return timed(timers, seconds, ceil(runtime.fewest / sessions), runtime.most)
 
 
 def has_onnx() -> bool:

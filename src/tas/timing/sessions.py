@@ -39,7 +39,7 @@ def in_sessions(
     costly = clock() - started > seconds
     count = 1 if costly or runtime.fewest == 1 else sessions
     each = (opened(number) if number else first for number in range(count))
-    found = [in_turns(runtime, timers, seconds / count) for timers in each]
+    found = [in_turns(runtime, timers, seconds / count, count) for timers in each]
     return [joined(times) for times in zip(*found, strict=True)]
 
 
