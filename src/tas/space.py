@@ -149,6 +149,11 @@ class Space:
         """Those of widths, then those of depths."""
         return *self.widths, *self.depths
 
+    @property
+    def smallest(self) -> Shape:
+        """The shape of the first candidate of every choice: nothing is cheaper."""
+        return self.shape([0] * len(self.widths), [0] * len(self.depths))
+
     def doublings(self, states: Tensor) -> Tensor:
         """log2(candidate / largest) [shapes, choices], float64, of [shapes, choices] indices."""
         columns = []

@@ -67,6 +67,26 @@ fill(_bench, nets=24, minutes=1)
 LINES += _bench.table.lines
 
 
+def test_the_smallest_shape_is_measured_before_a_budget_is_refused() -> None:
+    """By the fit nothing is fast enough: of all the shapes it has seen, none was."""
+    smallest = tas.nets.build(SPACE.smallest)
+    whole = fake_runtime.seconds(tas.nets.build(SPACE.unpruned), 8)
+
+    def now(net: nn.Module) -> float:
+        took = fake_runtime.seconds(net, 8)
+        return took if alike(net, smallest) else max(took, 0.95 * whole)
+
+    bench = bench_of(SPACE, OwnDevice(now, "a fake"))
+    bench.table.lines += LINES
+    budget = Budget.of(SPACE, 0.6, Latency(bench.table, SPACE, ("fit", "test")))
+    first = even_widths(SPACE, aimed(budget))
+    assert first is not None
+    found = Found(first, budget, History("search", ()), SPACE, bench.source)
+    better, line = met(found, budget, bench)
+    assert line.ratio <= 0.6
+    assert alike(better.derive(inherit=False), smallest)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -205,8 +205,7 @@ class Budget:
 
     def range(self, space: Space) -> tuple[int, int]:
         """The smallest and the largest cost in a space, in the budget's unit."""
-        zeros = [0] * len(space.widths), [0] * len(space.depths)
-        return self.cost(space, space.shape(*zeros)), self.cost(space, space.widest)
+        return self.cost(space, space.smallest), self.cost(space, space.widest)
 
     def check(self, space: Space, given: str | float = "", at_most: bool = False) -> None:
         """Raise ``InfeasibleBudgetError`` where every shape costs more, or less.
