@@ -20,7 +20,7 @@ from tas.data import Data, Images, Transform
 from tas.methods.probes import POOL
 from tas.methods.probes.response import design
 from tas.methods.sampling import states_near
-from tas.methods.trials.ask import EXAMPLES
+from tas.methods.trials.ask import ON_AVERAGE
 from tas.methods.trials.evolution import generations
 from tas.methods.trials.options import TrialOptions
 from tas.training import dealt_out
@@ -82,7 +82,7 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
     each = [recipe.search.epochs * recipe.fraction * cost * epoch for cost in probes]
     trials = recipe.inheriting().search
     assert isinstance(trials, TrialOptions)
-    asked = EXAMPLES / PICTURES / 3  # forward passes, a third of a training step
+    asked = ON_AVERAGE / PICTURES / 3  # forward passes, a third of a training step
     trial = asked * options.budget * epoch + options.cutting / 3600
     final = trials.epochs * recipe.fraction * options.budget * epoch
     return {

@@ -1,7 +1,7 @@
 """The stages of a run, and about how much work each is: multiply-adds."""
 
 from ..methods import ProbeOptions, TrialOptions
-from ..methods.trials.ask import EXAMPLES
+from ..methods.trials.ask import ON_AVERAGE
 from ..methods.trials.method import FOLLOWING
 from ..runs.stages import Stage
 from .plan import Plan
@@ -42,7 +42,7 @@ def _of_a_search(plan: Plan, name: str, macs: float, number: int, of: int) -> li
     options, full = plan.recipe.search, float(plan.full.macs or 1)
     learn = plan.recipe.fraction * len(plan.data.train)
     if isinstance(options, TrialOptions):
-        trials = options.trials * (FOLLOWING if number else 1) * EXAMPLES * macs
+        trials = options.trials * (FOLLOWING if number else 1) * ON_AVERAGE * macs
         check = 2 * options.epochs * learn / of * (TRAINING * macs + full)
         return [Stage("search", f"{name}search", trials), Stage("check", f"{name}check", check)]
     if isinstance(options, ProbeOptions):

@@ -28,7 +28,8 @@ __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 
 _log = logging.getLogger(__name__)
 
-PICTURES = 256  # of a batch by which channels are put in order, and shapes are asked
+PICTURES = 256  # of a batch by which channels are put in order
+ASKED = 64  # of one by which shapes are asked
 
 
 class Method(Protocol):
@@ -146,7 +147,7 @@ class Problem(Question):
 
     def asked(self) -> Iterable[Any]:
         with training.alone():  # every process sees the same pictures
-            return self.batches(self.learn, self.seed, PICTURES)
+            return self.batches(self.learn, self.seed, ASKED)
 
     def decide(
         self,

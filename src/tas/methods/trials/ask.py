@@ -27,10 +27,13 @@ from ..found import Tried
 from ..question import Question
 from .evolution import tried
 from .options import TrialOptions
+from .race import Race
 
 __all__ = ["PHASE", "Examiner"]
 
-EXAMPLES = 512  # on which shapes are asked, at least
+EXAMPLES = 512  # on which the best shapes are asked, at least
+PART = 64  # of them, on which all are
+ON_AVERAGE = 110  # are asked of a shape
 BYTES = 2**30  # of the answers to them, above which there are no more
 PHASE = "search"
 
@@ -69,6 +72,8 @@ class Examiner:
             check_answer(self.answers[-1], self.answers[0])
             if _bytes(self.answers) > BYTES:
                 break
+        self.parts = _parts(self.batches[: len(self.answers)])
+        self.race = Race(len(self.parts))
         self.count = generations
         self.known = processes.by_first(self._read_back)
         self.lines: list[dict[str, Any]] = []
@@ -95,18 +100,27 @@ class Examiner:
             line = self._ask(number + 1, states)
         self.lines.append(line)
         losses: list[float] = line["losses"]
+        self.race.add(_numbers(line["parts"]), torch.tensor(losses, dtype=torch.float64))
         return losses
 
     def _ask(self, number: int, states: Tensor) -> dict[str, Any]:
         """Ask a generation; its line in the log."""
         started = time.perf_counter()
         shapes = [self.shape(state) for state in states]
-        jobs = [partial(self.lost, shape) for shape in shapes]
-        losses = training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
+
+        def ask(which: Sequence[int], parts: Sequence[Sequence[int]]) -> list[list[float]]:
+            jobs = [partial(self._lost, shapes[i], on) for i, on in zip(which, parts, strict=True)]
+            costs = [
+                float(shapes[i].macs or 0) * len(on) for i, on in zip(which, parts, strict=True)
+            ]
+            return training.side_by_side(jobs, costs)
+
+        parts, losses = (given.tolist() for given in self.race.run(len(shapes), ask))
         best = min([*losses, *(line["loss"] for line in self.lines[-1:])])
         figures = {"seconds": time.perf_counter() - started, "loss": best}
         line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
         line |= {"states": states.tolist(), "losses": losses}
+        line["parts"] = [[None if x != x else x for x in row] for row in parts]
         if self.out:
             self.out.keep_log(PHASE, [*self.lines, line])
         self._show(number, line)
@@ -136,15 +150,27 @@ class Examiner:
                 break
             if not all(isinstance(line.get(name), float) for name in ("seconds", "loss")):
                 break
+            if _numbers(line.get("parts")).shape != (len(states), len(self.parts)):
+                break  # asked on other batches, or as earlier versions did
             whole.append(line)
         return whole
 
     def lost(self, shape: Shape) -> float:
         """How far a shape's answers are from those of the whole net, in nats."""
-        net, parts = self._ready(shape), []
-        for batch, whole in zip(self.batches, self.answers, strict=False):
-            parts.append(self.objective.apart(self._answer(net, batch), whole))
-        lost = sum(parts) / len(parts)
+        lost = self._lost(shape, range(len(self.parts)))
+        return sum(lost) / len(lost)
+
+    def _lost(self, shape: Shape, parts: Sequence[int]) -> list[float]:
+        """The same on some parts of the examples."""
+        net = self._ready(shape)
+        return [self._lost_on(net, self.parts[part]) for part in parts]
+
+    def _lost_on(self, net: nn.Module, batches: Sequence[int]) -> float:
+        apart = [
+            self.objective.apart(self._answer(net, self.batches[i]), self.answers[i])
+            for i in batches
+        ]
+        lost = sum(apart) / len(apart)
         return lost if math.isfinite(lost) else math.inf
 
     @property
@@ -206,6 +232,31 @@ def _first(batches: Iterable[Any]) -> list[Any]:
         if examples >= EXAMPLES:
             break
     return found
+
+
+def _parts(batches: Sequence[Any]) -> list[list[int]]:
+    """Numbers of batches that follow one another, as many as hold enough examples for a part; what
+    is left over at the end belongs to the last part."""
+    parts: list[list[int]] = []
+    enough = PART
+    for number, batch in enumerate(batches):
+        if enough >= PART:
+            parts.append([])
+            enough = 0
+        parts[-1].append(number)
+        enough += examples_in(batch) or 1
+    if enough < PART and len(parts) > 1:
+        parts[-2:] = [parts[-2] + parts[-1]]
+    return parts
+
+
+def _numbers(parts: Any) -> Tensor:
+    """Parts of a line of the log, NaN where a shape was not asked; empty where there are none."""
+    try:
+        rows = [[math.nan if x is None else float(x) for x in row] for row in parts]
+        return torch.tensor(rows, dtype=torch.float64)
+    except (TypeError, ValueError):
+        return torch.empty(0)
 
 
 def _bytes(answers: Any) -> int:
