@@ -23,7 +23,6 @@ from tas.graph import analyse
 from tas.inherit import Source
 from tas.methods import TrialOptions, equal_widths
 from tas.methods.baseline import near_equal
-from tas.methods.method import PICTURES
 from tas.methods.sampling import states_near
 from tas.methods.trials.method import EQUAL
 from tas.recipes import quick
@@ -32,7 +31,9 @@ from tas.shape import Shape
 from tas.space import Space
 from tas.training.pictures import few, training_batches
 
-__all__ = ["METHODS", "RIVALS", "Method", "Task"]
+__all__ = ["METHODS", "PICTURES", "RIVALS", "Method", "Task"]
+
+PICTURES = 256  # of a batch by which every method ranks channels
 
 
 @dataclass(frozen=True)

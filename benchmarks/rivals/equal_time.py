@@ -353,8 +353,9 @@ class Makes:
     def _batches(self) -> Iterator[Any]:
         from dataclasses import replace
 
+        from contenders import PICTURES
+
         from tas.data import Augment
-        from tas.methods.method import PICTURES
         from tas.recipes import quick
         from tas.training.pictures import training_batches
 

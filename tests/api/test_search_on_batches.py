@@ -15,6 +15,7 @@ from tas.data import Augment, search_split
 from tas.errors import InputError
 from tas.methods import Found, TrialOptions
 from tas.methods.batches import kept
+from tas.methods.method import PICTURES as BATCH
 from tas.recipes import quick
 from tas.training import Objective, distance, divergence, seeded, squared_error
 from tas.training.objective import distance_told
@@ -47,7 +48,7 @@ def test_pictures_are_batches_like_any_others() -> None:
         )
     by_data = tas.search(net, data, 0.6, options=FEW, progress=False, device="cpu")
     part = data.train.take(search_split(data, 0.8, 0).weights)
-    batches = training_batches(data, part, FEW, Augment(), "cpu", None, 0, batch_size=256)
+    batches = training_batches(data, part, FEW, Augment(), "cpu", None, 0, batch_size=BATCH)
     own = search(net, batches)
     tried = [line for line in by_data.history.epochs if line["phase"] == "search"]
     assert [line["losses"] for line in own.history.epochs] == [line["losses"] for line in tried]

@@ -28,8 +28,8 @@ __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 
 _log = logging.getLogger(__name__)
 
-PICTURES = 256  # of a batch by which channels are put in order
-ASKED = 64  # of one by which shapes are asked
+PICTURES = 64  # of a batch by which channels are put in order, and shapes are asked
+BATCHES = 32  # by which channels are put in order
 
 
 class Method(Protocol):
@@ -139,7 +139,7 @@ class Problem(Question):
             batches = self.batches(self.learn, self.seed, PICTURES)
             assert self.source.net is not None
             forward = self.objective.forward
-            pictures = few(self.source.net, batches, here, forward)
+            pictures = few(self.source.net, batches, here, forward, BATCHES)
             if not self.data.labelled:
                 pictures = partial(_alone, pictures)
             ordered = self.source.ordered(self.data.input, pictures, forward)
@@ -147,7 +147,7 @@ class Problem(Question):
 
     def asked(self) -> Iterable[Any]:
         with training.alone():  # every process sees the same pictures
-            return self.batches(self.learn, self.seed, ASKED)
+            return self.batches(self.learn, self.seed, PICTURES)
 
     def decide(
         self,
