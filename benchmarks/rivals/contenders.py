@@ -46,7 +46,7 @@ class Task:
         trials: of our search.
         found: what a method has found for the same task, made if it is not there.
         best_rival: name of the Torch-Pruning setting that loses least untrained, on training
-            pictures.
+            pictures; None: no setting made a net.
         log: directory of what a search writes, from which it goes on.
         notes: what the row is to say of how the net came about.
         spent: seconds that an interrupted search had spent before, of the wall.
@@ -59,7 +59,7 @@ class Task:
     precision: str
     trials: int
     found: Callable[[str], nn.Module]
-    best_rival: Callable[[], str]
+    best_rival: Callable[[], str | None]
     log: Path
     notes: list[str] = field(default_factory=list)
     spent: list[float] = field(default_factory=list)
@@ -156,6 +156,8 @@ def rival(name: str) -> Callable[[Task], nn.Module]:
 def shape_of_rival(task: Task) -> nn.Module:
     """The channels that Torch-Pruning found by its best setting, cut and compensated by us."""
     best = task.best_rival()
+    if best is None:
+        raise ValueError("none of Torch-Pruning's settings made a net")
     task.notes.append(best)
     theirs = task.found(best)
     layers = dict(theirs.named_modules())

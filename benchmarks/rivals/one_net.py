@@ -50,7 +50,10 @@ def measure(bench: "Bench", net: str) -> None:
     """The rows of all methods and seeds that are not there yet."""
     for name in bench.options.methods:
         named = name == BEST_RIVAL
-        method = bench.best_rivals(net, RATE_BUDGET)[0] if named else name
+        method = next(iter(bench.best_rivals(net, RATE_BUDGET)), None) if named else name
+        if method is None:
+            say(f"{net}: none of Torch-Pruning's settings made a net")
+            continue
         seeds = bench.options.seeds
         tuned = [Item("tuned", net, RATE_BUDGET, method, seed) for seed in seeds]
         for item in (Item("untrained", net, RATE_BUDGET, method), *tuned):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import bisection
+import contenders
 import hours
 import page
 import plan
@@ -138,6 +139,17 @@ def test_what_was_planned_is_measured_once(tmp_path: Path, monkeypatch: pytest.M
     assert errors == {"ZeroDivisionError: no channel is left"}
     again = Bench(options)
     assert all(again.done(item) for item in plan.planned(options))
+
+
+def test_a_net_that_no_rival_cuts_is_measured_without_them(tmp_path: Path) -> None:
+    made = bench(tmp_path, "--nets", "resnet20", "--budgets", "0.5", "--seeds", "0")
+    for method in contenders.RIVALS:
+        failed = replace(ROW, method=method, accuracy=None, loss=None, error="IndexError: -1")
+        made.rows.add(failed)
+    assert made.best_rivals("resnet20", 0.5) == []
+    items = [item for item in plan.planned(made.options) if item.stage == "tuned"]
+    left = {item.method for item in items if not made.done(item)}
+    assert left == set(METHODS) - set(contenders.RIVALS)
 
 
 @pytest.mark.parametrize("limit", [120, 500, 777, 999])

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import processes, training
 from ...costs import Budget
-from ...forward import answer, examples_in, leaves, measuring
+from ...forward import answer, examples_in, leaves, measuring, on_threads
 from ...runs import PhaseProgress
 from ...shape import Shape
 from ...space import Space
@@ -208,18 +209,36 @@ class Examiner:
             return answer(net, batch, self.objective.forward)
 
 
-def _in_one_order(norm: nn.Module) -> None:
-    """Have a norm measure its pictures channel by channel: of channels-last ones PyTorch adds up
-    what each thread has, so that losses would depend on the number of threads."""
+def _in_one_order(norm: _BatchNorm) -> None:
+    """Have a norm measure its pictures in one order, so that losses do not depend on the number of
+    threads: of channels-last ones PyTorch adds up what each thread has."""
 
-    def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(x.contiguous() for x in given)
+    def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        x = given[0]
+        norm.train(not _is_channels_last(x) or norm.running_mean is None)
+        if norm.training:
+            return tuple(x.contiguous() for x in given)  # which it measures channel by channel
+        # On one thread, and then it is used on all; to copy the pictures takes longer by far.
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        with on_threads(1):
+            mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        return None
 
     def after(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
         return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
 
     norm.register_forward_pre_hook(before)
     norm.register_forward_hook(after)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """Whether PyTorch's kernels for pictures that lie channels last take it."""
+    usual = x.dim() == 4 and x.dtype in (torch.float32, torch.bfloat16)
+    lies = usual and x.is_contiguous(memory_format=torch.channels_last)
+    return lies and not x.is_contiguous()
 
 
 def _first(batches: Iterable[Any]) -> list[Any]:
