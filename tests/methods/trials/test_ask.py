@@ -1,5 +1,7 @@
 """What shapes are asked by: norms measure anew, but for those that are frozen."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,7 +9,8 @@ from tas.costs import Budget
 from tas.inherit import Source
 from tas.methods import TrialOptions
 from tas.methods.batches import BatchProblem
-from tas.methods.trials.ask import Examiner
+from tas.methods.trials.ask import PHASE, Examiner
+from tas.runs import RunDir
 from tas.space import Space
 from tas.spaces import trace
 from traced_nets import Mixed, example
@@ -45,3 +48,36 @@ def test_a_frozen_norm_keeps_its_statistics(how: str) -> None:
         how == "training",
         how != "evaluation",
     ]
+
+
+def test_a_generation_is_read_back_with_what_it_was_asked(tmp_path: Path) -> None:
+    """And asked again where the log does not tell that, as those of earlier versions."""
+    space: Space = trace(Mixed().train(), example())
+    given = tuple((5 + torch.randn(64, 3, 8, 8), torch.arange(64) % 5) for _ in range(4))
+
+    def examiner() -> Examiner:
+        problem = BatchProblem(
+            space=space,
+            source=Source.of(space),
+            budget=Budget.of(space, 0.5),
+            batches=given,
+            device="cpu",
+            progress=False,
+            out=RunDir.open(tmp_path / "run", {"net": "mixed"}),
+        )
+        return Examiner(problem, space, TrialOptions(precision="fp32"), 1)
+
+    states = torch.randint(2, (8, len(space.choices)), generator=torch.Generator().manual_seed(0))
+    first = examiner()
+    losses = first(states)
+    asked = ~first.race.parts.isnan()
+    assert asked.shape == (8, 4)
+    assert 8 < asked.sum() < 32
+    again = examiner()
+    assert len(again.known) == 1
+    assert again(states) == losses
+    assert torch.equal(again.race.parts.nan_to_num(-1), first.race.parts.nan_to_num(-1))
+    out = RunDir.open(tmp_path / "run", {"net": "mixed"})
+    lines = [{k: v for k, v in line.items() if k != "parts"} for line in out.log_lines]
+    out.keep_log(PHASE, lines)
+    assert examiner().known == []
