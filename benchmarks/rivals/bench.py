@@ -143,7 +143,7 @@ class Bench:
             NETS[net].precision,
             self.options.trials,
             lambda of: self.found(net, budget, of, 0)["net"],
-            lambda: next(iter(self.best_rivals(net, budget)), None),
+            lambda: self.best_rival(net, budget),
             log,
         )
         started = clock()
@@ -200,6 +200,10 @@ class Bench:
         rows = [self.untrained(Item("untrained", net, budget, name)) for name in RIVALS]
         fit = [row for row in rows if not row.error]
         return [row.method for row in sorted(fit, key=lambda row: row.loss or 0.0)]
+
+    def best_rival(self, net: str, budget: float) -> str | None:
+        """The first of them; None: no setting made a net."""
+        return next(iter(self.best_rivals(net, budget)), None)
 
     def is_tuned(self, item: Item) -> bool:
         """Whether a method is fine-tuned: of Torch-Pruning the best settings, and what is named."""

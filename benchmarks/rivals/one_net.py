@@ -50,7 +50,7 @@ def measure(bench: "Bench", net: str) -> None:
     """The rows of all methods and seeds that are not there yet."""
     for name in bench.options.methods:
         named = name == BEST_RIVAL
-        method = next(iter(bench.best_rivals(net, RATE_BUDGET)), None) if named else name
+        method = bench.best_rival(net, RATE_BUDGET) if named else name
         if method is None:
             say(f"{net}: none of Torch-Pruning's settings made a net")
             continue

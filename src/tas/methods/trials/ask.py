@@ -121,7 +121,7 @@ class Examiner:
         figures = {"seconds": time.perf_counter() - started, "loss": best}
         line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
         line |= {"states": states.tolist(), "losses": losses}
-        line["parts"] = [[None if x != x else x for x in row] for row in parts]
+        line["parts"] = [[None if math.isnan(x) else x for x in row] for row in parts]
         if self.out:
             self.out.keep_log(PHASE, [*self.lines, line])
         self._show(number, line)
@@ -215,16 +215,17 @@ def _in_one_order(norm: _BatchNorm) -> None:
 
     def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         x = given[0]
-        norm.train(not _is_channels_last(x) or norm.running_mean is None)
+        own = norm.running_mean, norm.running_var
+        exact = all(kept is not None and kept.dtype == torch.float32 for kept in own)
+        norm.train(not (exact and _is_channels_last(x)))
         if norm.training:
             return tuple(x.contiguous() for x in given)  # which it measures channel by channel
         # On one thread, and then it is used on all; to copy the pictures takes longer by far.
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
         with on_threads(1):
-            mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+            found = torch.batch_norm_update_stats(x, None, None, 0.0)
+        for kept, value in zip(own, found, strict=True):
+            if kept is not None:
+                kept.copy_(value)
         return None
 
     def after(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
