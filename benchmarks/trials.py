@@ -13,7 +13,9 @@ its figure is the mean over as many shapes as a search asks, from the first one 
 that is solved on the way. *First* is the first shape of all.
 
 Channels are put in order once for a search; *before* are blocks of atoms, in float32 where a width
-has more than 128.
+has more than 128. *Readings* is what that takes beforehand: pictures pass through the whole net,
+*before* in float32, and what layers are given counts at every place of them; *after* in bf16 where
+the hardware has it, at some places, as many of a picture as a search takes of 2,048.
 
 With ``--budgets`` it is the whole search that is timed instead, the final check included: that of
 each budget alone, then one search for all of them.
@@ -45,12 +47,15 @@ from tas.inherit import Source
 from tas.inherit.bank import RIDGE
 from tas.inherit.leading import inherit
 from tas.inherit.ordering import selection
-from tas.inherit.readings import Readings, readers, readings, slices, sorted_by
+from tas.inherit.readings import SAMPLES, Readings, readers, readings, slices, sorted_by
+from tas.inherit.settling import watched
 from tas.methods.baseline import near_equal
 from tas.methods.sampling import states_near
 from tas.shape import Shape
 from tas.space import Space
 from tas.spaces import FINE_RATIOS
+from tas.training import pick_precision
+from tas.training.pictures import Few, few
 
 NETS = (
     "resnet20",
@@ -58,6 +63,7 @@ NETS = (
     "torchvision:efficientnet_v2_s",
     "timm:vit_small_patch16_224",
 )
+PICTURES = 2048  # by which a search puts channels in order
 STEPS = 128  # in which the atoms of a width were taken before
 
 T = TypeVar("T")
@@ -102,7 +108,10 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     whole = Source.of(space, net)
     structure = whole.structure or tas.graph.analyse(net, batches[0][:1])
     times: dict[str, float] = {}
-    times["readings"], given = timed(lambda: readings(net, structure, batches))
+    times["readings, before"], given = timed(
+        lambda: told(net, structure, Few(lambda: batches, samples=10**9))
+    )
+    times["readings, after"], _ = timed(lambda: told(net, structure, as_searched(net, batches)))
     times["ordering, before"], _ = timed(lambda: ordered_plainly(net, structure, given))
     times["ordering, after"], ranking = timed(lambda: selection(net, structure, given))
     source = Source(  # as ``Source.ordered`` gives it
@@ -135,6 +144,19 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
         "torch": torch.__version__,
     }
+
+
+def told(net: nn.Module, structure: Structure, few: Few) -> Readings:
+    """What the layers of a net are given; the moments of its norms are taken as well."""
+    with watched(net, few.samples):
+        return readings(net, structure, few.pictures(), few.forward, few.samples)
+
+
+def as_searched(net: nn.Module, batches: list[Tensor]) -> Few:
+    """As a search puts channels in order, which has more batches."""
+    device = torch.device("cpu")
+    found = few(net, batches, device, bf16=pick_precision("auto", device) == "bf16")
+    return found._replace(samples=len(batches[0]) * SAMPLES // PICTURES)
 
 
 def together(name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -347,16 +369,17 @@ PARTS = ("least squares", "cut and build")
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """For people: milliseconds of a trial, before / after; seconds of the ordering."""
+    """For people: milliseconds of a trial, before / after; seconds of readings and ordering."""
     lines = [
-        "| net | ordering (s) | least squares (ms) | cut and build (ms) | both (ms) | times less "
-        "| first trial (ms) | forward pass (ms, pictures) | memory (MiB) | difference |",
-        "|---" * 10 + "|",
+        "| net | readings (s, pictures) | ordering (s) | least squares (ms) | cut and build (ms) "
+        "| both (ms) | times less | first trial (ms) | forward pass (ms, pictures) | memory (MiB) | difference |",
+        "|---" * 11 + "|",
     ]
     for each in found:
         both = [sum(each[f"{part}, {when}"] for part in PARTS) for when in ("before", "after")]
         cells = [
             each["net"],
+            f"{each['readings, before']:.1f} / {each['readings, after']:.1f} ({each['pictures']})",
             f"{each['ordering, before']:.2f} / {each['ordering, after']:.2f}",
             *(
                 f"{1e3 * each[f'{part}, before']:.1f} / {1e3 * each[f'{part}, after']:.1f}"

@@ -171,8 +171,8 @@ def shape_of_rival(task: Task) -> nn.Module:
         widths[width.name] = size
     source = Source(task.teacher, structure, cut=True, trained=True)
     with training.alone(), training.repeatable():
-        pictures = few(task.teacher, list(islice(task.batches(), 8)), _CPU)
-        source = source.ordered(task.data.input, pictures)
+        given = few(task.teacher, list(islice(task.batches(), 8)), _CPU)
+        source = source.ordered(task.data.input, *given)
     shape = Shape(
         f"{type(task.teacher).__name__}", task.data.classes, task.data.input, "tied", {}, {}
     )
@@ -190,8 +190,8 @@ def _ordered(task: Task) -> tuple[Space, Source, Budget]:
     """The space that is searched by default, and its source with the channels in order."""
     space, source = search_space(task.teacher, task.data, _options(task).method())
     with training.alone(), training.repeatable():
-        pictures = few(task.teacher, list(islice(task.batches(), 8)), _CPU)
-        source = source.ordered(task.data.input, pictures)
+        given = few(task.teacher, list(islice(task.batches(), 8)), _CPU)
+        source = source.ordered(task.data.input, *given)
     return space, source, Budget.of(space, task.budget)
 
 

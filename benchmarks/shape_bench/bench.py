@@ -137,8 +137,8 @@ def train(
     torch.manual_seed(seed)
     if teacher is None:
         return fitted(nets.build(shape), of, seed, OPTIONS)
-    plain, pictures = shape.replace(macs=None, params=None), few(teacher, batches(of, 0, 256), CPU)
-    source = Source.teaching(plain, teacher, of.data.input).ordered(of.data.input, pictures)
+    plain, given = shape.replace(macs=None, params=None), few(teacher, batches(of, 0, 256), CPU)
+    source = Source.teaching(plain, teacher, of.data.input).ordered(of.data.input, *given)
     net = source.derive(plain)
     return fitted(net, of, seed, INHERITING, teacher)
 

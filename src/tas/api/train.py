@@ -150,4 +150,4 @@ def _inherited(
     source = Source.teaching(shape, teacher, data.input)
     here = training.where(device, "fp32").device
     with training.repeatable():
-        return source.ordered(data.input, few(teacher, batches, here)).derive(shape)
+        return source.ordered(data.input, *few(teacher, batches, here)).derive(shape)

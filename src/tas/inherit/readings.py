@@ -9,17 +9,28 @@ from typing import Any
 from weakref import ref
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ..forward import Forward, call_batch, evaluating
 from ..graph import Structure, Width
 
-__all__ = ["Reader", "Reading", "Readings", "readers", "readings", "slices", "sorted_by"]
+__all__ = [
+    "SAMPLES",
+    "Reader",
+    "Reading",
+    "Readings",
+    "readers",
+    "readings",
+    "slices",
+    "some",
+    "sorted_by",
+]
 
 MOST = 8192  # atoms: the work grows with their third power, memory with the second
 EVERY = 1024  # columns of all atoms that are told from one another, such as those of heads
 ENOUGH = 8  # samples for each of these columns
 SHORT = 256  # samples that no thread shares with another
+SAMPLES = 2**16  # of all batches: more of them tell no more, and take longer
 
 Reader = tuple[str, str]  # the path of a layer, and the name of a width that it reads
 Alike = tuple[str, bool, bytes]
@@ -65,6 +76,7 @@ def readings(
     structure: Structure,
     batches: Iterable[Any],
     forward: Forward = call_batch,
+    samples: int = SAMPLES,
 ) -> dict[Reader, Reading]:
     """What the layers of a net are given of its widths; one reading for those that are always given
     the same tensor.
@@ -75,6 +87,7 @@ def readings(
         structure: what ``tas.graph.analyse`` found in the net.
         batches: on the net's device, a few of them.
         forward: how the net is called on a batch.
+        samples: pictures and places in them that count, of every batch.
     """
     sums: dict[Reader, _Sum] = {}
     latest: dict[Alike, _Given] = {}
@@ -89,7 +102,7 @@ def readings(
             alike = _alike(module, width, columns)
             given = latest.get(alike)
             if given is None or not given.is_of(inputs[0]):
-                given = _Given.of(inputs[0], dim, width, columns)
+                given = _Given.of(inputs[0], dim, columns, samples)
                 if several[alike] > 1:
                     latest[alike] = given
             sums.setdefault((path, width.name), _Sum()).add(given)
@@ -164,30 +177,51 @@ class _Given:
     number: int = field(default_factory=lambda: next(_numbers))
 
     @classmethod
-    def of(cls, tensor: Tensor, dim: int, width: Width, columns: Tensor) -> "_Given":
-        x = tensor.movedim(dim, 0).flatten(1)
-        of_atoms = x[columns.flatten().to(x.device)].float()  # [atoms * columns, samples]
-        flat = of_atoms.reshape(width.atoms, -1)
+    def of(cls, tensor: Tensor, dim: int, columns: Tensor, samples: int) -> "_Given":
+        x = some(tensor, dim, samples)
+        x = x[:, columns.flatten().to(x.device)].float()  # [samples, atoms * columns]
+        atoms, several = columns.shape
+        every = None
         # To the CPU first: not every device has float64.
-        products = _gram(flat).cpu().double()
-        total = of_atoms.sum(1).cpu().double().view(columns.shape)
-        several = columns.shape[1] > 1 and columns.numel() <= EVERY
-        every = _gram(of_atoms).cpu().double() if several else None
-        return cls(ref(tensor), _version(tensor), products, total, every, x.shape[1])
+        if several > 1 and columns.numel() <= EVERY:
+            every = _gram(x).cpu().double()
+            products = every.view(atoms, several, atoms, several).diagonal(dim1=1, dim2=3).sum(2)
+        else:
+            products = _gram(x.view(-1, atoms, several).movedim(2, 1).flatten(0, 1)).cpu().double()
+        total = x.sum(0).cpu().double().view(columns.shape)
+        return cls(ref(tensor), _version(tensor), products, total, every, len(x))
 
     def is_of(self, tensor: Tensor) -> bool:
         return self.tensor() is tensor and self.version == _version(tensor) >= 0
 
 
+def some(x: Tensor, dim: int, most: int) -> Tensor:
+    """What a tensor has at some of its places [places, channels], spread evenly over all of them;
+    the same ones of every tensor of a shape.
+
+    Args:
+        dim: of the channels.
+        most: places.
+    """
+    x = x.movedim(dim, -1)
+    count = x.numel() // x.shape[-1]
+    if count <= most:
+        return x.flatten(0, -2)
+    within = torch.rand(most, generator=Generator().manual_seed(0), dtype=torch.float64)
+    places = ((torch.arange(most) + within) * (count / most)).long()
+    return x[torch.unravel_index(places.to(x.device), x.shape[:-1])]
+
+
 def _gram(x: Tensor) -> Tensor:
-    """X X' of [atoms, samples], some samples at a time: threads share out a sum over many, and the
-    last digits would depend on their number."""
-    if x.device.type != "cpu":
-        return x @ x.T
-    products = x.new_zeros(len(x), len(x))
-    for part in torch.split(x, SHORT, 1):
-        products.addmm_(part, part.T)
-    return products
+    """X'X of [samples, columns], some samples at a time: threads share out a sum over many, and the
+    last digits would depend on their number. In float32, whatever the net is computed in."""
+    with torch.autocast(x.device.type, enabled=False):
+        if x.device.type != "cpu":
+            return x.T @ x
+        products = x.new_zeros(x.shape[1], x.shape[1])
+        for part in torch.split(x, SHORT):
+            products.addmm_(part.T, part)
+        return products
 
 
 def _version(tensor: Tensor) -> int:

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..forward import moving_norms, on_threads
 from ..graph import copied
+from .readings import SAMPLES, some
 
 __all__ = ["Moments", "settled", "watched"]
 
@@ -25,11 +26,14 @@ Moments = tuple[int, Tensor, Tensor]  # numbers per channel; their mean, and var
 
 
 @contextmanager
-def watched(net: nn.Module) -> Iterator[dict[str, Moments]]:
+def watched(net: nn.Module, samples: int = SAMPLES) -> Iterator[dict[str, Moments]]:
     """While a net is used, the moments of what its BatchNorms are given, by their paths.
 
     Not of those that are frozen (in evaluation mode within a net in training mode), nor of those
     without scale and shift, or with some that are not theirs alone.
+
+    Args:
+        samples: pictures and places in them that count, of every batch.
     """
     found: dict[str, Moments] = {}
 
@@ -37,11 +41,10 @@ def watched(net: nn.Module) -> Iterator[dict[str, Moments]]:
         def hook(norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
             if not inputs or inputs[0].numel() == 0 or inputs[0].dim() < 2:
                 return  # named arguments: nothing is told
-            x = inputs[0].float()
-            over = [0, *range(2, x.dim())]
+            x = some(inputs[0], 1, samples).float()
             with on_threads(1):  # several share out a sum, and its last digits depend on them
-                variance, mean = torch.var_mean(x, over, correction=0)
-            own = x.numel() // x.shape[1], mean.cpu().double(), variance.cpu().double()
+                variance, mean = torch.var_mean(x, 0, correction=0)
+            own = len(x), mean.cpu().double(), variance.cpu().double()
             found[path] = _both(found[path], own) if path in found else own
 
         return hook

@@ -26,7 +26,7 @@ from .bank import Bank
 from .importance import channel_ranking
 from .leading import inheriting
 from .ordering import selection
-from .readings import Readings, readings, sorted_by
+from .readings import SAMPLES, Readings, readings, sorted_by
 from .settling import settled, watched
 
 __all__ = ["Pictures", "Source"]
@@ -115,6 +115,7 @@ class Source:
         input: tuple[int, int, int] | None,
         pictures: Pictures,
         forward: Forward = call_batch,
+        samples: int = SAMPLES,
     ) -> "Source":
         """This source with a copy of its net that computes the same, its channels in the order in
         which they are kept, the pictures' statistics in its norms, and what its layers are given.
@@ -125,14 +126,15 @@ class Source:
         Args:
             input: channels, height and width of the images; not needed with a structure.
             forward: how the net is called on a batch.
+            samples: pictures and places in them that count, of every batch.
         """
         assert self.net is not None
         structure = self.structure
         if structure is None:
             assert input is not None
             structure = _structure(self.net, input)
-        with watched(self.net) as moments:
-            given = readings(self.net, structure, pictures(), forward)
+        with watched(self.net, samples) as moments:
+            given = readings(self.net, structure, pictures(), forward, samples)
         ranking = selection(self.net, structure, given)
         if len(ranking) < len(structure.widths):  # seldom, and it takes gradients
             ranking = channel_ranking(self.net, structure, pictures(), forward) | ranking

@@ -101,12 +101,11 @@ class BatchProblem(Question):
         """With the channels of the source in the order in which they are kept."""
         net, forward = self.source.net, self.objective.forward
         assert net is not None
-        here = training.where(self.device, "fp32").device
+        here = training.where(self.device, self.precision).device
+        bf16 = training.pick_precision(self.precision, here) == "bf16"
         with training.alone(), training.repeatable():
-            given = few(net, self.batches, here, forward, most=len(self.batches))
-            return replace(
-                self, source=self.source.ordered(self.space.unpruned.input, given, forward)
-            )
+            given = few(net, self.batches, here, forward, len(self.batches), bf16=bf16)
+            return replace(self, source=self.source.ordered(self.space.unpruned.input, *given))
 
     def measured(self, net: nn.Module) -> nn.Module:
         """A derived net whose norms have measured what they see, in evaluation mode."""

@@ -17,6 +17,7 @@ from torch import Generator, nn
 from .. import training
 from ..data import Augment, Batches, Data, Part
 from ..errors import DivergedError
+from ..forward import moving_norms
 from ..seeds import SEEDS
 from ..shape import Shape
 from ..training import History, TrainOptions
@@ -29,6 +30,7 @@ __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 _log = logging.getLogger(__name__)
 
 PICTURES = 64  # of a batch by which channels are put in order, and shapes are asked
+UNMEASURED = 16  # of one where no norm measures it, of which caches hold more
 BATCHES = 32  # by which channels are put in order
 
 
@@ -135,19 +137,22 @@ class Problem(Question):
     def ordered(self) -> "Problem":
         """With the channels of the source in the order in which they are kept."""
         with training.alone(), training.repeatable():  # every process sees the same pictures
-            here = training.where(self.device, "fp32").device
+            here = training.where(self.device, self.options.precision).device
+            bf16 = training.pick_precision(self.options.precision, here) == "bf16"
             batches = self.batches(self.learn, self.seed, PICTURES)
-            assert self.source.net is not None
-            forward = self.objective.forward
-            pictures = few(self.source.net, batches, here, forward, BATCHES)
+            net = self.source.net
+            assert net is not None
+            given = few(net, batches, here, self.objective.forward, BATCHES, bf16=bf16)
             if not self.data.labelled:
-                pictures = partial(_alone, pictures)
-            ordered = self.source.ordered(self.data.input, pictures, forward)
+                given = given._replace(pictures=partial(_alone, given.pictures))
+            ordered = self.source.ordered(self.data.input, *given)
         return replace(self, source=ordered)
 
     def asked(self) -> Iterable[Any]:
+        net = self.source.net
+        size = PICTURES if net is None or moving_norms(net) else UNMEASURED
         with training.alone():  # every process sees the same pictures
-            return self.batches(self.learn, self.seed, PICTURES)
+            return self.batches(self.learn, self.seed, size)
 
     def decide(
         self,

@@ -1,9 +1,9 @@
 """Pictures for trainings: a data set, batches of a part of it, and whether a net fits them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
 from ..forward import Forward, answer, call_batch, evaluating, example_for
+from ..inherit.readings import SAMPLES
 from ..nets import ResNet
 from ..shape import Shape
 from ..weights import check_weights
@@ -19,6 +20,7 @@ from .hardware import Device, Where, where
 from .placing import settled
 
 __all__ = [
+    "Few",
     "check_fits",
     "check_net",
     "few",
@@ -113,28 +115,47 @@ def unvaried_batches(
     return _shared(data, part, options.batch_size, here, workers, augment=None, shuffle=False)
 
 
+class Few(NamedTuple):
+    """What channels are put in order by, in the order of ``Source.ordered``.
+
+    Attributes:
+        pictures: gives the batches, at every call.
+        forward: how the net is called on one.
+        samples: of a batch, so that all of them have enough.
+    """
+
+    pictures: Callable[[], Iterable[Any]]
+    forward: Forward = call_batch
+    samples: int = SAMPLES
+
+
 def few(
     net: nn.Module,
     batches: Iterable[Any],
     device: torch.device,
     forward: Forward = call_batch,
     most: int = RANKED_BY,
-) -> Callable[[], Iterator[Any]]:
-    """What gives the first batches on a device, at every call: enough to put channels in order.
+    *,
+    bf16: bool = False,
+) -> Few:
+    """The first batches on a device: enough to put channels in order.
 
     Args:
         net: that is given them; it is brought to the device.
         batches: every iteration begins with the first.
         forward: how the net is called on a batch.
         most: batches.
+        bf16: it is to be computed so, if it can be.
     """
-    placing = settled([net], next(iter(batches)), device, weights=False, forward=forward)
+    first_batch = next(iter(batches))
+    placing = settled([net], first_batch, device, bf16=bf16, weights=False, forward=forward)
 
     def first() -> Iterator[Any]:
         for batch in islice(batches, most):
             yield placing.pictures(batch)
 
-    return first
+    count = min(most, len(batches)) if isinstance(batches, Sized) else most
+    return Few(first, placing.calling(forward), -(-SAMPLES // count))
 
 
 def measuring_batches(

@@ -75,6 +75,15 @@ class Placing:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    def calling(self, forward: Forward) -> Forward:
+        """How a net is called under it."""
+
+        def called(net: nn.Module, batch: Any) -> Any:
+            with self.autocast():
+                return forward(net, batch)
+
+        return called
+
 
 @checked
 def settled(
