@@ -372,7 +372,8 @@ def table(found: list[dict[str, Any]]) -> str:
     """For people: milliseconds of a trial, before / after; seconds of readings and ordering."""
     lines = [
         "| net | readings (s, pictures) | ordering (s) | least squares (ms) | cut and build (ms) "
-        "| both (ms) | times less | first trial (ms) | forward pass (ms, pictures) | memory (MiB) | difference |",
+        "| both (ms) | times less | first trial (ms) | forward pass (ms, pictures) | memory (MiB) "
+        "| difference |",
         "|---" * 11 + "|",
     ]
     for each in found:

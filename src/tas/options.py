@@ -276,7 +276,7 @@ class _Searching:
         None, "search on only so many pictures of every class, as a proxy (default: on all)"
     )
     trials: int | None = option(
-        None, "search from trained weights: number of shapes to try, without training"
+        None, "search from trained weights: number of shapes to try at most, without training"
     )
     probes: int | None = option(
         None, "search from fresh weights: number of shapes to train for a few epochs"

@@ -80,3 +80,20 @@ def test_a_space_with_few_shapes_is_asked_whole_and_the_budget_used() -> None:
     assert float(cost.of_states(found[None])) == float(costs.max())
     with pytest.raises(InfeasibleBudgetError):
         evolve(space, Budget(1000), 300, Generator().manual_seed(0), loss)
+
+
+@pytest.mark.parametrize(
+    ("fall", "asked", "trials"), [(0.0, 9, 300), (0.002, 24, 300), (0.0, 17, 600), (0.0, 6, 80)]
+)
+def test_it_ends_where_nothing_is_gained(fall: float, asked: int, trials: int) -> None:
+    """After 8 generations, or a third of them; slow gains add up."""
+    space = resnet_space("resnet20", residual="tied")
+    seen = 0
+
+    def loss(states: Tensor) -> Tensor:
+        nonlocal seen
+        seen += 1
+        return torch.full((len(states),), (1 - fall) ** seen, dtype=torch.float64)
+
+    evolve(space, Budget.of(space, 0.5), trials, Generator().manual_seed(0), loss)
+    assert seen == asked

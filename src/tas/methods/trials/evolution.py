@@ -29,6 +29,8 @@ FAVOUR = 3.0  # mean rank of a parent
 DRAWS = 4096  # children that are drawn, most of which cost too much or too little
 BOLDNESS = 1.0  # standard deviations by which a child may turn out better than foretold
 CHANGED = 3.0  # choices of a child that differ from its parent's, on average and beside the first
+PATIENCE = 8  # generations in which nothing is gained, or a third of all where these are more
+GAIN = 0.01  # of the lowest loss, below which it is nothing
 STEP = 4  # candidates by which a choice changes, at most
 
 
@@ -53,7 +55,7 @@ def evolve(
     Args:
         budget: the most that a shape may cost; what is returned costs at most 1 % less, if any
             that was asked does.
-        trials: shapes to ask, fewer where no more are found.
+        trials: shapes to ask; fewer where no more are found, or the last ones gained nothing.
         losses_of: of states [shapes, choices] (candidate indices of widths, then of depths); called
             once for every generation.
         earlier: what was asked within other budgets.
@@ -69,7 +71,9 @@ def evolve(
     if earlier is not None:
         states = states[_promising(space, states[:0], torch.empty(0), states, earlier)[:first]]
     losses = torch.tensor([*losses_of(states)], dtype=torch.float64)
-    while len(states) < trials:
+    patience = max(PATIENCE, len(generations(trials, earlier is not None)) // 3)
+    lowest = [float(losses.min())]  # after every generation
+    while len(states) < trials and not _rests(lowest, patience):
         parents = states[losses.argsort(stable=True)[:PARENTS]]
         drawn = _fresh(_children(space, parents, generator), states)
         drawn = drawn[others(drawn)]
@@ -84,9 +88,15 @@ def evolve(
         children = drawn[rank][: min(CHILDREN, trials - len(states))]
         states = torch.cat([states, children])
         losses = torch.cat([losses, losses.new_tensor([*losses_of(children)])])
+        lowest.append(float(losses.min()))
     costs = model.of_states(states)
     dear = costs >= min((1 - WINDOW) * limit, float(costs.max()))
     return states[torch.where(dear, losses, torch.inf).argmin()]
+
+
+def _rests(lowest: list[float], patience: int) -> bool:
+    """Whether the last generations, as many as there is patience for, gained nothing."""
+    return len(lowest) > patience and lowest[-1] > (1 - GAIN) * lowest[-1 - patience]
 
 
 def tried(space: Space, states: Tensor, losses: Tensor) -> Tried:

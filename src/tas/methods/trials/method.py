@@ -8,6 +8,7 @@ import torch
 from torch import Generator
 
 from ...errors import InputError
+from ...runs import say
 from ...spaces import FINE_RATIOS
 from ...training import History
 from ..baseline import equal_widths, near_equal, nearest
@@ -66,6 +67,9 @@ class Trials:
         generator = Generator().manual_seed(problem.seed)
         with examiner.bar:
             state = evolve(near, budget, trials, generator, examiner, earlier)
+        asked = len(examiner.tried.losses)
+        if problem.progress and asked < trials:
+            say(f"note: {asked} of {trials} shapes were asked: more of them promised nothing")
         history = History(PHASE, tuple(examiner.lines))
         shape = examiner.shape(state)
         if budget.cost(near, shape) < (1 - WINDOW) * budget.limit:  # choices too coarse for it
