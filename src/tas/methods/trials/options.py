@@ -28,8 +28,8 @@ class TrialOptions(TrainOptions):
     Attributes:
         epochs ... cuda_graphs: of two short trainings at the end, of the best shape and of equal
             widths, which decide between the two; the whole net is their teacher.
-        trials: number of shapes to try at most; a search that has not come 1 % further in a third of
-            them, or in eight generations of 12, is at its end.
+        trials: number of shapes to try at most; a search that in eight generations of 12, or in a
+            third of all, has come less than 1 % further is at its end.
 
     Raises:
         InputError: a value is out of range.
