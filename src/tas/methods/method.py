@@ -30,7 +30,7 @@ __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 _log = logging.getLogger(__name__)
 
 PICTURES = 64  # of a batch by which channels are put in order, and shapes are asked
-UNMEASURED = 16  # of one where no norm measures it, of which caches hold more
+UNMEASURED = 16  # of one on the CPU where no norm measures it: caches hold more of it
 BATCHES = 32  # by which channels are put in order
 
 
@@ -150,9 +150,10 @@ class Problem(Question):
 
     def asked(self) -> Iterable[Any]:
         net = self.source.net
-        size = PICTURES if net is None or moving_norms(net) else UNMEASURED
         with training.alone():  # every process sees the same pictures
-            return self.batches(self.learn, self.seed, size)
+            device = training.where(self.device, self.options.precision).device
+            free = net is not None and device.type == "cpu" and not moving_norms(net)
+            return self.batches(self.learn, self.seed, UNMEASURED if free else PICTURES)
 
     def decide(
         self,

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+import tas
 from tas.costs import Budget
 from tas.inherit import Source
 from tas.methods import TrialOptions
 from tas.methods.batches import BatchProblem
+from tas.methods.method import Problem
 from tas.methods.trials.ask import PHASE, Examiner
 from tas.runs import RunDir
 from tas.space import Space
@@ -81,3 +84,30 @@ def test_a_generation_is_read_back_with_what_it_was_asked(tmp_path: Path) -> Non
     lines = [{k: v for k, v in line.items() if k != "parts"} for line in out.log_lines]
     out.keep_log(PHASE, lines)
     assert examiner().known == []
+
+
+@pytest.mark.parametrize(("norm", "size"), [(nn.BatchNorm2d(6), 64), (nn.Identity(), 16)])
+def test_a_part_has_64_pictures_in_batches_that_suit_the_net(norm: nn.Module, size: int) -> None:
+    """Norms measure all of them together; where there are none, small batches are faster."""
+    data = tas.data.load("digits", progress=False)
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, data.classes))
+    space: Space = trace(
+        nn.Sequential(nn.Conv2d(data.input[0], 6, 3), norm, nn.ReLU(), *head),
+        torch.zeros(1, *data.input),
+    )
+    problem = Problem(
+        space=space,
+        source=Source.of(space),
+        budget=Budget.of(space, 0.5),
+        data=data,
+        learn=data.train,
+        judge=data.train,
+        options=TrialOptions(precision="fp32"),
+        augment=tas.data.Augment(),
+        device="cpu",
+        progress=False,
+    )
+    examiner = Examiner(problem, space, TrialOptions(precision="fp32"), 1)
+    assert {len(pictures) for pictures, _ in examiner.batches} == {size}
+    held = [sum(len(examiner.batches[i][0]) for i in part) for part in examiner.parts]
+    assert held == [64] * 8
