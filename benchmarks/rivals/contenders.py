@@ -170,9 +170,7 @@ def shape_of_rival(task: Task) -> nn.Module:
             raise ValueError(f"'{width.name}' does not tell its width")
         widths[width.name] = size
     source = Source(task.teacher, structure, cut=True, trained=True)
-    with training.alone(), training.repeatable():
-        given = few(task.teacher, list(islice(task.batches(), 8)), _CPU)
-        source = source.ordered(task.data.input, *given)
+    source = _in_order(task, source)
     shape = Shape(
         f"{type(task.teacher).__name__}", task.data.classes, task.data.input, "tied", {}, {}
     )
@@ -189,10 +187,14 @@ _CPU = torch.device("cpu")
 def _ordered(task: Task) -> tuple[Space, Source, Budget]:
     """The space that is searched by default, and its source with the channels in order."""
     space, source = search_space(task.teacher, task.data, _options(task).method())
+    return space, _in_order(task, source), Budget.of(space, task.budget)
+
+
+def _in_order(task: Task, source: Source) -> Source:
+    """A source with its channels in the order in which they are kept."""
     with training.alone(), training.repeatable():
         given = few(task.teacher, list(islice(task.batches(), 8)), _CPU)
-        source = source.ordered(task.data.input, *given)
-    return space, source, Budget.of(space, task.budget)
+        return source.ordered(task.data.input, *given)
 
 
 RIVALS = {

@@ -102,9 +102,9 @@ class BatchProblem(Question):
         net, forward = self.source.net, self.objective.forward
         assert net is not None
         here = training.where(self.device, self.precision).device
-        bf16 = training.pick_precision(self.precision, here) == "bf16"
         with training.alone(), training.repeatable():
-            given = few(net, self.batches, here, forward, len(self.batches), bf16=bf16)
+            most = len(self.batches)
+            given = few(net, self.batches, here, forward, most, precision=self.precision)
             return replace(self, source=self.source.ordered(self.space.unpruned.input, *given))
 
     def measured(self, net: nn.Module) -> nn.Module:

@@ -138,11 +138,11 @@ class Problem(Question):
         """With the channels of the source in the order in which they are kept."""
         with training.alone(), training.repeatable():  # every process sees the same pictures
             here = training.where(self.device, self.options.precision).device
-            bf16 = training.pick_precision(self.options.precision, here) == "bf16"
             batches = self.batches(self.learn, self.seed, PICTURES)
             net = self.source.net
             assert net is not None
-            given = few(net, batches, here, self.objective.forward, BATCHES, bf16=bf16)
+            how, forward = self.options.precision, self.objective.forward
+            given = few(net, batches, here, forward, BATCHES, precision=how)
             if not self.data.labelled:
                 given = given._replace(pictures=partial(_alone, given.pictures))
             ordered = self.source.ordered(self.data.input, *given)

@@ -16,7 +16,7 @@ from ..inherit.readings import SAMPLES
 from ..nets import ResNet
 from ..shape import Shape
 from ..weights import check_weights
-from .hardware import Device, Where, where
+from .hardware import Device, Where, pick_precision, where
 from .placing import settled
 
 __all__ = [
@@ -136,7 +136,7 @@ def few(
     forward: Forward = call_batch,
     most: int = RANKED_BY,
     *,
-    bf16: bool = False,
+    precision: str = "fp32",
 ) -> Few:
     """The first batches on a device: enough to put channels in order.
 
@@ -145,9 +145,9 @@ def few(
         batches: every iteration begins with the first.
         forward: how the net is called on a batch.
         most: batches.
-        bf16: it is to be computed so, if it can be.
+        precision: as in ``tas.training.TrainOptions``; bf16 where the net can be computed so.
     """
-    first_batch = next(iter(batches))
+    first_batch, bf16 = next(iter(batches)), pick_precision(precision, device) == "bf16"
     placing = settled([net], first_batch, device, bf16=bf16, weights=False, forward=forward)
 
     def first() -> Iterator[Any]:
