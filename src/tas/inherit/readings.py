@@ -30,7 +30,7 @@ MOST = 8192  # atoms: the work grows with their third power, memory with the sec
 EVERY = 1024  # columns of all atoms that are told from one another, such as those of heads
 ENOUGH = 8  # samples for each of these columns
 SHORT = 256  # samples that no thread shares with another
-SAMPLES = 2**16  # of all batches: more of them tell no more, and take longer
+SAMPLES = 2**15  # of all batches: more of them tell no more, and take longer
 
 Reader = tuple[str, str]  # the path of a layer, and the name of a width that it reads
 Alike = tuple[str, bool, bytes]
@@ -178,8 +178,11 @@ class _Given:
 
     @classmethod
     def of(cls, tensor: Tensor, dim: int, columns: Tensor, samples: int) -> "_Given":
+        flat = columns.flatten()
         x = some(tensor, dim, samples)
-        x = x[:, columns.flatten().to(x.device)].float()  # [samples, atoms * columns]
+        if not torch.equal(flat, torch.arange(x.shape[1])):
+            x = x[:, flat.to(x.device)]
+        x = x.float()  # [samples, atoms * columns]
         atoms, several = columns.shape
         every = None
         # To the CPU first: not every device has float64.

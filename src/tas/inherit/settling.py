@@ -43,7 +43,8 @@ def watched(net: nn.Module, samples: int = SAMPLES) -> Iterator[dict[str, Moment
                 return  # named arguments: nothing is told
             x = some(inputs[0], 1, samples).float()
             with on_threads(1):  # several share out a sum, and its last digits depend on them
-                variance, mean = torch.var_mean(x, 0, correction=0)
+                mean = x.mean(0)
+                variance = (x - mean).square_().mean(0)  # several times as fast as torch.var
             own = len(x), mean.cpu().double(), variance.cpu().double()
             found[path] = _both(found[path], own) if path in found else own
 

@@ -30,8 +30,9 @@ __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 _log = logging.getLogger(__name__)
 
 PICTURES = 64  # of a batch by which channels are put in order, and shapes are asked
-UNMEASURED = 16  # of one on the CPU where no norm measures it: caches hold more of it
-BATCHES = 32  # by which channels are put in order
+LESS = 16  # of one on the CPU that shapes are asked, where it would not fit into caches
+LARGE = 128 * 128  # places of a picture, from which on a few pictures tell as much
+BATCHES = 32  # by which channels are put in order; half of them where pictures are large
 
 
 class Method(Protocol):
@@ -142,7 +143,8 @@ class Problem(Question):
             net = self.source.net
             assert net is not None
             how, forward = self.options.precision, self.objective.forward
-            given = few(net, batches, here, forward, BATCHES, precision=how)
+            most = BATCHES // 2 if self._large else BATCHES
+            given = few(net, batches, here, forward, most, precision=how)
             if not self.data.labelled:
                 given = given._replace(pictures=partial(_alone, given.pictures))
             ordered = self.source.ordered(self.data.input, *given)
@@ -152,8 +154,13 @@ class Problem(Question):
         net = self.source.net
         with training.alone():  # every process sees the same pictures
             device = training.where(self.device, self.options.precision).device
-            free = net is not None and device.type == "cpu" and not moving_norms(net)
-            return self.batches(self.learn, self.seed, UNMEASURED if free else PICTURES)
+            few_do = self._large or (net is not None and not moving_norms(net))
+            size = LESS if few_do and device.type == "cpu" else PICTURES
+            return self.batches(self.learn, self.seed, size)
+
+    @property
+    def _large(self) -> bool:
+        return math.prod(self.data.input[1:]) >= LARGE
 
     def decide(
         self,

@@ -7,6 +7,7 @@ forward pass, in bf16 where trainings use it: that ranks shapes as float32 does.
 """
 
 import math
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -35,6 +36,7 @@ __all__ = ["PHASE", "Examiner"]
 EXAMPLES = 512  # on which the best shapes are asked, at least
 PART = 64  # of them, on which all are
 ON_AVERAGE = 110  # are asked of a shape
+ABREAST = 4  # shapes that are asked at once, which takes memory for each
 BYTES = 2**30  # of the answers to them, above which there are no more
 PHASE = "search"
 
@@ -55,6 +57,7 @@ class Examiner:
     ) -> None:
         self.space = space
         self.source = problem.source
+        self.cutting = threading.Lock()  # what was cut before is kept for the next
         self.out = problem.out
         self.budget = problem.budget
         self.device = training.where(problem.device, options.precision).device
@@ -114,9 +117,11 @@ class Examiner:
             costs = [
                 float(shapes[i].macs or 0) * len(on) for i, on in zip(which, parts, strict=True)
             ]
-            return training.side_by_side(jobs, costs)
+            return training.side_by_side(jobs, costs, abreast)
 
-        parts, losses = (given.tolist() for given in self.race.run(len(shapes), ask))
+        abreast = ABREAST if self.device.type == "cpu" else 1
+        with training.repeatable():  # for all threads; each by itself would undo the others'
+            parts, losses = (given.tolist() for given in self.race.run(len(shapes), ask))
         best = min([*losses, *(line["loss"] for line in self.lines[-1:])])
         figures = {"seconds": time.perf_counter() - started, "loss": best}
         line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
@@ -195,7 +200,8 @@ class Examiner:
 
     def _ready(self, shape: Shape) -> nn.Module:
         """A shape's net, as it is asked."""
-        net = self.placing.net(self.source.derive(shape))
+        with self.cutting:
+            net = self.placing.net(self.source.derive(shape))
         # What a norm is given has changed, and so have its statistics.
         for norm in measuring(net):
             if self.device.type == "cpu" and self.placing.channels_last:
