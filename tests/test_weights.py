@@ -96,7 +96,14 @@ def test_other_files_are_refused_in_one_line(tmp_path, name, content):
 def test_a_file_that_is_not_there(tmp_path):
     assert "no such file" in refused(tiny_net(), tmp_path / "a.pt")
     assert "no such file" in refused(tiny_net(), tmp_path / "a.safetensors")
-    refused(tiny_net(), tmp_path)
+
+
+def test_of_a_folder_the_files_are_named(tmp_path: Path) -> None:
+    assert f"'{tmp_path}' is a folder: no file of it holds" in refused(tiny_net(), tmp_path)
+    save_weights(tiny_net(), tmp_path / "model.safetensors")
+    (tmp_path / "notes.txt").touch()
+    told = refused(tiny_net(), tmp_path)
+    assert told.endswith("is a folder: give a file of it: model.safetensors")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, torch.zeros(3)])

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which others keep the weights
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")  # of files that may hold them
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -125,6 +126,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    if path.is_dir():
+        files = sorted(each.name for each in path.iterdir() if each.suffix in SUFFIXES)
+        instead = (
+            f"give a file of it: {', '.join(files)}" if files else "no file of it holds weights"
+        )
+        raise InputError(f"'{path}' is a folder: {instead}")
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)

@@ -7,7 +7,7 @@
    ratio, all blocks kept, unless the budget asks for less (``methods/baseline.py``).
 3. A *trial* of a shape (``ask.py``): its net is cut from the trained one; each layer reads the
    channels that are left as the least-squares guess at those that are gone; the norms measure
-   their statistics anew; two batches of training pictures pass through. The trial's loss is the
+   their statistics anew; some batches of training pictures pass through. The trial's loss is the
    divergence of its answers from those of the whole net. Nothing is trained.
 4. The first generation are 24 random shapes at the budget (``methods/sampling.py``).
 5. Each later generation are 12 children of the best eight so far, the better ones more often: a
@@ -20,7 +20,8 @@
    search returns the better one on training pictures that were held out (``method.py``).
 
 Every generation is a line of the log, with its shapes and their losses: a search that was
-interrupted goes on behind the last one. Several processes try different shapes at the same time.
+interrupted goes on behind the last one. Several processes, and on the CPU several threads, try
+different shapes at the same time.
 
 Figures behind each decision: ``docs/research``.
 """
