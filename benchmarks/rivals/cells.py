@@ -72,9 +72,10 @@ class Cell:
 
     @property
     def kept(self) -> float | None:
-        """Of what Torch-Pruning's best setting loses, the part that ours keeps."""
+        """Of what Torch-Pruning's best setting loses, the part that ours keeps; None where that is
+        no more than noise."""
         rival = self.best_rival
-        if rival is None or not self.has(OURS) or self.lost(rival) <= 0:
+        if rival is None or not self.has(OURS) or self.lost(rival) <= PICTURE_NOISE:
             return None
         return 1 - self.lost(OURS) / self.lost(rival)
 

@@ -5,6 +5,7 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
+from tas.errors import InputError
 from tas.forward import on_threads
 from tas.training import dealt_out, side_by_side
 
@@ -66,3 +67,8 @@ def test_the_first_failure_is_told_and_what_waits_is_not_begun() -> None:
             side_by_side(jobs, [1.0] * 200, abreast=2)
         assert torch.get_num_threads() == 2
     assert len(begun) < 200
+
+
+def test_less_than_one_at_a_time_is_refused() -> None:
+    with pytest.raises(InputError, match="must be at least 1"):
+        side_by_side([lambda: 1], [1.0], abreast=0)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 
 from .. import processes
+from ..checks import whole
 from ..forward import on_threads
 from ..typed import checked
 from .accelerate_state import alone
@@ -34,7 +35,11 @@ def side_by_side(
         costs: of each, in any unit.
         abreast: how many jobs a process does at once, as far as PyTorch has threads for them; more
             than one only where they draw no random numbers and change nothing that they share.
+
+    Raises:
+        InputError: ``abreast`` is below 1.
     """
+    whole("abreast", abreast, 1)
     mine = dealt_out(costs, processes.count())[processes.rank()]
     with alone():
         done = dict(zip(mine, _done([jobs[number] for number in mine], abreast), strict=True))
