@@ -164,6 +164,8 @@ def search(
             The first 2,048 examples are kept, in at most 64 batches and 1 GiB.
         forward: calls a net on a batch; what it returns counts. Default: a net is given the first
             of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
+            On the CPU the trials call it and ``distance`` from several threads at once, each with a
+            net of its own.
         distance: of a net's answer from the whole net's, one number; or ``"kl"``, the divergence of
             class scores [N, classes, ...], where all classes of pixels count alike, or ``"mse"``,
             the squared error of each tensor in units of its variance. Default: ``"kl"`` for one
