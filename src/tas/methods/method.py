@@ -33,6 +33,7 @@ PICTURES = 64  # of a batch by which channels are put in order, and shapes are a
 LESS = 16  # of one on the CPU that shapes are asked, where it would not fit into caches
 LARGE = 128 * 128  # places of a picture, from which on a few pictures tell as much
 BATCHES = 32  # by which channels are put in order; half of them where pictures are large
+CHANCE = 0.005  # of the loss of a short training, by which two seeds of one shape differ
 
 
 class Method(Protocol):
@@ -170,13 +171,15 @@ class Problem(Question):
         options: TrainOptions,
     ) -> Decision:
         """By a short training of each, with the whole net as its teacher, so that they do not
-        forget what they know: a shape that beats equal widths untrained has to then, too."""
+        forget what they know: a shape that beats equal widths untrained has to then, too. Where
+        these are ahead by no more than chance, it stays."""
         if len(finalists) == 1:
             return finalists[0], []
         teacher = self.source.derive(self.space.unpruned)
         finals = self._of_a_share().train_all("final", finalists, options, teacher)
         losses = [final_loss(final) for final in finals]
-        return finalists[losses.index(min(losses))], finals
+        alike = [loss <= (1 + CHANCE) * min(losses) for loss in losses]
+        return finalists[alike.index(True)], finals
 
     def _of_a_share(self) -> "Problem":
         """With this budget's share of the pictures: what tells between two shapes is to cost no

@@ -10,7 +10,7 @@ from .memory_format import place, place_module
 from .objective import Distance, Objective, distance, distil, divergence, squared_error
 from .options import StepOptions, TrainOptions
 from .parallel import dealt_out, side_by_side
-from .placing import Placing, settled
+from .placing import Placing, halve, settled
 from .settings import repeatable, seeded
 from .tasks import Epochs, Task
 
@@ -38,6 +38,7 @@ __all__ = [
     "divergence",
     "evaluate",
     "fit",
+    "halve",
     "learning",
     "pick_precision",
     "place",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError, first_line
 from ..forward import (
@@ -31,11 +32,12 @@ from ..runs import say
 from ..typed import checked
 from .memory_format import place, place_module
 
-__all__ = ["Placing", "refuse_halves", "settled", "settled_with"]
+__all__ = ["Placing", "halve", "refuse_halves", "settled", "settled_with"]
 
 T = TypeVar("T")
 
 HALVES = (torch.float16, torch.bfloat16)
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,21 @@ class Placing:
         if not self.bf16:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+    def takes_halves(self, net: nn.Module, batch: Any, forward: Forward) -> bool:
+        """Whether a net that is computed in bf16 answers the same with weights of it; the net has
+        these afterwards."""
+        if not self.bf16:
+            return False
+        call = self.calling(forward)
+        with evaluating(net), torch.no_grad():
+            expected = floats(answer(net, batch, call))
+            halve(net)
+            try:
+                found = floats(answer(net, batch, call))
+            except InputError:
+                return False
+        return _alike(found, expected)
 
     def calling(self, forward: Forward) -> Forward:
         """How a net is called under it."""
@@ -198,13 +215,28 @@ def _differs(asked: _Asked, wanted: Placing, plain: Placing, weights: bool) -> s
         expected = asked.scores(plain)
     except InputError:
         return ""  # it counts on channels-last ones
+    return "" if _alike(found, expected) else "its answers are others then"
+
+
+def _alike(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether answers differ by no more than roundings do."""
     # Of sizes that depend on the numbers nothing is told.
     pairs = [(a, b) for a, b in zip(found, expected, strict=False) if a.shape == b.shape]
     for a, b in pairs:
         apart = float((a - b).abs().max()) if a.numel() else 0.0
         if apart > max(0.1 * float(b.std()), 1e-3 * float(b.abs().max())):
-            return "its answers are others then"
-    return ""
+            return False
+    return True
+
+
+def halve(net: nn.Module) -> None:
+    """Give a net weights of bf16 instead of float32, in place, but for its norms: these compute in
+    float32 in any case."""
+    for module in net.modules():
+        if not isinstance(module, NORMS):
+            for parameter in module.parameters(recurse=False):
+                if parameter.dtype == torch.float32:
+                    parameter.data = parameter.data.bfloat16()
 
 
 def _pair_like(batch: Any) -> Any:

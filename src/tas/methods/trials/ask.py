@@ -3,7 +3,7 @@
 The cut net is compensated for the missing channels (``tas.inherit``), and its norms measure their
 statistics again. The divergence of its answers from those of the whole net then predicts the
 accuracy after training better than a short training does (``docs/research``), for the price of a
-forward pass, in bf16 where trainings use it: that ranks shapes as float32 does.
+forward pass (``running.py``).
 """
 
 import math
@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import processes, training
 from ...costs import Budget
-from ...forward import answer, examples_in, leaves, measuring, on_threads
+from ...forward import examples_in, leaves
 from ...runs import PhaseProgress
 from ...shape import Shape
 from ...space import Space
@@ -30,6 +29,7 @@ from ..question import Question
 from .evolution import tried
 from .options import TrialOptions
 from .race import Race
+from .running import Runner
 
 __all__ = ["PHASE", "Examiner"]
 
@@ -61,18 +61,17 @@ class Examiner:
         self.out = problem.out
         self.budget = problem.budget
         self.device = training.where(problem.device, options.precision).device
-        bf16 = training.pick_precision(options.precision, self.device) == "bf16"
         self.objective = problem.objective
         batches = _first(problem.asked())
         whole = self.source.derive(space.unpruned)
-        self.placing = training.settled(
-            [whole], batches[0], self.device, bf16=bf16, forward=self.objective.forward
+        self.runner = Runner(
+            whole, batches[0], self.device, options.precision, self.objective.forward
         )
-        self.batches = [self.placing.pictures(batch) for batch in batches]
+        self.batches = [self.runner.placing.pictures(batch) for batch in batches]
         self.answers: list[Any] = []
         net = self._ready(space.unpruned)
         for batch in self.batches:
-            self.answers.append(self._answer(net, batch))
+            self.answers.append(self.runner.answer(net, batch))
             check_answer(self.answers[-1], self.answers[0])
             if _bytes(self.answers) > BYTES:
                 break
@@ -173,7 +172,7 @@ class Examiner:
 
     def _lost_on(self, net: nn.Module, batches: Sequence[int]) -> float:
         apart = [
-            self.objective.apart(self._answer(net, self.batches[i]), self.answers[i])
+            self.objective.apart(self.runner.answer(net, self.batches[i]), self.answers[i])
             for i in batches
         ]
         lost = sum(apart) / len(apart)
@@ -201,51 +200,8 @@ class Examiner:
     def _ready(self, shape: Shape) -> nn.Module:
         """A shape's net, as it is asked."""
         with self.cutting:
-            net = self.placing.net(self.source.derive(shape))
-        # What a norm is given has changed, and so have its statistics.
-        for norm in measuring(net):
-            if self.device.type == "cpu" and self.placing.channels_last:
-                _in_one_order(norm)
-        return net
-
-    @torch.no_grad()
-    @training.repeatable()
-    def _answer(self, net: nn.Module, batch: Any) -> Any:
-        with self.placing.autocast():
-            return answer(net, batch, self.objective.forward)
-
-
-def _in_one_order(norm: _BatchNorm) -> None:
-    """Have a norm measure its pictures in one order, so that losses do not depend on the number of
-    threads: of channels-last ones PyTorch adds up what each thread has."""
-
-    def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        x = given[0]
-        own = norm.running_mean, norm.running_var
-        exact = all(kept is not None and kept.dtype == torch.float32 for kept in own)
-        norm.train(not (exact and _is_channels_last(x)))
-        if norm.training:
-            return tuple(x.contiguous() for x in given)  # which it measures channel by channel
-        # On one thread, and then it is used on all; to copy the pictures takes longer by far.
-        with on_threads(1):
-            found = torch.batch_norm_update_stats(x, None, None, 0.0)
-        for kept, value in zip(own, found, strict=True):
-            if kept is not None:
-                kept.copy_(value)
-        return None
-
-    def after(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
-        return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
-
-    norm.register_forward_pre_hook(before)
-    norm.register_forward_hook(after)
-
-
-def _is_channels_last(x: Tensor) -> bool:
-    """Whether PyTorch's kernels for pictures that lie channels last take it."""
-    usual = x.dim() == 4 and x.dtype in (torch.float32, torch.bfloat16)
-    lies = usual and x.is_contiguous(memory_format=torch.channels_last)
-    return lies and not x.is_contiguous()
+            net = self.source.derive(shape)
+        return self.runner.ready(net)
 
 
 def _first(batches: Iterable[Any]) -> list[Any]:
