@@ -134,14 +134,20 @@ def searched(
             lines = [line for line in out.log_lines if line["phase"] == ask.PHASE]
     finally:
         ask.PART = usual
-    rows = [row for line in lines for row in line["parts"]]
-    known = sum(loss is not None for row in rows for loss in row)
+    # Of a state that was asked again the last row tells all.
+    rows = {
+        tuple(state): row
+        for line in lines
+        for state, row in zip(line["states"], line["parts"], strict=True)
+    }
+    known = sum(loss is not None for row in rows.values() for loss in row)
+    parts = len(lines[0]["parts"][0])
     return {
         "budget": ratio,
         "seed": seed,
         "raced": raced,
         "trials": len(rows),
-        "passes": round(known / len(rows[0]) * ask.EXAMPLES),
+        "passes": round(known / parts * ask.EXAMPLES),
         "ordering": round(ordered - started, 1),
         "seconds": round(ended - started, 1),
         "loss": round(on_others(problem, found.shape), 4) if options.data else None,

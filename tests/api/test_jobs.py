@@ -18,6 +18,7 @@ from tas.costs import Budget
 from tas.costs.count import count
 from tas.errors import InputError
 from tas.inherit import Source
+from tas.methods.method import CHANCE
 from tas.methods.paper.method import supernet_of
 from tas.runs import RunDir
 from tas.spaces import resnet_space, trace
@@ -88,7 +89,8 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
     assert search(ratios=(0.5, 1.0)).shape == found.shape
     finals = [line for line in search().history.epochs if line["phase"].startswith("final")]
     losses = [line["loss"] + line["test_loss"] for line in finals]
-    assert (losses[1] < losses[0]) == search().shape.origin.startswith("equal widths")
+    ahead = (1 + CHANCE) * losses[1] < losses[0]
+    assert ahead == search().shape.origin.startswith("equal widths")
     with pytest.raises(InputError, match="the search by trials needs trained weights"):
         tas.search("resnet20", "digits", 0.5, options=options, progress=False)
 
@@ -126,7 +128,7 @@ def test_what_is_tried_is_what_the_cut_net_answers(tmp_path: Path) -> None:
 
     found = search()
     tried = [line for line in found.history.epochs if line["phase"] == "search"]
-    assert 50 < sum(len(line["losses"]) for line in tried) <= 80
+    assert 50 < len({tuple(state) for line in tried for state in line["states"]}) <= 80
     assert [line["loss"] for line in tried] == sorted((e["loss"] for e in tried), reverse=True)
     assert tried[-1]["loss"] < 1e-4 * statistics.median(tried[0]["losses"])
 

@@ -229,9 +229,18 @@ def _alike(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     return True
 
 
+@checked
 def halve(net: nn.Module) -> None:
     """Give a net weights of bf16 instead of float32, in place, but for its norms: these compute in
-    float32 in any case."""
+    float32 in any case.
+
+    >>> import torch
+    >>> from tas.training import halve
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.LayerNorm(8))
+    >>> halve(net)
+    >>> net[0].weight.dtype, net[1].weight.dtype
+    (torch.bfloat16, torch.float32)
+    """
     for module in net.modules():
         if not isinstance(module, NORMS):
             for parameter in module.parameters(recurse=False):

@@ -9,7 +9,7 @@ forward pass (``running.py``).
 import math
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from ..found import Tried
 from ..question import Question
 from .evolution import tried
 from .options import TrialOptions
-from .race import Race
+from .race import Ask, Race
 from .running import Runner
 
 __all__ = ["PHASE", "Examiner"]
@@ -49,7 +49,7 @@ class Examiner:
     Args:
         problem: its source has its channels in order.
         space: of the shapes that will be asked.
-        generations: how many there will be.
+        generations: how many lines there will be in the log: of generations, and of the best.
     """
 
     def __init__(
@@ -96,18 +96,35 @@ class Examiner:
 
     def __call__(self, states: Tensor) -> Sequence[float]:
         """The losses of a generation, whose states are [shapes, choices]."""
+        losses = self._losses(states, lambda ask: self.race.run(len(states), ask))
+        self.race.add(_numbers(self.lines[-1]["parts"]), torch.tensor(losses, dtype=torch.float64))
+        return losses
+
+    def best_of(self, states: Tensor) -> Tensor:
+        """The best [choices] of some states [shapes, choices] that were asked before, the best
+        first: now by all examples."""
+        known = {tuple(s): x for line in self.lines for s, x in _rows(line, "parts")}
+        parts = _numbers([known[tuple(state)] for state in states.tolist()])
+        if not parts.isnan().any():
+            return states[0]
+        losses = self._losses(states, lambda ask: self.race.finish(parts, ask))
+        return states[losses.index(min(losses))]
+
+    def _losses(self, states: Tensor, run: Callable[[Ask], tuple[Tensor, Tensor]]) -> list[float]:
+        """The losses of some states, from the log where they are in it."""
         number = len(self.lines)
         line = self.known[number] if number < len(self.known) else {}
         if line.get("states") != states.tolist():
             del self.known[number:]  # of another search, or damaged: what follows it as well
-            line = self._ask(number + 1, states)
+            line = self._ask(number + 1, states, run)
         self.lines.append(line)
         losses: list[float] = line["losses"]
-        self.race.add(_numbers(line["parts"]), torch.tensor(losses, dtype=torch.float64))
         return losses
 
-    def _ask(self, number: int, states: Tensor) -> dict[str, Any]:
-        """Ask a generation; its line in the log."""
+    def _ask(
+        self, number: int, states: Tensor, run: Callable[[Ask], tuple[Tensor, Tensor]]
+    ) -> dict[str, Any]:
+        """Ask some states; their line in the log."""
         started = time.perf_counter()
         shapes = [self.shape(state) for state in states]
 
@@ -120,27 +137,20 @@ class Examiner:
 
         abreast = ABREAST if self.device.type == "cpu" else 1
         with training.repeatable():  # for all threads; each by itself would undo the others'
-            parts, losses = (given.tolist() for given in self.race.run(len(shapes), ask))
-        best = min([*losses, *(line["loss"] for line in self.lines[-1:])])
-        figures = {"seconds": time.perf_counter() - started, "loss": best}
+            parts, losses = (given.tolist() for given in run(ask))
+        told = self._told() | dict(zip(map(tuple, states.tolist()), losses, strict=True))
+        figures = {"seconds": time.perf_counter() - started, "loss": min(told.values())}
         line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
         line |= {"states": states.tolist(), "losses": losses}
         line["parts"] = [[None if math.isnan(x) else x for x in row] for row in parts]
         if self.out:
             self.out.keep_log(PHASE, [*self.lines, line])
-        self._show(number, line)
-        return line
-
-    def _show(self, number: int, line: dict[str, Any]) -> None:
-        """How far it is, with the best so far."""
-        lines = [*self.lines, line]
-        told = [
-            (x, s) for each in lines for x, s in zip(each["losses"], each["states"], strict=True)
-        ]
-        state = min(told, key=lambda pair: pair[0])[1]
+        state = min(told, key=told.__getitem__)
         cost = self.budget.cost(self.space, self.shape(torch.tensor(state)))
-        figures = {"best": line["loss"], "used": 100 * cost / self.budget.limit}
-        self.bar.epoch(number, {"seconds": line["seconds"], **figures})
+        used = 100 * cost / self.budget.limit
+        seconds, loss = figures["seconds"], figures["loss"]
+        self.bar.epoch(number, {"seconds": seconds, "best": loss, "used": used})
+        return line
 
     def _read_back(self) -> list[dict[str, Any]]:
         """The generations that an earlier run has left in the log, as far as none is missing."""
@@ -180,14 +190,18 @@ class Examiner:
 
     @property
     def tried(self) -> Tried:
-        """All shapes that were asked."""
-        states = [state for line in self.lines for state in line["states"]]
-        losses = [loss for line in self.lines for loss in line["losses"]]
-        return tried(self.space, torch.tensor(states), torch.tensor(losses, dtype=torch.float64))
+        """All shapes that were asked, each once."""
+        told = self._told()
+        losses = torch.tensor(list(told.values()), dtype=torch.float64)
+        return tried(self.space, torch.tensor(list(told)), losses)
+
+    def _told(self) -> dict[tuple[int, ...], float]:
+        """By state, the losses that were told last."""
+        return {tuple(s): x for line in self.lines for s, x in _rows(line, "losses")}
 
     def best(self, budget: Budget, count: int) -> list[Shape]:
         """Shapes that use the budget and were tried with the lowest losses, the best first."""
-        tried = {tuple(s): x for n in self.lines for s, x in zip(n["states"], n["losses"])}  # noqa: B905
+        tried = self._told()
         found = []
         for state in sorted(tried, key=tried.__getitem__):
             shape = self.shape(torch.tensor(state))
@@ -230,6 +244,11 @@ def _parts(batches: Sequence[Any]) -> list[list[int]]:
     if enough < PART and len(parts) > 1:
         parts[-2:] = [parts[-2] + parts[-1]]
     return parts
+
+
+def _rows(line: dict[str, Any], name: str) -> Iterator[tuple[list[int], Any]]:
+    """The states of a line of the log, each with what the line says of it."""
+    yield from zip(line["states"], line[name], strict=True)
 
 
 def _numbers(parts: Any) -> Tensor:

@@ -31,6 +31,7 @@ BOLDNESS = 1.0  # standard deviations by which a child may turn out better than 
 CHANGED = 3.0  # choices of a child that differ from its parent's, on average and beside the first
 PATIENCE = 8  # generations in which nothing is gained, or a third of all where these are more
 GAIN = 0.01  # of the lowest loss, below which it is nothing
+FINALISTS = 4  # that are returned, to be asked more
 STEP = 4  # candidates by which a choice changes, at most
 
 
@@ -50,7 +51,8 @@ def evolve(
     losses_of: Callable[[Tensor], Iterable[float]],
     earlier: Tried | None = None,
 ) -> Tensor:
-    """The state [choices] of the lowest loss at the budget, of those that were asked.
+    """The states [shapes, choices] of the lowest losses at the budget, of those that were asked:
+    some of them, the best first.
 
     Args:
         budget: the most that a shape may cost; what is returned costs at most 1 % less, if any
@@ -91,7 +93,8 @@ def evolve(
         lowest.append(float(losses.min()))
     costs = model.of_states(states)
     dear = costs >= min((1 - WINDOW) * limit, float(costs.max()))
-    return states[torch.where(dear, losses, torch.inf).argmin()]
+    states, losses = states[dear], losses[dear]
+    return states[losses.argsort(stable=True)[:FINALISTS]]
 
 
 def _rests(lowest: list[float], patience: int) -> bool:

@@ -62,16 +62,16 @@ class Trials:
         budget, near = problem.budget, near_equal(problem.space, problem.budget)
         earlier = _told(problem.earlier)
         trials = ceil(self.options.trials * (FOLLOWING if earlier else 1))
-        count = len(generations(trials, earlier is not None))
+        count = len(generations(trials, earlier is not None)) + 1
         examiner = Examiner(problem, near, self.options, count)
         generator = Generator().manual_seed(problem.seed)
         with examiner.bar:
-            state = evolve(near, budget, trials, generator, examiner, earlier)
-        asked = len(examiner.tried.losses)
+            finalists = evolve(near, budget, trials, generator, examiner, earlier)
+            asked = len(examiner.tried.losses)
+            shape = examiner.shape(examiner.best_of(finalists))
         if problem.progress and asked < trials:
             say(f"note: {asked} of {trials} shapes were asked: more of them promised nothing")
         history = History(PHASE, tuple(examiner.lines))
-        shape = examiner.shape(state)
         if budget.cost(near, shape) < (1 - WINDOW) * budget.limit:  # choices too coarse for it
             shape = nearest(near, shape, budget, "")
         shape = shape.replace(origin=problem.origin)
