@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -181,7 +181,8 @@ class _Given:
         flat = columns.flatten()
         x = some(tensor, dim, samples)
         if not torch.equal(flat, torch.arange(x.shape[1])):
-            x = x[:, flat.to(x.device)]  # [samples, atoms * columns]
+            x = x[:, flat.to(x.device)]
+        x = x.float()  # [samples, atoms * columns]
         atoms, several = columns.shape
         every = None
         # To the CPU first: not every device has float64.
@@ -190,7 +191,7 @@ class _Given:
             products = every.view(atoms, several, atoms, several).diagonal(dim1=1, dim2=3).sum(2)
         else:
             products = _gram(x.view(-1, atoms, several).movedim(2, 1).flatten(0, 1)).cpu().double()
-        total = x.float().sum(0).cpu().double().view(columns.shape)
+        total = x.sum(0).cpu().double().view(columns.shape)
         return cls(ref(tensor), _version(tensor), products, total, every, len(x))
 
     def is_of(self, tensor: Tensor) -> bool:
@@ -216,32 +217,14 @@ def some(x: Tensor, dim: int, most: int) -> Tensor:
 
 def _gram(x: Tensor) -> Tensor:
     """X'X of [samples, columns], some samples at a time: threads share out a sum over many, and the
-    last digits would depend on their number. In float32, whatever the net is computed in; products
-    of halves are exact in it, and a CPU may be faster with these."""
-    halves, x = x.dtype == torch.bfloat16, x.float()
-    with torch.autocast(x.device.type, enabled=False), _multiplied(as_halves=halves):
+    last digits would depend on their number. In float32, whatever the net is computed in."""
+    with torch.autocast(x.device.type, enabled=False):
         if x.device.type != "cpu":
             return x.T @ x
         products = x.new_zeros(x.shape[1], x.shape[1])
         for part in torch.split(x, SHORT):
             products.addmm_(part.T, part)
         return products
-
-
-@contextmanager
-def _multiplied(*, as_halves: bool) -> Iterator[None]:
-    """Matrices of float32 are multiplied as bf16 ones, their products added up in float32."""
-    try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by PyTorch's newer switches, and this one cannot be read
-        before, as_halves = "", False
-    if as_halves:
-        torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        if as_halves:
-            torch.set_float32_matmul_precision(before)
 
 
 def _version(tensor: Tensor) -> int:

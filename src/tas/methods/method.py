@@ -30,9 +30,9 @@ __all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
 _log = logging.getLogger(__name__)
 
 PICTURES = 64  # of a batch by which channels are put in order, and shapes are asked
-LESS = 16  # of one on the CPU, where so many would not fit into caches
+LESS = 16  # of one on the CPU that shapes are asked, where it would not fit into caches
 LARGE = 128 * 128  # places of a picture, from which on a few pictures tell as much
-ORDERED_BY = 2048  # pictures; half of them where they are large
+BATCHES = 32  # by which channels are put in order; half of them where pictures are large
 CHANCE = 0.005  # of the loss of a short training, by which two seeds of one shape differ
 
 
@@ -140,12 +140,11 @@ class Problem(Question):
         """With the channels of the source in the order in which they are kept."""
         with training.alone(), training.repeatable():  # every process sees the same pictures
             here = training.where(self.device, self.options.precision).device
-            size = self._size(here)
-            batches = self.batches(self.learn, self.seed, size)
+            batches = self.batches(self.learn, self.seed, PICTURES)
             net = self.source.net
             assert net is not None
             how, forward = self.options.precision, self.objective.forward
-            most = ORDERED_BY // (2 if self._large else 1) // size
+            most = BATCHES // 2 if self._large else BATCHES
             given = few(net, batches, here, forward, most, precision=how)
             if not self.data.labelled:
                 given = given._replace(pictures=partial(_alone, given.pictures))
@@ -153,15 +152,12 @@ class Problem(Question):
         return replace(self, source=ordered)
 
     def asked(self) -> Iterable[Any]:
-        with training.alone():  # every process sees the same pictures
-            here = training.where(self.device, self.options.precision).device
-            return self.batches(self.learn, self.seed, self._size(here))
-
-    def _size(self, here: torch.device) -> int:
-        """Pictures of a batch by which nets are ordered and asked."""
         net = self.source.net
-        few_do = self._large or (net is not None and not moving_norms(net))
-        return LESS if few_do and here.type == "cpu" else PICTURES
+        with training.alone():  # every process sees the same pictures
+            device = training.where(self.device, self.options.precision).device
+            few_do = self._large or (net is not None and not moving_norms(net))
+            size = LESS if few_do and device.type == "cpu" else PICTURES
+            return self.batches(self.learn, self.seed, size)
 
     @property
     def _large(self) -> bool:

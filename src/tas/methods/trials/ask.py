@@ -35,7 +35,7 @@ __all__ = ["PHASE", "Examiner"]
 
 EXAMPLES = 512  # on which the best shapes are asked, at least
 PART = 64  # of them, on which all are
-ON_AVERAGE = 110  # are asked of a shape
+ON_AVERAGE = 90  # are asked of a shape
 ABREAST = 4  # shapes that are asked at once, which takes memory for each
 BYTES = 2**30  # of the answers to them, above which there are no more
 PHASE = "search"
