@@ -1,5 +1,6 @@
 """What a net bears is found out by running it: the format of pictures, bf16, its own type."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -194,3 +195,23 @@ def test_a_net_of_16_bits_is_tested_and_teaches_but_is_not_trained(dtype: torch.
     kind = str(dtype).removeprefix("torch.")
     with pytest.raises(InputError, match=rf"'one.weight' is {kind}, .*give net.float\(\)"):
         fit(Classification(net, tiny_options()), TinyBatches(), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "alike"),
+    [
+        ([1.0, 2.0, 3.0], True),
+        ([1.0, 2.01, 3.0], True),
+        ([1.0, 2.5, 3.0], False),
+        ([1.0, math.nan, 3.0], False),
+        ([1.0, math.inf, 3.0], False),
+    ],
+)
+def test_answers_are_compared_as_far_as_they_are_numbers(found: list[float], alike: bool) -> None:
+    expected = torch.tensor([1.0, 2.0, 3.0])
+    assert room._alike([torch.tensor(found)], [expected]) == alike
+    masked = torch.tensor([-math.inf, math.nan])  # as attention is masked
+    both = torch.cat([torch.tensor(found), masked]), torch.cat([expected, masked])
+    assert room._alike([both[0]], [both[1]]) == alike
+    assert room._alike([masked], [masked])
+    assert not room._alike([torch.zeros(2)], [masked])
