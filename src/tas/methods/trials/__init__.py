@@ -15,9 +15,10 @@
    cost more than the budget are dropped; of the rest, the ones are asked whose lower confidence
    bound by a Gaussian process over all losses so far is lowest (``evolution.py``,
    ``surrogate.py``).
-6. After 300 trials the shape of the lowest loss that uses 99 % of the budget is compared with equal
-   widths: both nets are trained for a short time with the whole net as their teacher, and the
-   search returns the better one on training pictures that were held out (``method.py``).
+6. After 300 trials the four of the lowest losses that use 99 % of the budget are asked on more
+   examples (``race.py``), and the best is compared with equal widths: both nets are trained for a
+   short time with the whole net as their teacher, and the search returns the better one
+   (``method.py``).
 
 Every generation is a line of the log, with its shapes and their losses: a search that was
 interrupted goes on behind the last one. Several processes, and on the CPU several threads, try

@@ -9,7 +9,7 @@ forward pass (``running.py``).
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -103,7 +103,7 @@ class Examiner:
     def best_of(self, states: Tensor) -> Tensor:
         """The best [choices] of some states [shapes, choices] that were asked before, the best
         first: now by all examples."""
-        known = {tuple(s): x for line in self.lines for s, x in _rows(line, "parts")}
+        known = self._told("parts")
         parts = _numbers([known[tuple(state)] for state in states.tolist()])
         if not parts.isnan().any():
             return states[0]
@@ -138,7 +138,7 @@ class Examiner:
         abreast = ABREAST if self.device.type == "cpu" else 1
         with training.repeatable():  # for all threads; each by itself would undo the others'
             parts, losses = (given.tolist() for given in run(ask))
-        told = self._told() | dict(zip(map(tuple, states.tolist()), losses, strict=True))
+        told = self._told("losses") | dict(zip(map(tuple, states.tolist()), losses, strict=True))
         figures = {"seconds": time.perf_counter() - started, "loss": min(told.values())}
         line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
         line |= {"states": states.tolist(), "losses": losses}
@@ -191,17 +191,18 @@ class Examiner:
     @property
     def tried(self) -> Tried:
         """All shapes that were asked, each once."""
-        told = self._told()
+        told = self._told("losses")
         losses = torch.tensor(list(told.values()), dtype=torch.float64)
         return tried(self.space, torch.tensor(list(told)), losses)
 
-    def _told(self) -> dict[tuple[int, ...], float]:
-        """By state, the losses that were told last."""
-        return {tuple(s): x for line in self.lines for s, x in _rows(line, "losses")}
+    def _told(self, name: str) -> dict[tuple[int, ...], Any]:
+        """By state, what the log says last of its ``losses`` or ``parts``."""
+        rows = (zip(line["states"], line[name], strict=True) for line in self.lines)
+        return {tuple(state): value for row in rows for state, value in row}
 
     def best(self, budget: Budget, count: int) -> list[Shape]:
         """Shapes that use the budget and were tried with the lowest losses, the best first."""
-        tried = self._told()
+        tried = self._told("losses")
         found = []
         for state in sorted(tried, key=tried.__getitem__):
             shape = self.shape(torch.tensor(state))
@@ -244,11 +245,6 @@ def _parts(batches: Sequence[Any]) -> list[list[int]]:
     if enough < PART and len(parts) > 1:
         parts[-2:] = [parts[-2] + parts[-1]]
     return parts
-
-
-def _rows(line: dict[str, Any], name: str) -> Iterator[tuple[list[int], Any]]:
-    """The states of a line of the log, each with what the line says of it."""
-    yield from zip(line["states"], line[name], strict=True)
 
 
 def _numbers(parts: Any) -> Tensor:
