@@ -22,6 +22,7 @@ from tas.methods.probes.response import design
 from tas.methods.sampling import states_near
 from tas.methods.trials.ask import ON_AVERAGE
 from tas.methods.trials.evolution import generations
+from tas.methods.trials.method import TRAINED
 from tas.methods.trials.options import TrialOptions
 from tas.training import dealt_out
 
@@ -88,7 +89,7 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
     return {
         f"search by {trials.trials} trials": [
             sum(-(-size // gpus) for size in generations(trials.trials)) * trial
-            + final * (2 // min(gpus, 2))
+            + final * -(-TRAINED // gpus)
             for gpus in GPUS
         ],
         f"search by {len(probes)} probes": [

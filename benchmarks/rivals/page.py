@@ -30,16 +30,15 @@ measured. Targets stand beside what was reached; where ours is worse, it stands 
 
 INTRODUCTION = {
     "untrained": """Cut, compensated where it is us who cut, norms measured anew on training \
-pictures for every method alike, and tested. No training at all, but for the epoch by which our \
-search chooses between its shape and equal ratios; the net that is tested has none of it. Accuracy \
-in percent, ± the standard error over seeds where there are several; bold is the best of all. \
-Where a net \
-reaches less than 99 % of the budget, what it has is said. Where two methods have one seed each \
-they count as alike within 0.5 points, which is about the standard error of 10,000 test pictures; \
-else within the standard error of their difference.""",
+pictures for every method alike, and tested. No training at all, but for the epochs by which our \
+search chooses between its shapes and equal ratios; the net that is tested has none of it. \
+Accuracy in percent, ± the standard error over seeds where there are several; bold is the best of \
+all. Where a net reaches less than 99 % of the budget, what it has is said. Where two methods have \
+one seed each they count as alike within 0.5 points, which is about the standard error of 10,000 \
+test pictures; else within the standard error of their difference.""",
     "tuned": """All methods alike, from the same teacher, with labels and its answers.""",
 }
-COST = """Seconds of the processor to the net that is cut, the two short trainings at the end of \
+COST = """Seconds of the processor to the net that is cut, the short trainings at the end of \
 our search included."""
 
 

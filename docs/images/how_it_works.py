@@ -136,8 +136,8 @@ def evolved(axes: Any) -> None:
 
 
 def distilled(axes: Any) -> None:
-    panel(axes, 6, "Check, then distil", "Best shape and equal widths train for an epoch.\n"
-          "The better one is distilled from the teacher.")  # fmt: skip
+    panel(axes, 6, "Check, then distil", "Best shapes and equal widths train for an epoch.\n"
+          "The best one is distilled from the teacher.")  # fmt: skip
     silhouette(axes, SEARCHED, 0.1, 5.1, 3.6, 1.5)
     silhouette(axes, EQUAL, 5.9, 5.1, 3.6, 1.5)
     axes.text(4.8, 5.1, "or", color=INK, fontsize=11, ha="center", va="center", style="italic")

@@ -89,7 +89,7 @@ def test_one_of_our_nets_is_searched_with_its_own_weights() -> None:
     assert search(ratios=(0.5, 1.0)).shape == found.shape
     finals = [line for line in search().history.epochs if line["phase"].startswith("final")]
     losses = [line["loss"] + line["test_loss"] for line in finals]
-    ahead = (1 + CHANCE) * losses[1] < losses[0]
+    ahead = (1 + CHANCE) * losses[-1] < min(losses[:-1])
     assert ahead == search().shape.origin.startswith("equal widths")
     with pytest.raises(InputError, match="the search by trials needs trained weights"):
         tas.search("resnet20", "digits", 0.5, options=options, progress=False)
@@ -104,7 +104,7 @@ def test_the_trainings_at_the_end_are_taught_by_the_whole_net(kd_alpha: float) -
     options = replace(gently, kd_alpha=kd_alpha)
     found = tas.search(net, "digits", 0.5, options=options, progress=False)
     finals = [line for line in found.history.epochs if line["phase"].startswith("final")]
-    assert len(finals) == 2
+    assert len(finals) in (2, 3)
     assert all((line["loss"] > 2) == (kd_alpha == 0) for line in finals)
 
 

@@ -31,19 +31,22 @@ class Told(Problem):
 
 
 @pytest.mark.parametrize(
-    ("losses", "first"),
+    ("losses", "best"),
     [
-        ((1.0, 1.1), True),
-        ((1.1, 1.0), False),
-        ((1 + 0.9 * CHANCE, 1.0), True),
-        ((1 + 1.1 * CHANCE, 1.0), False),
-        ((math.inf, 1.0), False),
-        ((1.0, math.inf), True),
-        ((math.inf, math.inf), True),
+        ((1.0, 1.1), 0),
+        ((1.1, 1.0), 1),
+        ((1 + 0.9 * CHANCE, 1.0), 0),
+        ((1 + 1.1 * CHANCE, 1.0), 1),
+        ((math.inf, 1.0), 1),
+        ((1.0, math.inf), 0),
+        ((math.inf, math.inf), 0),
+        ((1.1, 1.0, 1.2), 1),
+        ((1.1, 1 + 0.9 * CHANCE, 1.0), 1),
+        ((1.1, 1 + 1.1 * CHANCE, 1.0), 2),
     ],
 )
-def test_the_better_one_is_taken_and_the_first_of_two_alike(
-    losses: tuple[float, float], first: bool
+def test_the_best_one_is_taken_and_the_first_of_those_alike(
+    losses: tuple[float, ...], best: int
 ) -> None:
     space = tas.spaces.resnet_space("resnet20", residual="tied")
     data = tas.data.load("digits")
@@ -62,7 +65,7 @@ def test_the_better_one_is_taken_and_the_first_of_two_alike(
     )
     even = equal_widths(space, budget)
     assert even is not None
-    finalists = [even.replace(origin="searched"), even]
-    best, finals = problem.decide(finalists, [], lambda shape: 0.0, TrialOptions())
-    assert best is finalists[0 if first else 1]
-    assert len(finals) == 2
+    finalists = [even.replace(origin=str(number)) for number in range(len(losses))]
+    shape, finals = problem.decide(finalists, [], lambda shape: 0.0, TrialOptions())
+    assert shape is finalists[best]
+    assert len(finals) == len(losses)

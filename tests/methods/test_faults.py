@@ -160,13 +160,14 @@ def test_one_probe_that_diverges_does_not_end_the_search(
         probes()
 
 
-@pytest.mark.parametrize("which", [1, 2])
-def test_of_two_finalists_the_one_that_does_not_diverge_is_taken(
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_of_the_finalists_the_one_that_does_not_diverge_is_taken(
     monkeypatch: pytest.MonkeyPatch, which: int
 ) -> None:
-    diverging(monkeypatch, {f"final-0{which}-of-02"})
+    """The best shape, the best for its parameters, and equal widths."""
+    diverging(monkeypatch, {f"final-0{i}-of-03" for i in (1, 2, 3) if i != which})
     found = trials()
-    assert found.shape.origin.startswith("equal widths") == (which == 1)
+    assert found.shape.origin.startswith("equal widths") == (which == 3)
     assert math.isfinite(found.history.last["loss"])
 
 

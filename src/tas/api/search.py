@@ -174,8 +174,9 @@ def search(
             (``tas.training.distance``).
         score: of a net in evaluation mode, higher is better: it decides among the best trials and
             equal widths.
-        train: trains a net in place, for a short time: the best trial and equal widths, before
-            they are judged. Without ``score`` and ``train`` the best trial is returned.
+        train: trains a net in place, for a short time: the best trial, one that has more
+            parameters and equal widths, before they are judged. Without ``score`` and ``train`` the
+            best trial is returned.
         unit: what the budget counts, ``"macs"``, ``"params"`` or ``"ms"`` (as ``"8ms"`` says).
             What is returned then was measured (``docs/latency.md``).
         limits: what a shape may cost besides, ``{"params": "3M"}``.

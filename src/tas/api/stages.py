@@ -2,7 +2,7 @@
 
 from ..methods import ProbeOptions, TrialOptions
 from ..methods.trials.ask import ON_AVERAGE
-from ..methods.trials.method import FOLLOWING
+from ..methods.trials.method import FOLLOWING, TRAINED
 from ..runs.stages import Stage
 from .plan import Plan
 
@@ -43,7 +43,7 @@ def _of_a_search(plan: Plan, name: str, macs: float, number: int, of: int) -> li
     learn = plan.recipe.fraction * len(plan.data.train)
     if isinstance(options, TrialOptions):
         trials = options.trials * (FOLLOWING if number else 1) * ON_AVERAGE * macs
-        check = 2 * options.epochs * learn / of * (TRAINING * macs + full)
+        check = TRAINED * options.epochs * learn / of * (TRAINING * macs + full)
         return [Stage("search", f"{name}search", trials), Stage("check", f"{name}check", check)]
     if isinstance(options, ProbeOptions):
         work = options.probes * options.epochs * learn * TRAINING * macs

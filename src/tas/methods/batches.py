@@ -94,6 +94,10 @@ class BatchProblem(Question):
     def origin(self) -> str:
         return f"searched on batches of one's own, seed {self.seed}"
 
+    @property
+    def trains(self) -> bool:
+        return self.objective.train is not None
+
     def asked(self) -> Iterable[Any]:
         return self.batches
 
@@ -129,7 +133,7 @@ class BatchProblem(Question):
         if self.objective.train is None and self.objective.score is None:
             return min(finalists, key=lost), []
         shapes = list(finalists)
-        if self.objective.train is None:  # untrained nets cost little
+        if not self.trains:  # untrained nets cost little
             shapes += [shape for shape in others if shape not in finalists]
         done = processes.by_first(lambda: [self._judged(*of) for of in self._numbered(shapes)])
         values = [history.last["score"] for history in done]

@@ -28,6 +28,17 @@ class Tried(NamedTuple):
 
     at: Tensor  # log2 of what was chosen of every choice [shapes, choices]
     losses: Tensor  # [shapes]
+    params: Tensor  # [shapes]
+
+    @property
+    def for_size(self) -> Tensor:
+        """Losses over the root of the parameters: of two shapes that lose as much, the one with
+        more parameters is often the better one once both are trained."""
+        return self.losses / self.params.sqrt()
+
+    def and_also(self, *others: "Tried") -> "Tried":
+        """These shapes and others."""
+        return Tried(*map(torch.cat, zip(self, *others, strict=True)))
 
     def states(self, space: Space) -> Tensor:
         """Their candidate indices [shapes, choices] in a space that has them all."""

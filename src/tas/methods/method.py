@@ -123,6 +123,10 @@ class Problem(Question):
         """Where a shape comes from, in words."""
         return f"searched on {self.data.name}, seed {self.seed}"
 
+    @property
+    def trains(self) -> bool:
+        return True
+
     def batches(self, part: Part, seed: int, size: int | None = None) -> Batches:
         """Shuffled and varied batches of some pictures."""
         return training_batches(
@@ -171,8 +175,8 @@ class Problem(Question):
         options: TrainOptions,
     ) -> Decision:
         """By a short training of each, with the whole net as its teacher, so that they do not
-        forget what they know: a shape that beats equal widths untrained has to then, too. Where
-        these are ahead by no more than chance, it stays."""
+        forget what they know: the best shape untrained has to be the best then, too. Where others
+        are ahead by no more than chance, it stays."""
         if len(finalists) == 1:
             return finalists[0], []
         teacher = self.source.derive(self.space.unpruned)

@@ -49,6 +49,11 @@ class Question(ABC):
     def origin(self) -> str:
         """Where a shape comes from, in words."""
 
+    @property
+    @abstractmethod
+    def trains(self) -> bool:
+        """Whether nets are trained to decide."""
+
     @abstractmethod
     def asked(self) -> Iterable[Any]:
         """Batches that nets are asked about, the same ones in every process."""
@@ -64,7 +69,8 @@ class Question(ABC):
         """Which shape is the best, by more than its answers untrained.
 
         Args:
-            finalists: the best one so far and, if it is another, equal widths.
+            finalists: the best one so far and, if these are others, the best one for its parameters
+                and equal widths.
             others: those that come next, the best first.
             lost: how far the answers of a shape's net are from the whole net's.
         """

@@ -8,7 +8,8 @@ from torch import Generator, Tensor
 
 from tas.costs import Budget
 from tas.errors import InfeasibleBudgetError
-from tas.methods.trials.evolution import evolve, generations
+from tas.methods.found import Tried
+from tas.methods.trials.evolution import evolve, generations, tried
 from tas.space import Space
 from tas.spaces import resnet_space
 
@@ -59,6 +60,7 @@ def test_what_it_asks_fits_is_new_and_no_more_than_it_may(unit: str) -> None:
     assert (costs <= limit).all()
     assert (costs >= 0.99 * limit).double().mean() > 0.95
     assert (cost.of_states(found) >= 0.99 * limit).all()
+    assert len(found) == len(found.unique(dim=0))
     again = evolve(space, budget, 100, Generator().manual_seed(0), loss)
     assert torch.equal(again, found)
 
@@ -97,3 +99,30 @@ def test_it_ends_where_nothing_is_gained(fall: float, asked: int, trials: int) -
 
     evolve(space, Budget.of(space, 0.5), trials, Generator().manual_seed(0), loss)
     assert seen == asked
+
+
+def test_the_last_of_them_lose_less_for_their_parameters() -> None:
+    """They are asked in the place of others, and those that lose least are found as well."""
+    space = resnet_space("resnet20", residual="tied")
+    budget = Budget.of(space, 0.5)
+    slope = torch.arange(1.0, len(space.choices) + 1).flip(0)
+
+    def lost(states: Tensor) -> Tensor:
+        return 1000 + ((states - 4).double().square() * slope).sum(1)
+
+    def search(larger: bool, seed: int) -> tuple[Tensor, Tried]:
+        asked: list[Tensor] = []
+
+        def loss(states: Tensor) -> Tensor:
+            asked.append(states)
+            return lost(states)
+
+        found = evolve(space, budget, 150, Generator().manual_seed(seed), loss, larger=larger)
+        return torch.cat(asked), tried(space, found, lost(found))
+
+    for seed in range(3):
+        (asked, alone), (others, both) = search(False, seed), search(True, seed)
+        assert len(others) <= len(asked) <= 150
+        assert both.for_size.min() < alone.for_size.min()
+        assert both.losses[0] == lost(others).min()
+        assert torch.equal(both.losses / both.params.sqrt(), both.for_size)

@@ -100,15 +100,14 @@ class Examiner:
         self.race.add(_numbers(self.lines[-1]["parts"]), torch.tensor(losses, dtype=torch.float64))
         return losses
 
-    def best_of(self, states: Tensor) -> Tensor:
-        """The best [choices] of some states [shapes, choices] that were asked before, the best
-        first: now by all examples."""
+    def on_all(self, states: Tensor) -> Tried:
+        """What some states [shapes, choices], which were asked before, lose on all examples."""
         known = self._told("parts")
         parts = _numbers([known[tuple(state)] for state in states.tolist()])
-        if not parts.isnan().any():
-            return states[0]
-        losses = self._losses(states, lambda ask: self.race.finish(parts, ask))
-        return states[losses.index(min(losses))]
+        if parts.isnan().any():
+            self._losses(states, lambda ask: self.race.finish(parts, ask))
+        told = self._told("losses")
+        return tried(self.space, states, [told[tuple(state)] for state in states.tolist()])
 
     def _losses(self, states: Tensor, run: Callable[[Ask], tuple[Tensor, Tensor]]) -> list[float]:
         """The losses of some states, from the log where they are in it."""
@@ -192,8 +191,7 @@ class Examiner:
     def tried(self) -> Tried:
         """All shapes that were asked, each once."""
         told = self._told("losses")
-        losses = torch.tensor(list(told.values()), dtype=torch.float64)
-        return tried(self.space, torch.tensor(list(told)), losses)
+        return tried(self.space, torch.tensor(list(told)), told.values())
 
     def _told(self, name: str) -> dict[tuple[int, ...], Any]:
         """By state, what the log says last of its ``losses`` or ``parts``."""

@@ -8,11 +8,12 @@ in the Bandit Setting*, ICML 2010). What was asked within other budgets tells as
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 import torch
 from torch import Generator, Tensor
 
-from ...costs import Budget
+from ...costs import PARAMS, Budget, ExpectedCost
 from ...space import DepthChoice, Space, WidthChoice
 from ..choose import WINDOW
 from ..found import Tried
@@ -31,7 +32,8 @@ BOLDNESS = 1.0  # standard deviations by which a child may turn out better than 
 CHANGED = 3.0  # choices of a child that differ from its parent's, on average and beside the first
 PATIENCE = 8  # generations in which nothing is gained, or a third of all where these are more
 GAIN = 0.01  # of the lowest loss, below which it is nothing
-FINALISTS = 4  # that are returned, to be asked more
+LAST = 6  # of the generations, one of so many, that look for shapes with more parameters
+ASKED_MORE = 4  # of either kind, on all examples
 STEP = 4  # candidates by which a choice changes, at most
 
 
@@ -50,51 +52,111 @@ def evolve(
     generator: Generator,
     losses_of: Callable[[Tensor], Iterable[float]],
     earlier: Tried | None = None,
+    larger: bool = False,
 ) -> Tensor:
-    """The states [shapes, choices] of the lowest losses at the budget, of those that were asked:
-    some of them, the best first.
+    """The states [shapes, choices] that are to be asked more: of those that were asked and are at
+    the budget the ones of the lowest losses, the best first. They cost at most 1 % less than the
+    budget, if any that was asked does.
 
     Args:
-        budget: the most that a shape may cost; what is returned costs at most 1 % less, if any
-            that was asked does.
+        budget: the most that a shape may cost.
         trials: shapes to ask; fewer where no more are found, or the last ones gained nothing.
         losses_of: of states [shapes, choices] (candidate indices of widths, then of depths); called
             once for every generation.
         earlier: what was asked within other budgets.
+        larger: the last generations descend from those that lose least for their parameters, and
+            the best of these are returned as well.
 
     Raises:
         InfeasibleBudgetError: no shape fits.
     """
-    limit, model = budget.limit, budget.expected(space)
-    others = budget.within_others(space)
-    first = generations(trials, earlier is not None)[0]
-    pool = first if earlier is None else POOL
-    states = states_near(space, budget, 1 - WINDOW, 1.0, pool, generator)
-    if earlier is not None:
-        states = states[_promising(space, states[:0], torch.empty(0), states, earlier)[:first]]
-    losses = torch.tensor([*losses_of(states)], dtype=torch.float64)
-    patience = max(PATIENCE, len(generations(trials, earlier is not None)) // 3)
-    lowest = [float(losses.min())]  # after every generation
-    while len(states) < trials and not _rests(lowest, patience):
-        parents = states[losses.argsort(stable=True)[:PARENTS]]
-        drawn = _fresh(_children(space, parents, generator), states)
-        drawn = drawn[others(drawn)]
-        costs = model.of_states(drawn)
-        drawn, costs = drawn[costs <= limit], costs[costs <= limit]
-        if len(drawn) == 0:
+    sizes = generations(trials, earlier is not None)
+    patience = max(PATIENCE, len(sizes) // 3)
+    last = sum(sizes[len(sizes) - len(sizes) // LAST :]) if larger else 0
+    asked = _Asked(space, budget, generator, losses_of, earlier, sizes[0])
+    lowest = [asked.lowest]  # after every generation
+    while len(asked) < trials - last and not _rests(lowest, patience):
+        if not asked.grow(trials - last - len(asked), _LOSS):
             break
-        hopeful = _promising(space, states, losses, drawn, earlier)
+        lowest.append(asked.lowest)
+    most = min(trials, len(asked) + last)
+    while len(asked) < most and asked.grow(most - len(asked), _FOR_SIZE):
+        pass
+    best = asked.best(_LOSS)
+    return torch.cat([best, _fresh(asked.best(_FOR_SIZE), best)]) if larger else best
+
+
+_LOSS = attrgetter("losses")
+_FOR_SIZE = attrgetter("for_size")
+
+
+class _Asked:
+    """All states that were asked within a budget; their number grows by a generation at a time.
+
+    It begins with so many random ones; where something is known, with the most promising of more.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        budget: Budget,
+        generator: Generator,
+        losses_of: Callable[[Tensor], Iterable[float]],
+        earlier: Tried | None,
+        first: int,
+    ) -> None:
+        self.space, self.budget, self.generator = space, budget, generator
+        self.losses_of = losses_of
+        self.model, self.fit = budget.expected(space), budget.within_others(space)
+        self.params = _params(space)
+        pool = first if earlier is None else POOL
+        states = states_near(space, budget, 1 - WINDOW, 1.0, pool, generator)
+        if earlier is not None:
+            states = states[self._promising(states, earlier, _LOSS)[:first]]
+        self.states, self.own = states, self._ask(states)
+        self.known = self.own if earlier is None else earlier.and_also(self.own)
+
+    @property
+    def lowest(self) -> float:
+        return float(self.own.losses.min())
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def grow(self, most: int, by: Callable[[Tried], Tensor]) -> bool:
+        """Ask a generation, at most so many, of children of those that are best by something;
+        False: there are none."""
+        parents = self.states[by(self.own).argsort(stable=True)[:PARENTS]]
+        drawn = _fresh(_children(self.space, parents, self.generator), self.states)
+        drawn = drawn[self.fit(drawn)]
+        costs = self.model.of_states(drawn)
+        drawn, costs = drawn[costs <= self.budget.limit], costs[costs <= self.budget.limit]
+        if len(drawn) == 0:
+            return False
+        hopeful = self._promising(drawn, self.known, by)
         # The dearest first; those at the budget, all alike, in the order of what they promise.
-        alike = costs[hopeful].clamp_max((1 - WINDOW) * limit)
-        rank = hopeful[alike.argsort(descending=True, stable=True)]
-        children = drawn[rank][: min(CHILDREN, trials - len(states))]
-        states = torch.cat([states, children])
-        losses = torch.cat([losses, losses.new_tensor([*losses_of(children)])])
-        lowest.append(float(losses.min()))
-    costs = model.of_states(states)
-    dear = costs >= min((1 - WINDOW) * limit, float(costs.max()))
-    states, losses = states[dear], losses[dear]
-    return states[losses.argsort(stable=True)[:FINALISTS]]
+        alike = costs[hopeful].clamp_max((1 - WINDOW) * self.budget.limit)
+        children = drawn[hopeful[alike.argsort(descending=True, stable=True)]]
+        children = children[: min(CHILDREN, most)]
+        told = self._ask(children)
+        self.states = torch.cat([self.states, children])
+        self.own, self.known = self.own.and_also(told), self.known.and_also(told)
+        return True
+
+    def best(self, by: Callable[[Tried], Tensor]) -> Tensor:
+        """The best [shapes, choices] by something, of those at the budget."""
+        costs = self.model.of_states(self.states)
+        dear = costs >= min((1 - WINDOW) * self.budget.limit, float(costs.max()))
+        order = by(self.own)[dear].argsort(stable=True)
+        return self.states[dear][order[:ASKED_MORE]]
+
+    def _ask(self, states: Tensor) -> Tried:
+        return tried(self.space, states, self.losses_of(states), self.params)
+
+    def _promising(self, others: Tensor, known: Tried, by: Callable[[Tried], Tensor]) -> Tensor:
+        """Numbers of other states, those first that may turn out best by what is known."""
+        mean, deviation = foretold(known.at, by(known), _doublings(self.space, others))
+        return (mean - BOLDNESS * deviation).argsort(stable=True)
 
 
 def _rests(lowest: list[float], patience: int) -> bool:
@@ -102,26 +164,26 @@ def _rests(lowest: list[float], patience: int) -> bool:
     return len(lowest) > patience and lowest[-1] > (1 - GAIN) * lowest[-1 - patience]
 
 
-def tried(space: Space, states: Tensor, losses: Tensor) -> Tried:
-    """What was asked of states [shapes, choices] of a space, for searches of other budgets."""
-    return Tried(space.doublings(states) + _largest(space), losses)
+def tried(
+    space: Space, states: Tensor, losses: Iterable[float], params: ExpectedCost | None = None
+) -> Tried:
+    """What was asked of states [shapes, choices] of a space, for searches of other budgets.
+
+    Args:
+        params: the space's parameters, where they are at hand.
+    """
+    found = torch.tensor([*losses], dtype=torch.float64)
+    return Tried(_doublings(space, states), found, (params or _params(space)).of_states(states))
 
 
-def _largest(space: Space) -> Tensor:
-    """log2 of the largest candidate of every choice."""
-    return torch.tensor([c.candidates[-1] for c in space.choices], dtype=torch.float64).log2()
+def _params(space: Space) -> ExpectedCost:
+    return PARAMS.expected(space, torch.float64)
 
 
-def _promising(
-    space: Space, states: Tensor, losses: Tensor, others: Tensor, earlier: Tried | None
-) -> Tensor:
-    """Numbers of other states, those first that may turn out best by all that was asked."""
-    at = space.doublings(states)
-    if earlier is not None:
-        at = torch.cat([earlier.at - _largest(space), at])
-        losses = torch.cat([earlier.losses, losses])
-    mean, deviation = foretold(at, losses, space.doublings(others))
-    return (mean - BOLDNESS * deviation).argsort(stable=True)
+def _doublings(space: Space, states: Tensor) -> Tensor:
+    """log2 [shapes, choices] of what states chose."""
+    largest = torch.tensor([c.candidates[-1] for c in space.choices], dtype=torch.float64)
+    return space.doublings(states) + largest.log2()
 
 
 def _children(space: Space, parents: Tensor, generator: Generator) -> Tensor:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
 
-import torch
 from torch import Generator
 
+from ...costs import Budget
 from ...errors import InputError
 from ...runs import say
+from ...shape import Shape
+from ...space import Space
 from ...spaces import FINE_RATIOS
 from ...training import History
 from ..baseline import equal_widths, near_equal, nearest
@@ -22,6 +24,8 @@ from .options import TrialOptions
 __all__ = ["Trials"]
 
 FOLLOWING = 0.25  # of the trials, where those of another budget have told most
+LARGER = 1.05  # times the parameters of the best shape, from which on another may be worth more
+TRAINED = 3  # shapes at the end, at most
 OTHERS = 4  # of the best trials, which are judged as well where that costs little
 EQUAL = "equal widths, as near as the candidates allow: the search found nothing better"
 
@@ -48,8 +52,9 @@ class Trials:
         return FINE_RATIOS
 
     def find(self, problem: Question) -> Found:
-        """The shape whose net, cut and not trained, answers most like the whole one; or equal
-        widths, where these are better after a short training of both.
+        """The shape whose net, cut and not trained, answers most like the whole one; or one that
+        answers nearly as much like it and has more parameters, or equal widths, where these are
+        better after a short training of each.
 
         Raises:
             InputError: the weights were not learnt, so that their answers tell nothing.
@@ -66,29 +71,34 @@ class Trials:
         examiner = Examiner(problem, near, self.options, count)
         generator = Generator().manual_seed(problem.seed)
         with examiner.bar:
-            finalists = evolve(near, budget, trials, generator, examiner, earlier)
+            states = evolve(near, budget, trials, generator, examiner, earlier, problem.trains)
             asked = len(examiner.tried.losses)
-            shape = examiner.shape(examiner.best_of(finalists))
+            known = examiner.on_all(states)
         if problem.progress and asked < trials:
             say(f"note: {asked} of {trials} shapes were asked: more of them promised nothing")
         history = History(PHASE, tuple(examiner.lines))
-        if budget.cost(near, shape) < (1 - WINDOW) * budget.limit:  # choices too coarse for it
-            shape = nearest(near, shape, budget, "")
-        shape = shape.replace(origin=problem.origin)
+        best, larger = [known.losses.argmin()], known.for_size.argmin()
+        if problem.trains and known.params[larger] >= LARGER * known.params[best[0]]:
+            best.append(larger)
+        found = [_filling(near, budget, examiner.shape(states[i])) for i in best]
+        found = [shape.replace(origin=problem.origin) for shape in found]
         # Equal widths are few: those that are nearly too slow may be the ones to beat.
         equal = equal_widths(problem.space, budget.whole) or problem.space.unpruned
         even = nearest(near, equal, budget.whole, EQUAL)
-        same = even.replace(origin=problem.origin) == shape
+        finalists = found if even.replace(origin=problem.origin) in found else [*found, even]
         others = [each.replace(origin=problem.origin) for each in examiner.best(budget, OTHERS)]
-        best, finals = problem.decide(
-            [shape] if same else [shape, even], others, examiner.lost, self.options
-        )
-        return problem.found(best, [history, *finals], tried=examiner.tried)
+        shape, finals = problem.decide(finalists, others, examiner.lost, self.options)
+        return problem.found(shape, [history, *finals], tried=examiner.tried)
 
 
 def _told(earlier: tuple[Found, ...]) -> Tried | None:
     """All that was asked within other budgets."""
     told = [found.tried for found in earlier if found.tried is not None]
-    if not told:
-        return None
-    return Tried(torch.cat([each.at for each in told]), torch.cat([each.losses for each in told]))
+    return told[0].and_also(*told[1:]) if told else None
+
+
+def _filling(space: Space, budget: Budget, shape: Shape) -> Shape:
+    """The shape, or where choices are too coarse for the budget the one nearest to it."""
+    if budget.cost(space, shape) >= (1 - WINDOW) * budget.limit:
+        return shape
+    return nearest(space, shape, budget, "")

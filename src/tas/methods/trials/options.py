@@ -26,8 +26,9 @@ class TrialOptions(TrainOptions):
     >>> longer = replace(options, trials=1000, epochs=3)
 
     Attributes:
-        epochs ... cuda_graphs: of two short trainings at the end, of the best shape and of equal
-            widths, which decide between the two; the whole net is their teacher.
+        epochs ... cuda_graphs: of the short trainings at the end, of the best shape, of one that
+            has more parameters and of equal widths, which decide between them; the whole net is
+            their teacher.
         trials: number of shapes to try at most; a search that in eight generations of 12, or in a
             third of all, has come less than 1 % further is at its end.
 
