@@ -17,6 +17,7 @@ from tas import nets, recipes
 from tas.api import search_space
 from tas.costs import Budget
 from tas.data import Data, Images, Transform
+from tas.methods.method import telling
 from tas.methods.probes import POOL
 from tas.methods.probes.response import design
 from tas.methods.sampling import states_near
@@ -85,7 +86,8 @@ def phases(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
     assert isinstance(trials, TrialOptions)
     asked = ON_AVERAGE / PICTURES / 3  # forward passes, a third of a training step
     trial = asked * options.budget * epoch + options.cutting / 3600
-    final = trials.epochs * recipe.fraction * options.budget * epoch
+    learn = telling(round(recipe.fraction * PICTURES)) / PICTURES
+    final = trials.epochs * learn * (options.budget + 1 / 3) * epoch
     return {
         f"search by {trials.trials} trials": [
             sum(-(-size // gpus) for size in generations(trials.trials)) * trial

@@ -136,7 +136,7 @@ def evolved(axes: Any) -> None:
 
 
 def distilled(axes: Any) -> None:
-    panel(axes, 6, "Check, then distil", "Best shapes and equal widths train for an epoch.\n"
+    panel(axes, 6, "Check, then distil", "Best shapes and equal widths are trained a little.\n"
           "The best one is distilled from the teacher.")  # fmt: skip
     silhouette(axes, SEARCHED, 0.1, 5.1, 3.6, 1.5)
     silhouette(axes, EQUAL, 5.9, 5.1, 3.6, 1.5)

@@ -1,6 +1,7 @@
 """The stages of a run, and about how much work each is: multiply-adds."""
 
 from ..methods import ProbeOptions, TrialOptions
+from ..methods.method import telling
 from ..methods.trials.ask import ON_AVERAGE
 from ..methods.trials.method import FOLLOWING, TRAINED
 from ..runs.stages import Stage
@@ -40,10 +41,10 @@ def stages_of(plan: Plan, *, teacher: bool, baseline: bool) -> list[Stage]:
 
 def _of_a_search(plan: Plan, name: str, macs: float, number: int, of: int) -> list[Stage]:
     options, full = plan.recipe.search, float(plan.full.macs or 1)
-    learn = plan.recipe.fraction * len(plan.data.train)
+    learn = round(plan.recipe.fraction * len(plan.data.train))
     if isinstance(options, TrialOptions):
         trials = options.trials * (FOLLOWING if number else 1) * ON_AVERAGE * macs
-        check = TRAINED * options.epochs * learn / of * (TRAINING * macs + full)
+        check = TRAINED * options.epochs * telling(learn, of) * (TRAINING * macs + full)
         return [Stage("search", f"{name}search", trials), Stage("check", f"{name}check", check)]
     if isinstance(options, ProbeOptions):
         work = options.probes * options.epochs * learn * TRAINING * macs

@@ -25,7 +25,7 @@ from ..training.pictures import few, training_batches, unvaried_batches
 from .found import Found
 from .question import Decision, Question
 
-__all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss"]
+__all__ = ["PICTURES", "Method", "MethodOptions", "Problem", "final_loss", "telling"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ PICTURES = 64  # of a batch by which channels are put in order, and shapes are a
 LESS = 16  # of one on the CPU that shapes are asked, where it would not fit into caches
 LARGE = 128 * 128  # places of a picture, from which on a few pictures tell as much
 BATCHES = 32  # by which channels are put in order; half of them where pictures are large
+QUARTER = 4  # one of so many pictures is enough for the short trainings that decide,
+ENOUGH = 4096  # where these are at least as many
 CHANCE = 0.005  # of the loss of a short training, by which two seeds of one shape differ
 
 
@@ -174,27 +176,24 @@ class Problem(Question):
         lost: Callable[[Shape], float],
         options: TrainOptions,
     ) -> Decision:
-        """By a short training of each, with the whole net as its teacher, so that they do not
-        forget what they know: the best shape untrained has to be the best then, too. Where others
-        are ahead by no more than chance, it stays."""
+        """By a short training of each on some of the pictures, with the whole net as its teacher,
+        so that they do not forget what they know: the best shape untrained has to be the best then,
+        too. Where others are ahead by no more than chance, it stays."""
         if len(finalists) == 1:
             return finalists[0], []
         teacher = self.source.derive(self.space.unpruned)
-        finals = self._of_a_share().train_all("final", finalists, options, teacher)
+        finals = self._of_some().train_all("final", finalists, options, teacher)
         losses = [final_loss(final) for final in finals]
         alike = [loss <= (1 + CHANCE) * min(losses) for loss in losses]
         return finalists[alike.index(True)], finals
 
-    def _of_a_share(self) -> "Problem":
-        """With this budget's share of the pictures: what tells between two shapes is to cost no
-        more for several budgets than for one."""
-        if self.budgets == 1:
-            return self
+    def _of_some(self) -> "Problem":
+        """With as many pictures as it takes to tell shapes apart, in every epoch the same ones."""
         generator = Generator().manual_seed(self.seed)
 
         def some(part: Part) -> Part:
             order = torch.randperm(len(part), generator=generator)
-            return part.take(order[: -(-len(order) // self.budgets)])
+            return part.take(order[: telling(len(part), self.budgets)])
 
         return replace(self, learn=some(self.learn), judge=some(self.judge))
 
@@ -257,6 +256,12 @@ def _alone(labelled: Callable[[], Iterable[Any]]) -> Iterator[Any]:
     """The pictures of batches, whose labels tell nothing."""
     for pictures, _ in labelled():
         yield (pictures,)
+
+
+def telling(pictures: int, budgets: int = 1) -> int:
+    """Of so many pictures, those that short trainings decide by; several budgets share them."""
+    enough = min(pictures, max(pictures // QUARTER, ENOUGH))
+    return -(-enough // budgets)
 
 
 def final_loss(history: History | None) -> float:
