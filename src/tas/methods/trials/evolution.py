@@ -4,7 +4,8 @@ Children differ from the best shapes so far in a few choices, as far as the cost
 (a plus strategy; Real et al., *Large-Scale Evolution of Image Classifiers*, ICML 2017, evolve
 architectures the same way). Thousands are drawn, and those are asked of which all losses so far
 promise most: a lower bound of what they foretell (Srinivas et al., *Gaussian Process Optimization
-in the Bandit Setting*, ICML 2010). What was asked within other budgets tells as well.
+in the Bandit Setting*, ICML 2010). What was asked within other budgets tells as well. The last
+generations, if wanted, look for shapes that lose little and have many parameters.
 """
 
 from collections.abc import Callable, Iterable
