@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import tas
 from tas.costs import Budget
@@ -13,7 +14,8 @@ from tas.data import Augment
 from tas.inherit import Source
 from tas.methods import TrialOptions, equal_widths, method
 from tas.methods.method import CHANCE, Problem, telling
-from tas.training import History
+from tas.nets import ResNet
+from tas.training import Distillation, History, distillation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,11 @@ class Told(Problem):
 
 def of_digits(kind: type[Problem], **more: Any) -> Problem:
     data = tas.data.load("digits")
-    space = tas.spaces.resnet_space("resnet20", residual="tied")
+    net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
+    space = tas.spaces.resnet_space(net, residual="tied")
     return kind(
         space=space,
-        source=Source.of(space, tas.nets.build("resnet20")),
+        source=Source.of(space, net),
         budget=Budget.of(space, 0.5),
         data=data,
         learn=data.train.take(torch.arange(600)),
@@ -109,6 +112,36 @@ def test_all_finalists_learn_from_the_same_pictures_and_are_judged_by_others(
         known = {tuple(row) for row in pixels(whole).tolist()}
         assert len(part) == count
         assert all(tuple(row) in known for row in pixels(part).tolist())
+
+
+def test_finalists_see_the_same_batches_and_the_whole_net_is_asked_about_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+
+    class Seen(Distillation):
+        def answers(self, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+            seen.append(images.float().numpy().tobytes())
+            return super().answers(images, logits)
+
+    monkeypatch.setattr(distillation, "Distillation", Seen)
+    problem = of_digits(Problem)
+    whole = sum(p.numel() for p in problem.source.derive(problem.space.unpruned).parameters())
+    asked: list[int] = []
+
+    def count(net: nn.Module, given: Any, made: Any) -> None:
+        if isinstance(net, ResNet) and sum(p.numel() for p in net.parameters()) == whole:
+            asked.append(len(given[0]))
+
+    shapes = [problem.space.equal(0.75), problem.space.equal(0.5), problem.space.equal(0.25)]
+    hook = nn.modules.module.register_module_forward_hook(count)
+    try:
+        problem.decide(shapes, [], lambda shape: 0.0, TrialOptions())
+    finally:
+        hook.remove()
+    assert len(seen) == 6  # two batches of 256 each
+    assert seen[:2] == seen[2:4] == seen[4:]
+    assert asked.count(256) == 2  # and some of fewer, by which a training finds out how to compute
 
 
 def pixels(part: Any) -> torch.Tensor:

@@ -212,33 +212,34 @@ class Problem(Question):
 
         Args:
             name: of the phases in the log, which are numbered.
-            teacher: whose answers they learn from; None: labels alone.
+            teacher: whose answers they learn from; all by the same pictures, so that they are
+                compared alike and it is asked once. None: labels alone, and every net is another
+                sample of all that is random.
 
         Returns:
             None in the place of a training that diverged: a warning says so.
         """
-        # Every net is another sample of all that is random.
+        answers = training.Answers()
         jobs = [
             partial(
                 self._train_short,
-                options,
-                teacher,
+                lambda net: training.learning(net, teacher, options, self.data.labelled, answers),
                 f"{name}-{i:02d}-of-{len(shapes):02d}",
                 shape,
-                (self.seed * 1000 + i) % SEEDS,
+                (self.seed * 1000 + (i if teacher is None else 1)) % SEEDS,
             )
             for i, shape in enumerate(shapes, start=1)
         ]
         return training.side_by_side(jobs, [float(shape.macs or 0) for shape in shapes])
 
     def _train_short(
-        self, options: TrainOptions, teacher: nn.Module | None, name: str, shape: Shape, seed: int
+        self, task: Callable[[nn.Module], training.Task], name: str, shape: Shape, seed: int
     ) -> History | None:
         with training.seeded(seed):
             net = self.source.derive(shape)
         try:
             return self.fit(
-                training.learning(net, teacher, options, self.data.labelled),
+                task(net),
                 self.batches(self.learn, seed),
                 phase=name,
                 evaluate_on=unvaried_batches(

@@ -1,6 +1,7 @@
 """Training: tasks (classification, distillation, search) behind one loop, and a run's directory."""
 
 from .accelerate_state import alone
+from .answers import Answers
 from .classification import Classification
 from .distillation import Distillation, Imitation, distill_loss, learning
 from .evaluation import evaluate, recompute_norm_statistics
@@ -15,6 +16,7 @@ from .settings import repeatable, seeded
 from .tasks import Epochs, Task
 
 __all__ = [
+    "Answers",
     "Classification",
     "Device",
     "Distance",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..forward import example_for, modes_kept
 from ..typed import checked
+from .answers import Answers
 from .classification import Classification, most_likely
 from .evaluation import Labelled, measure
 from .objective import divergence
@@ -20,7 +21,11 @@ __all__ = ["Distillation", "Imitation", "distill_loss", "learning"]
 
 @checked
 def learning(
-    net: nn.Module, teacher: nn.Module | None, options: TrainOptions, labelled: bool = True
+    net: nn.Module,
+    teacher: nn.Module | None,
+    options: TrainOptions,
+    labelled: bool = True,
+    answers: Answers | None = None,
 ) -> Classification:
     """A net's training: on labels, and with a teacher's answers where there are any that count;
     on these alone where pictures are not labelled.
@@ -32,6 +37,10 @@ def learning(
     'Classification'
     >>> type(learning(net, teacher, TrainOptions())).__name__
     'Distillation'
+
+    Args:
+        answers: what the teacher has answered to nets before this one, which is kept for those
+            after it; None: it is asked each time.
     """
     if not labelled:
         if teacher is None:
@@ -39,10 +48,10 @@ def learning(
                 "the pictures have no labels, so that a net can only learn from the answers of a "
                 "teacher: give one"
             )
-        return Imitation(net, teacher, options)
+        return Imitation(net, teacher, options, answers)
     if teacher is None or not options.distils:
         return Classification(net, options)
-    return Distillation(net, teacher, options)
+    return Distillation(net, teacher, options, answers)
 
 
 class Distillation(Classification):
@@ -58,9 +67,16 @@ class Distillation(Classification):
 
     name = "distil"
 
-    def __init__(self, model: nn.Module, teacher: nn.Module, options: TrainOptions) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        teacher: nn.Module,
+        options: TrainOptions,
+        answers: Answers | None = None,
+    ) -> None:
         super().__init__(model, options)
         self.teacher = teacher
+        self.known = answers
         self.lent = ExitStack()  # the teacher, while it answers
 
     def start(self, accelerator: Accelerator, steps: int, seed: int) -> None:
@@ -90,11 +106,12 @@ class Distillation(Classification):
         return loss, most_likely(labels)
 
     def answers(self, images: Tensor, logits: Tensor) -> Tensor:
-        """The teacher's scores of the images, beside the student's."""
+        """The teacher's scores of the images, beside the student's; [N, classes]."""
         with torch.inference_mode(), self.accelerator.autocast():
             if images.is_floating_point():
                 images = images.to(self.taught_in)
-            answers = self.answering(images)  # [N, classes]
+            known = self.known
+            answers = known.of(images, self.answering) if known else self.answering(images)
         if answers.shape != logits.shape:
             raise InputError(
                 f"the teacher knows {answers.shape[1]} classes, the student {logits.shape[1]}: "
