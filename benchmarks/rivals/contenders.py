@@ -155,6 +155,8 @@ def rival(name: str) -> Callable[[Task], nn.Module]:
 
 def shape_of_rival(task: Task) -> nn.Module:
     """The channels that Torch-Pruning found by its best setting, cut and compensated by us."""
+    from torch_pruning_settings import HEADS
+
     best = task.best_rival()
     if best is None:
         raise ValueError("none of Torch-Pruning's settings made a net")
@@ -175,6 +177,10 @@ def shape_of_rival(task: Task) -> nn.Module:
         f"{type(task.teacher).__name__}", task.data.classes, task.data.input, "tied", {}, {}
     )
     net = source.derive(shape.replace(net="its:own", widths=widths))
+    for path, module in net.named_modules():  # it shrinks heads' sizes where our search drops heads
+        if hasattr(module, "qkv"):
+            for name in HEADS:
+                setattr(module, name, getattr(layers[path], name))
     own, their = count(net, task.data.input).macs, count(theirs, task.data.input).macs
     if own != their:
         raise ValueError(f"its shape has {their} multiply-adds, as widths of ours {own}")

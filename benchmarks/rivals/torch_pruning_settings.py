@@ -24,6 +24,7 @@ __all__ = ["SETTINGS", "Setting", "pruned"]
 
 STEPS = 400  # of that project's own benchmark
 GRADIENTS = 8  # batches
+HEADS = ("num_heads", "attn_dim", "head_dim")  # that repeat a layer's size, as its example for ViTs
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,11 @@ def pruned(
         net, pruner = _start(teacher, input, setting, 1.0, gradients, round_to)
         for _ in range(setting.steps):
             if count(net, input).macs <= limit:
-                return _finished(net, pruner)
+                return net
             pruner.step()
+            net = _finished(net, pruner)
         if count(net, input).macs <= limit:
-            return _finished(net, pruner)
+            return net
         raise ValueError(f"{count(net, input).macs} multiply-adds after {setting.steps} steps")
 
     def cut(ratio: float) -> tuple[int, nn.Module]:
@@ -122,7 +124,7 @@ def _start(
 
 
 def _finished(net: nn.Module, pruner: Any) -> nn.Module:
-    """The attributes that repeat a layer's size, as Torch-Pruning's example for ViTs does it."""
+    """Without gradients, which no setting reads twice, and with the attributes of ``HEADS``."""
     for module in net.modules():
         if hasattr(module, "qkv") and hasattr(module, "head_dim"):
             module.num_heads = pruner.num_heads[module.qkv]
