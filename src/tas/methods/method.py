@@ -35,7 +35,7 @@ LARGE = 128 * 128  # places of a picture, from which on a few pictures tell as m
 BATCHES = 32  # by which channels are put in order; half of them where pictures are large
 QUARTER = 4  # one of so many pictures is enough for the short trainings that decide,
 ENOUGH = 4096  # where these are at least as many
-CHANCE = 0.005  # of the loss of a short training, by which two seeds of one shape differ
+CHANCE = 0.005  # of the loss of a short training, that two shapes may differ by from seed to seed
 
 
 class Method(Protocol):

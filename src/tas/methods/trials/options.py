@@ -27,8 +27,8 @@ class TrialOptions(TrainOptions):
 
     Attributes:
         epochs ... cuda_graphs: of the short trainings at the end, of the best shape, of one that
-            has more parameters and of equal widths, which decide between them, on a quarter of the
-            pictures, at least 4,096; the whole net is their teacher.
+            has more parameters and of equal widths, which decide between them, on the same quarter
+            of the pictures, at least 4,096; the whole net is their teacher.
         trials: number of shapes to try at most; a search that in eight generations of 12, or in a
             third of all, has come less than 1 % further is at its end.
 
