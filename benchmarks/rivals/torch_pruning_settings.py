@@ -137,5 +137,5 @@ def _finished(net: nn.Module, pruner: Any) -> nn.Module:
 def _gradients(teacher: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor | None]:
     net = deepcopy(teacher).eval()
     for images, labels in batches:
-        F.cross_entropy(net(images), labels).backward()
+        F.cross_entropy(net(images.cpu()), labels.cpu()).backward()
     return [parameter.grad for parameter in net.parameters()]

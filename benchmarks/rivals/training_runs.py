@@ -110,9 +110,9 @@ def teacher_of(name: str, data: Data, work: Path, progress: bool = False) -> Tea
         accuracy, seconds = _fit(task, data, 0, place.with_suffix(""), progress)
         kept = {"weights": model.state_dict(), "accuracy": accuracy, "seconds": seconds}
         keep(kept, place)
-    kept = torch.load(place, weights_only=True)
+    kept = torch.load(place, map_location="cpu", weights_only=True)
     model.load_state_dict(kept["weights"])
-    return Teacher(model.eval(), kept["accuracy"], kept["seconds"])
+    return Teacher(model.cpu().eval(), kept["accuracy"], kept["seconds"])
 
 
 def tuned(
