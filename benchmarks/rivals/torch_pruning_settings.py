@@ -124,7 +124,7 @@ def _start(
 
 
 def _finished(net: nn.Module, pruner: Any) -> nn.Module:
-    """Without gradients, which no setting reads twice, and with the attributes of ``HEADS``."""
+    """The net, fit to run: the attributes of ``HEADS`` follow, and gradients are gone."""
     for module in net.modules():
         if hasattr(module, "qkv") and hasattr(module, "head_dim"):
             module.num_heads = pruner.num_heads[module.qkv]
