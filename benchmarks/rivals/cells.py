@@ -11,7 +11,7 @@ from rows import Row
 __all__ = ["EQUAL", "OURS", "RANDOM", "SHAPE", "Cell", "cells", "is_rival"]
 
 OURS, EQUAL, RANDOM, SHAPE = "ours", "equal", "random", "tp-shape"
-PICTURE_NOISE = 0.5  # points: the sampling of 10,000 test pictures, where there is one seed
+TESTED = 10_000  # test pictures of either data set
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Cell:
     pictures: int
     budget: float
     rows: dict[str, list[Row]]
+
+    @property
+    def on(self) -> str:
+        """The pictures, in words."""
+        return f"{self.data}, {self.pictures:,}"
 
     def has(self, method: str) -> bool:
         return bool(self.rows.get(method))
@@ -56,11 +61,16 @@ class Cell:
         own = [m for m in self.rows if is_rival(m) and self.has(m)]
         return max(own, key=self.accuracy) if own else None
 
+    def sampling(self, method: str) -> float:
+        """Standard error of an accuracy by the choice of test pictures: half a point at most."""
+        right = self.accuracy(method) / 100
+        return 100 * (right * (1 - right) / TESTED) ** 0.5
+
     def noise(self, one: str, other: str) -> float:
-        """Standard error of the difference of two methods."""
+        """Standard error of the difference of two methods; of one seed, that by test pictures."""
         errors = [self.error(one), self.error(other)]
         if None in errors:
-            return PICTURE_NOISE
+            return self.sampling(other)
         return sum((e or 0.0) ** 2 for e in errors) ** 0.5
 
     @property
@@ -75,7 +85,7 @@ class Cell:
         """Of what Torch-Pruning's best setting loses, the part that ours keeps; None where that is
         no more than noise."""
         rival = self.best_rival
-        if rival is None or not self.has(OURS) or self.lost(rival) <= PICTURE_NOISE:
+        if rival is None or not self.has(OURS) or self.lost(rival) <= self.sampling(rival):
             return None
         return 1 - self.lost(OURS) / self.lost(rival)
 

@@ -20,7 +20,9 @@ def drawn(of: Sequence[Cell], path: Path) -> None:
     }
     with c.canvas(path, 1.1 + 0.34 * len(of)) as figure:
         axes = figure.subplots()
-        names = [f"{cell.net}, {cell.budget:g}" for cell in of]
+        several = len({cell.on for cell in of}) > 1
+        data = [f", {cell.data}" if several else "" for cell in of]
+        names = [f"{cell.net}{on}, {cell.budget:g}" for cell, on in zip(of, data, strict=True)]
         for at, cell in enumerate(of):
             values = [cell.accuracy(m) for m in cell.rows]
             teacher = cell.teacher.teacher_accuracy or 0.0

@@ -11,7 +11,17 @@ from plan import BUDGETS, NET_NAMES, TRIALS, TUNED, Item
 from rows import Row
 from zoo import NETS
 
-__all__ = ["cost", "failures", "hours", "methods", "nets", "settings", "shorter", "verdict"]
+__all__ = [
+    "apart",
+    "cost",
+    "failures",
+    "hours",
+    "methods",
+    "nets",
+    "settings",
+    "shorter",
+    "verdict",
+]
 
 WHOLE = """Hours for all nets, three budgets and three seeds on {data} with {pictures} pictures, \
 of one thread of the processor that the rows were measured on: foretold from rows where there are \
@@ -25,16 +35,12 @@ def verdict(both: dict[str, list[Cell]]) -> str:
         figures = [of([c for c in both[stage] if c.has(OURS)]) for stage in both]
         return f"| {name} | {target} | {' | '.join(figures)} |"
 
-    def best(of: list[Cell]) -> str:
-        wins = sum(cell.ours_is_best for cell in of)
-        return f"{wins} of {len(of)} ({100 * wins / len(of):.0f} %)" if of else "-"
-
     def gap(to: Callable[[Cell], str | None]) -> Callable[[list[Cell]], str]:
         def told(of: list[Cell]) -> str:
-            gaps = [c.accuracy(OURS) - c.accuracy(m) for c in of if (m := to(c)) and c.has(m)]
-            return (
-                f"{mean(gaps):+.2f} points ({min(gaps):+.2f} to {max(gaps):+.2f})" if gaps else "-"
-            )
+            gaps = _gaps(of, to)
+            if not gaps:
+                return "-"
+            return f"{mean(gaps):+.2f} points ({min(gaps):+.2f} to {max(gaps):+.2f})"
 
         return told
 
@@ -48,14 +54,50 @@ def verdict(both: dict[str, list[Cell]]) -> str:
         )
 
     lines += [
-        line("ours is best, or within noise of the best", "90 %", best),
-        line("ours above Torch-Pruning's best setting", "+0.5", gap(lambda c: c.best_rival)),
-        line("ours above equal ratios", "+0.5", gap(lambda _: EQUAL)),
+        line("ours is best, or within noise of the best", "90 %", _wins),
+        line("ours above Torch-Pruning's best setting", "+0.5", gap(_best_rival)),
+        line("ours above equal ratios", "+0.5", gap(_equal)),
         line("ours above random shapes", "", gap(lambda _: RANDOM)),
         line("ours above Torch-Pruning's shape, cut by us", "", gap(lambda _: SHAPE)),
         line("of what Torch-Pruning loses ours keeps", "50 % untrained", kept),
     ]
     return "\n".join(lines)
+
+
+def apart(both: dict[str, list[Cell]]) -> str:
+    """The verdict for every data set and budget: a little is cut without loss, and a lot is not."""
+    lines = [
+        "| pictures | budget | without: best | above Torch-Pruning | above equal ratios | "
+        "fine-tuned: best | above Torch-Pruning | above equal ratios |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    ours = {stage: [c for c in both[stage] if c.has(OURS)] for stage in both}
+    for on, budget in dict.fromkeys((c.on, c.budget) for of in ours.values() for c in of):
+        figures = []
+        for of in ours.values():
+            own = [c for c in of if (c.on, c.budget) == (on, budget)]
+            gaps = [_gaps(own, to) for to in (_best_rival, _equal)]
+            figures += [_wins(own), *(f"{mean(gap):+.2f}" if gap else "-" for gap in gaps)]
+        lines.append(f"| {on} | {budget:g} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _wins(of: list[Cell]) -> str:
+    wins = sum(cell.ours_is_best for cell in of)
+    return f"{wins} of {len(of)} ({100 * wins / len(of):.0f} %)" if of else "-"
+
+
+def _gaps(of: list[Cell], to: Callable[[Cell], str | None]) -> list[float]:
+    """Points by which ours is above a method."""
+    return [c.accuracy(OURS) - c.accuracy(m) for c in of if (m := to(c)) and c.has(m)]
+
+
+def _best_rival(cell: Cell) -> str | None:
+    return cell.best_rival
+
+
+def _equal(_: Cell) -> str:
+    return EQUAL
 
 
 def methods(of: list[Cell]) -> str:
@@ -70,7 +112,7 @@ def methods(of: list[Cell]) -> str:
         setting = f"{_figure(cell, rival)} ({rival.removeprefix('tp-')})" if rival else "-"
         seeds = max(len(rows) for rows in cell.rows.values())
         lines.append(
-            f"| {cell.net} | {cell.data}, {cell.pictures:,} | {cell.budget:g} | "
+            f"| {cell.net} | {cell.on} | {cell.budget:g} | "
             f"{cell.teacher.teacher_accuracy:.2f} | {shown[OURS]} | {shown[EQUAL]} | "
             f"{shown[RANDOM]} | {setting} | {shown[SHAPE]} | {seeds} |"
         )
@@ -80,12 +122,16 @@ def methods(of: list[Cell]) -> str:
 def shorter(of: list[Cell]) -> str:
     """What is to be said where our search was shorter than its default, or found nothing."""
     short = [c for c in of if c.has(OURS) and c.rows[OURS][0].trials != TRIALS]
-    named = ", ".join(f"{c.net} at {c.budget:g} ({c.rows[OURS][0].trials})" for c in short)
+    named = ", ".join(f"{_named(c)} ({c.rows[OURS][0].trials})" for c in short)
     text = f"Searches of fewer trials than the default's {TRIALS}: {named}. " if named else ""
-    even = [f"{c.net} at {c.budget:g}" for c in of if c.has(OURS) and c.rows[OURS][0].note]
+    even = [_named(c) for c in of if c.has(OURS) and c.rows[OURS][0].note]
     if even:
         text += f"Where the search itself ended with equal widths (seed 0): {', '.join(even)}."
     return text.strip()
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell.net} at {cell.budget:g} ({cell.on})"
 
 
 def _figure(cell: Cell, method: str) -> str:
@@ -102,12 +148,12 @@ def _figure(cell: Cell, method: str) -> str:
 def settings(of: list[Cell]) -> str:
     names = [m for m in _order(of) if is_rival(m)]
     lines = [
-        f"| net | budget | {' | '.join(name.removeprefix('tp-') for name in names)} |",
-        "|---|---|" + "---|" * len(names),
+        f"| net | pictures | budget | {' | '.join(name.removeprefix('tp-') for name in names)} |",
+        "|---|---|---|" + "---|" * len(names),
     ]
     for cell in of:
         figures = [_figure(cell, name) for name in names]
-        lines.append(f"| {cell.net} | {cell.budget:g} | {' | '.join(figures)} |")
+        lines.append(f"| {cell.net} | {cell.on} | {cell.budget:g} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
@@ -120,9 +166,9 @@ def cost(of: list[Cell]) -> str:
     if not of:
         return "No row has been measured."
     lines = [
-        "| net | budget | teacher (s) | searched (s) | of the teacher's | trials | "
+        "| net | pictures | budget | teacher (s) | searched (s) | of the teacher's | trials | "
         "equal ratios (s) | Torch-Pruning, best setting (s) |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
 
     def seconds(cell: Cell, method: str | None) -> str:
@@ -135,8 +181,9 @@ def cost(of: list[Cell]) -> str:
             ratio = f"{100 * cell.average(OURS, 'search_seconds') / whole:.0f} %"
             trials = f"{cell.rows[OURS][0].trials}"
         lines.append(
-            f"| {cell.net} | {cell.budget:g} | {whole:.0f} | {seconds(cell, OURS)} | {ratio} | "
-            f"{trials} | {seconds(cell, EQUAL)} | {seconds(cell, cell.best_rival)} |"
+            f"| {cell.net} | {cell.on} | {cell.budget:g} | {whole:.0f} | "
+            f"{seconds(cell, OURS)} | {ratio} | {trials} | {seconds(cell, EQUAL)} | "
+            f"{seconds(cell, cell.best_rival)} |"
         )
     return "\n".join(lines)
 
@@ -157,12 +204,15 @@ def failures(rows: list[Row]) -> str:
 
 def nets(rows: list[Row]) -> str:
     lines = [
-        "| net | changed for small pictures | teacher: epochs, rate | accuracy (%) | minutes | "
-        "fine-tuning: epochs, rate |",
-        "|---|---|---|---|---|---|",
+        "| net | changed for small pictures | pictures | teacher: epochs, rate | accuracy (%) | "
+        "minutes | fine-tuning: epochs, rate |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for name, net in NETS.items():
-        own = [row for row in rows if row.net == name]
+    known: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        known[row.net, row.data, row.pictures].append(row)
+    for name, data, pictures in sorted(known, key=lambda key: list(NETS).index(key[0])):
+        net, own = NETS[name], known[name, data, pictures]
         trained = next((r for r in own if r.teacher_accuracy is not None), None)
         steps = next((r for r in own if r.stage == "steps"), None)
         rate = next((f"{r.lr:g}" for r in own if r.stage == "tuned" and r.lr), "not chosen yet")
@@ -172,8 +222,8 @@ def nets(rows: list[Row]) -> str:
         minutes = f"{foretold}{(seconds.teacher_seconds or 0) / 60:.0f}" if seconds else "-"
         by = "AdamW" if net.adam else "SGD"
         lines.append(
-            f"| {name} | {net.changed or '-'} | {net.epochs}, {net.lr:g}, {by} | {accuracy} | "
-            f"{minutes} | {net.tune_epochs}, {rate} |"
+            f"| {name} | {net.changed or '-'} | {data}, {pictures:,} | "
+            f"{net.epochs}, {net.lr:g}, {by} | {accuracy} | {minutes} | {net.tune_epochs}, {rate} |"
         )
     return "\n".join(lines)
 

@@ -203,7 +203,7 @@ def test_the_page_tells_what_was_won_and_lost() -> None:
     assert "1 of 1 (100 %)" in text
     assert "| resnet20 | digits, 1,438 | 0.5 | 99.50 | **97.50** | 95.00 | 92.00 |" in text
     assert "| resnet20 | tp-shape | 0.5 | ValueError: no |" in text
-    assert "| resnet20 | 0.5 | 400 | 120 | 30 % | 300 |" in text
+    assert "| resnet20 | digits, 1,438 | 0.5 | 400 | 120 | 30 % | 300 |" in text
     assert "1. One teacher for each net" in text
 
 
@@ -214,6 +214,25 @@ def test_a_loss_is_told_as_well() -> None:
     assert not cell.ours_is_best
     assert cell.error("ours") == pytest.approx(1 / 3**0.5)
     assert "-4.00 points" in page.written([*lost, *won])
+
+
+def test_each_data_set_and_budget_is_told_apart() -> None:
+    many = [
+        replace(ROW, data=data, budget=budget, stage="tuned", method=method, accuracy=accuracy)
+        for data, budget, accuracies in (
+            ("cifar10-jpeg", 0.5, {"ours": 72.0, "equal": 72.4}),
+            ("cifar10-jpeg", 0.3, {"ours": 71.0, "equal": 70.0}),
+            ("fashion-mnist", 0.5, {"ours": 92.0, "equal": 92.4}),
+        )
+        for method, accuracy in accuracies.items()
+    ]
+    text = page.written(many)
+    lines = [line for line in text.splitlines() if line.count("|") == 9]
+    told = {tuple(line.split(" | ")[:2]): line.split(" | ")[5:] for line in lines}
+    # What is chance at 72 % is none at 92 %.
+    assert told["| cifar10-jpeg, 1,438", "0.5"] == ["1 of 1 (100 %)", "-", "-0.40 |"]
+    assert told["| cifar10-jpeg, 1,438", "0.3"] == ["1 of 1 (100 %)", "-", "+1.00 |"]
+    assert told["| fashion-mnist, 1,438", "0.5"] == ["0 of 1 (0 %)", "-", "-0.40 |"]
 
 
 def test_time_that_is_left_comes_from_rows_alike() -> None:
