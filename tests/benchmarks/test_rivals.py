@@ -216,6 +216,26 @@ def test_a_loss_is_told_as_well() -> None:
     assert "-4.00 points" in page.written([*lost, *won])
 
 
+def test_the_readme_says_what_the_table_says() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    known = list(rows.Rows(rows.TABLE))
+    cut, tuned = (
+        [cell for cell in cells(known, stage) if cell.has("ours")]
+        for stage in ("untrained", "tuned")
+    )
+    assert all(cell.accuracy("ours") == max(map(cell.accuracy, cell.rows)) for cell in cut)
+    assert f"the searched net is best in all {len(cut)} cases" in readme
+    wins = sum(cell.ours_is_best for cell in tuned)
+    assert f"best or within noise in {wins} of {len(tuned)}:" in readme
+    beside = [
+        [(cell.accuracy("ours"), cell.accuracy(other)) for cell in tuned if (other := to(cell))]
+        for to in (lambda cell: cell.best_rival, lambda cell: "equal")
+    ]
+    rival, equal = (sum(ours - other for ours, other in of) / len(of) for of in beside)
+    told = f"by {rival:.2f} points on average over Torch-Pruning's best setting and {equal:.2f}"
+    assert told in readme
+
+
 def test_each_data_set_and_budget_is_told_apart() -> None:
     many = [
         replace(ROW, data=data, budget=budget, stage="tuned", method=method, accuracy=accuracy)
