@@ -349,7 +349,7 @@ REFUSED = {
     "lazy": (Lazy, "'0.weight' is lazy and has no size yet: run the net once"),
     "uncopyable": (Uncopyable, "cannot be copied.*'_thread.lock' object"),
     "wrapped": (lambda: nn.DataParallel(Base()), r"is wrapped: give net.module"),
-    "compiled": (lambda: torch.compile(Base()), "is compiled: trace it before torch.compile"),
+    "compiled": (lambda: torch.compile(Base()), r"is compiled: give net\._orig_mod"),
     "not finite": (NotFinite, "nothing can be searched in .*: the net's scores are not finite"),
     "inner": (lambda: nn.Sequential(torch.compile(Base())), "has 0, which is compiled"),
 }

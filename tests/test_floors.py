@@ -17,7 +17,7 @@ FLOORS = (
     ("errors", "hints", "lazy", "version", "whole"),
     ("sums",),
     ("reading", "typed"),
-    ("checks", "forward", "options", "processes", "seeds", "sides"),
+    ("checks", "forward", "options", "processes", "seeds", "sides", "usable"),
     ("shape",),
     ("model_options", "records", "space", "weights"),
     ("costs",),

@@ -181,8 +181,9 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def floats(value: Any) -> list[Tensor]:
-    """The tensors of floats in an answer."""
-    return [x for _, x in leaves(value) if x.is_floating_point()]
+    """The tensors of floats in an answer; where gradients are off, without any of the net's own."""
+    found = [x for _, x in leaves(value) if x.is_floating_point()]
+    return found if torch.is_grad_enabled() else [x.detach() for x in found]
 
 
 def examples_in(batch: Any) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from functools import cache, wraps
 from typing import Any, TypeVar
 
-from .errors import InputError, nearest, quoted
+from .errors import InputError, nearest, one_of, quoted
 from .hints import Between, Check, Misfit, check_of, hints_of
 
 __all__ = ["Between", "checked", "fitted", "record"]
@@ -46,7 +46,10 @@ def checked(target: T) -> T:
 
     @wraps(function)
     def call(*given: Any, **named: Any) -> Any:
-        bound = signature.bind(*given, **named)
+        try:
+            bound = signature.bind(*given, **named)
+        except TypeError as error:
+            raise TypeError(_unbound(function, signature, named, error)) from None
         arguments, known = bound.arguments, checks()
         for name in arguments.keys() & known.keys():
             kind = signature.parameters[name].kind
@@ -63,6 +66,18 @@ def checked(target: T) -> T:
 
     call.checked_by_hints = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def _unbound(
+    function: Any, signature: inspect.Signature, named: Mapping[str, Any], error: TypeError
+) -> str:
+    """Why a call does not fit a signature: of which function, and what it takes."""
+    name = function.__qualname__.removesuffix(".__init__")
+    takes = [each for each in signature.parameters if each != "self"]
+    strange = next((each for each in named if each not in takes), None)
+    if strange is None:  # one is missing, or there are too many
+        return f"{name}() {error}"
+    return one_of(f"argument of {name}()", strange, takes)
 
 
 def fitted(value: Any, hint: Any, where: str, error: type[InputError] = InputError) -> Any:

@@ -15,7 +15,6 @@ from .whole import replacing
 
 __all__ = [
     "Left",
-    "check_weights",
     "classifier_of",
     "load_backbone",
     "load_weights",
@@ -32,31 +31,6 @@ def save_weights(module: nn.Module, path: Path) -> None:
     """Write all parameters and buffers as safetensors; the file appears whole or not at all."""
     with replacing(path) as partial:
         safetensors.torch.save_model(module, str(partial))
-
-
-def check_weights(net: nn.Module, name: str, precision: str = "auto") -> None:
-    """Raise ``InputError`` where a net cannot be computed: no values, NaN, or float64 in bf16.
-
-    Args:
-        name: what it is called in errors.
-        precision: that is asked for.
-    """
-    for key, value in net.named_parameters():
-        if value.is_meta or isinstance(value, nn.UninitializedParameter):
-            raise InputError(
-                f"the {name} has no values, '{key}' among others: load its weights, or build it on "
-                "a device other than 'meta'"
-            )
-        if value.dtype == torch.float64 and precision == "bf16":
-            raise InputError(
-                f"the {name} is in float64, and precision='bf16' is asked for: give net.float(), "
-                "or precision='fp32'"
-            )
-        if not value.isfinite().all():
-            raise InputError(
-                f"the {name} has weights that are NaN or infinite, in '{key}': give one of a "
-                "training that did not diverge"
-            )
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:

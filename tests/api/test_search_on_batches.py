@@ -311,3 +311,21 @@ def test_distil_teaches_in_ones_own_loop() -> None:
     assert not teacher.training
     with pytest.raises(InputError, match="hold other tensors"):
         taught({"image": PICTURES[0]}, student(PICTURES[0])["mask"])
+
+
+def test_a_net_that_was_compiled_in_place_is_searched_by_its_own_code() -> None:
+    """Under hooks every module of it would be compiled, once for each kind of batch."""
+    net, compiled = unet(), []
+
+    def count(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    net.compile(backend=count)
+    found = search(net, PICTURES)
+    assert not compiled
+    assert found.shape == search(unet(), PICTURES).shape
+    found.derive()(PICTURES[0])
+    assert not compiled
+    net(PICTURES[0])
+    assert compiled

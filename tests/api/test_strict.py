@@ -45,6 +45,20 @@ class Given:
     def lazy(self) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
 
+    @torch.inference_mode()
+    def of_inference_mode(self) -> nn.Module:
+        return tas.nets.build("resnet20", 10, (1, 8, 8))
+
+    def exported(self) -> nn.Module:
+        return torch.export.export(self.net.eval(), (self.image,)).module()
+
+    def scripted(self) -> nn.Module:
+        return torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+
+    @torch.inference_mode()
+    def within_inference_mode(self, call: Callable[..., Any]) -> Any:
+        return call(self.net, self.data)
+
 
 @pytest.fixture(scope="module")
 def given() -> Given:
@@ -106,7 +120,29 @@ CALLS: list[tuple[Call, str]] = [
     ),
     (lambda g: tas.train(tas.nets.build("resnet20", 7, (1, 8, 8)), g.data), "has 7 classes, but"),
     (lambda g: tas.search(g.on_meta(), g.data, 0.5), "the net has no values"),
+    (lambda g: tas.search(g.on_meta(), batches=[(g.image,)]), "the net has no values"),
     (lambda g: tas.search(g.spoilt(), g.data, 0.5), "weights that are NaN"),
+    (lambda g: tas.search(g.of_inference_mode(), g.data), r"give copy\.deepcopy\(net\)"),
+    (lambda g: tas.train(g.of_inference_mode(), g.data), r"give copy\.deepcopy\(net\)"),
+    (lambda g: g.within_inference_mode(tas.search), "inside torch.inference_mode nothing"),
+    (lambda g: g.within_inference_mode(tas.train), "inside torch.inference_mode nothing"),
+    (lambda g: tas.evaluate(g.exported(), g.data), "the net is exported: give the module"),
+    (lambda g: tas.search(g.exported(), batches=[(g.image,)]), "the net is exported: give"),
+    (lambda g: tas.costs.count(g.exported(), (1, 8, 8)), "the net is exported: give"),
+    (lambda g: tas.distil(g.net, g.exported()), "the teacher is exported: give the module"),
+    (lambda g: tas.distil(g.net, None), "teacher=None: give"),
+    (lambda g: tas.train(g.scripted(), g.data), "the net is scripted: give the module"),
+    (lambda g: tas.costs.count(g.scripted(), (1, 8, 8)), "the net is scripted: give the module"),
+    (lambda g: tas.save(g.scripted(), "m", transform=g.data.transform), "the net is scripted"),
+    (lambda g: tas.train(torch.compile(g.net), g.data), r"is compiled: give net\._orig_mod"),
+    (
+        lambda g: tas.save(torch.compile(g.net), "m", transform=g.data.transform),
+        r"is compiled: give net\._orig_mod",
+    ),
+    (
+        lambda g: tas.save(nn.DataParallel(g.net), "m", transform=g.data.transform),
+        r"is wrapped: give net\.module",
+    ),
     (lambda g: tas.search(7, g.data, 0.5), "net=7: give"),
     (lambda g: tas.search(nn.ReLU(), g.data, 0.5), "no parameters to train"),
     (lambda g: tas.save(g.on_meta(), "m", transform=g.data.transform), "the net has no values"),
@@ -276,7 +312,7 @@ def test_a_wrong_argument_is_named(
 def test_every_public_function_with_arguments_is_checked() -> None:
     # Called at every step, or for every cell of a table: what calls them is checked.
     hot = {"place", "place_module", "distill_loss", "operator_macs", "readable", "quantity"}
-    hot |= {"duration", "say", "distil", "divergence", "distance", "squared_error"}
+    hot |= {"duration", "say", "divergence", "distance", "squared_error"}
     hot |= {"quiet", "quietly"}  # the second is a decorator
     unchecked = {
         name
@@ -306,6 +342,27 @@ def test_what_is_accepted(given: Given, tmp_path: Path) -> None:
     how = {"options": options(), "progress": False, "out": tmp_path / "train", "teacher": folder}
     first = tas.train(found.derive(), given.data, **how)
     assert tas.train(found.derive(), given.data, **how).history == first.history
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: tas.search("resnet20", budgt=0.5),
+            r"unknown argument of search\(\) 'budgt': did you mean 'budget'\?",
+        ),
+        (
+            lambda: TrainOptions(epoch=3),
+            r"unknown argument of TrainOptions\(\) 'epoch': did you mean 'epochs'\?",
+        ),
+        (lambda: tas.train("resnet20"), r"train\(\) missing a required argument: 'data'"),
+        (lambda: tas.costs.count(1, 2, 3, 4), r"count\(\) too many positional arguments"),
+    ],
+    ids=["unknown", "unknown field", "missing", "too many"],
+)
+def test_an_argument_that_does_not_exist_is_named(call: Callable[[], Any], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call()
 
 
 def test_a_checked_function_keeps_its_signature_and_costs_no_time() -> None:

@@ -1,6 +1,7 @@
 """Nets that cannot be searched as they are: a line says what to give instead."""
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -124,3 +125,38 @@ def test_a_net_that_runs_but_cannot_be_followed_is_not_said_not_to_run() -> None
         analyse(Watching(), X)
     with pytest.raises(InputError, match=r"the net does not run on images of \[3, 1, 1\]"):
         analyse(plain(), X[..., :1, :1])
+
+
+def with_forward_around() -> nn.Module:
+    net = plain()
+    before = net.forward
+    net.forward = lambda x: 2 * before(x)
+    return net
+
+
+def with_layer_around() -> nn.Module:
+    net = plain()
+    before = net[2].forward
+    net[2].forward = lambda x: 2 * before(x)
+    return net
+
+
+def with_hook_on_another() -> nn.Module:
+    net = plain()
+    net[2].register_forward_hook(lambda module, given, out: out + net[0].weight.mean())
+    return net
+
+
+@pytest.mark.parametrize("make", [with_forward_around, with_layer_around, with_hook_on_another])
+def test_a_net_whose_copy_would_run_the_net_itself_is_refused(
+    make: Callable[[], nn.Module],
+) -> None:
+    with pytest.raises(InputError, match=r"a copy .* still reads '\d.weight' .*MethodType"):
+        trace(make(), X)
+
+
+def test_a_forward_that_is_a_method_is_searched() -> None:
+    net = plain()
+    net.forward = MethodType(lambda self, x: 2 * nn.Sequential.forward(self, x), net)
+    net[2].register_forward_hook(lambda module, given, out: out + module.bias[:, None, None])
+    assert len(trace(net, X).widths) == 2

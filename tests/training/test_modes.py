@@ -98,3 +98,12 @@ def test_a_test_leaves_modes_as_it_found_them(how: str) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         evaluate(net, broken(), precision="fp32")
     assert modes(net) == before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_forward_of_its_own_is_kept(precision: str) -> None:
+    net = tiny_net()
+    before = net.forward
+    net.forward = own = lambda x: 2 * before(x)
+    fit(Classification(net, tiny_options(precision=precision)), TinyBatches(), progress=False)
+    assert net.forward is own

@@ -30,7 +30,7 @@ from ..space import Space
 from ..spaces import TracedSpace, resnet_space, rounding, trace
 from ..training import Objective
 from ..training.objective import distance_told
-from ..weights import check_weights
+from ..usable import check_weights
 from .budgets import find_each, outs_of, within
 from .opening import given_out
 from .spaces import per_widths

@@ -26,7 +26,7 @@ from ..model_options import ExportOptions
 from ..models import ModelFolder
 from ..options import with_changes
 from ..typed import checked
-from ..weights import check_weights
+from ..usable import check_weights
 from ..whole import flush, scratch
 from .export_pictures import ExportPictures
 from .int8 import Int8, in_int8
@@ -209,7 +209,7 @@ class _Export:
         """Write it under another name, check it, and rename it."""
         pixels, checked_on = self.pictures.to_check()
         calibration = self.pictures.to_calibrate(self.calibrate) if self.int8 else None
-        check_weights(self.net, "net")
+        check_weights(self.net)
         whole = copy.deepcopy(self.net).cpu()
         small = folded(whole, self.form.transform.input)
         int8 = None

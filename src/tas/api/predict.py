@@ -17,7 +17,7 @@ from ..forward import answer, evaluating
 from ..training import Device, computing, where
 from ..training.placing import Placing, settled_with
 from ..typed import checked
-from ..weights import check_weights
+from ..usable import check_weights
 from .opening import OpenedFolder, described
 
 __all__ = ["Prediction", "Scorer", "predict", "predictions", "scorer"]

@@ -23,7 +23,7 @@ from ..timing.bench import Bench
 from ..training import Device, Distance
 from ..training.pictures import given_data
 from ..typed import checked
-from ..weights import check_weights
+from ..usable import check_gradients, check_weights, eager
 from .batches import find_on_batches
 from .budgets import Given, find_each, outs_of, within
 from .opening import given_out
@@ -211,39 +211,49 @@ def search(
         InputError: an argument cannot be used; ``InfeasibleBudgetError``: no shape is so small.
         DivergedError: the loss became NaN or infinite.
     """
-    several = given_budgets(budget) is not None
-
-    def of_one(found: list[Found]) -> Found | list[Found]:
-        return found if several else found[0]
-
+    check_gradients()
     own = {"forward": forward, "distance": distance, "score": score, "train": train}
-    choices: dict[str, Any] = {"what": what, "ratios": ratios, "ignore": ignore, "only": only}
-    choices["round_to"] = round_to
+    choices: dict[str, Any] = {"what": what, "ratios": ratios, "round_to": round_to}
+    choices |= {"ignore": ignore, "only": only}
     rest: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
     limited: dict[str, Any] = {"given": budget, "unit": unit, "also": limits or {}, "how": latency}
     if batches is not None:
         _only_batches(data, residual, augment, fraction, split, subset)
         rest |= {"options": options, "widths_per": widths_per}
-        return of_one(find_on_batches(net, batches, own, choices, limited, out=out, **rest))
+        with eager(_model(net)):
+            found = find_on_batches(net, batches, own, choices, limited, out=out, **rest)
+            return _as_asked(found, budget)
     check_seed(seed)
     data = given_data(_only_data(data, own), device, workers, progress)
     options = options or _default_options(net)
     choices |= {"residual": residual, "widths_per": widths_per}
     if not data.labelled:
         data = _answered(net, data, options)
-    space, source = search_space(net, data, options.method(), **choices)
     text = budget_text(budget)
     asked = {"budget": text, "limits": limits, "options": options, "augment": augment}
     rest |= {"augment": augment, "fraction": fraction, "split": split, "subset": subset}
-    with given_out(out, "tas.search", space, data, seed, asked) as whole:
-        budgets, rest["bench"] = within(space, out=whole, **limited)
-        rest["outs"] = outs_of(whole, budget)
-        return of_one(find(space, source, data, budgets, options=options, workers=workers, **rest))
+    with eager(_model(net)):
+        space, source = search_space(net, data, options.method(), **choices)
+        with given_out(out, "tas.search", space, data, seed, asked) as whole:
+            budgets, rest["bench"] = within(space, out=whole, **limited)
+            rest["outs"] = outs_of(whole, budget)
+            found = find(space, source, data, budgets, options=options, workers=workers, **rest)
+    return _as_asked(found, budget)
+
+
+def _as_asked(found: list[Found], budget: Given) -> Found | list[Found]:
+    """What is found: of one budget that, of several a list."""
+    return found[0] if given_budgets(budget) is None else found
+
+
+def _model(net: Any) -> Any:
+    """The net that a space was traced from; all else as it is."""
+    return net.model if isinstance(net, TracedSpace) else net
 
 
 def _answered(net: Any, data: Data, options: MethodOptions) -> Data:
     """Pictures without labels, with the classes of the net that answers in their place."""
-    model = net.model if isinstance(net, TracedSpace) else net
+    model = _model(net)
     if not isinstance(options, TrialOptions) or not isinstance(model, nn.Module):
         raise InputError(
             f"the pictures of '{data.name}' have no labels: give a trained net itself, which "

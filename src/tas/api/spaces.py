@@ -18,7 +18,7 @@ from ..space import Space
 from ..spaces import TracedSpace, resnet_space, rounding, trace
 from ..training.pictures import check_fits, check_net
 from ..typed import checked
-from ..weights import check_weights
+from ..usable import check_weights
 
 __all__ = ["WIDTHS_PER", "per_widths", "search_space"]
 
@@ -108,7 +108,7 @@ def per_widths(space: Space, per: str) -> Space:
 def _checked(net: Any, per: str) -> str:
     """What has a width of its own, where it and the net can be used."""
     if isinstance(net, nn.Module):
-        check_weights(net, "net")
+        check_weights(net)
     if per not in WIDTHS_PER:
         raise InputError(one_of("--widths-per", per, WIDTHS_PER))
     return per

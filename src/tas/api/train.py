@@ -19,6 +19,7 @@ from ..training import Device, History, TrainOptions
 from ..training.distillation import learning
 from ..training.pictures import check_net, few, given_data, training_batches, unvaried_batches
 from ..typed import checked
+from ..usable import check_gradients, check_modes, check_unwrapped
 from .opening import given_net, given_out, net_name
 from .unlabelled import known_by
 
@@ -111,8 +112,8 @@ def train(
                 )
             else:
                 net = _inherited(nets.read_shape(net), teacher, data, batches, device)
-    check_net(net, data, "net", options.precision)
     _check_trains(net)
+    check_net(net, data, "net", options.precision)
     if teacher is not None:
         check_net(teacher, data, "teacher", options.precision)
     whose = None if teacher is None else net_name(teacher)
@@ -136,6 +137,9 @@ def train(
 
 
 def _check_trains(net: nn.Module) -> None:
+    check_gradients()
+    check_modes(net)
+    check_unwrapped(net)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError(
             "the net has no parameter to train, all are frozen or there are none: unfreeze some"

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..forward import Example, Forward, evaluating, example_for, naming
 from ..typed import checked
+from ..usable import check_modes
 from .operators import is_free, operator_macs, operator_name, run
 
 __all__ = ["Count", "count"]
@@ -103,6 +104,7 @@ def count(
     Raises:
         InputError: the net does not run on it.
     """
+    check_modes(net)
     if _is_image_size(input):
         input = example_for(net, input)
     example = Example.of(input, forward).first()

@@ -62,7 +62,7 @@ def answered(net: nn.Module, run: Callable[[nn.Module], Any]) -> Answer:
     """What a net answers when it is run."""
     with _Choosing() as choosing:
         out = run(net)
-    return Answer([x for _, x in leaves(out)], choosing.found)
+    return Answer([x.detach() for _, x in leaves(out)], choosing.found)
 
 
 class _Choosing(TorchDispatchMode):  # type: ignore[no-untyped-call]

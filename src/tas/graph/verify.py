@@ -21,6 +21,7 @@ from .constants import settled
 from .guesses import kind
 from .joints import Joint
 from .mending import Mender
+from .refused import refuse_bound
 from .structure import Structure
 
 __all__ = ["Verdict", "trial"]
@@ -57,8 +58,12 @@ def trial(
         example: a batch, or an ``Example``, which says how the net is called.
         candidates: by a width's name, the numbers of atoms that it may be asked to keep, ascending,
             the last one all.
+
+    Raises:
+        InputError: a copy of the net still computes with the net itself.
     """
     bench = Bench(net, structure, example, candidates)
+    refuse_bound(net, bench.net, bench.example)
     # What is rewritten has to compute the same, in training as well. Of all of it together that is
     # soon seen; only where it does not, each rewrite is put to every test by itself.
     for strict in (False, True):

@@ -17,8 +17,9 @@ from ..nets import ResNet
 from ..runs import ModelConfig
 from ..shape import Shape
 from ..typed import checked
+from ..usable import check_bare, check_weights
 from ..version import __version__
-from ..weights import check_weights, save_weights
+from ..weights import save_weights
 from ..whole import sweep, write_whole
 from .cards import card
 
@@ -69,7 +70,8 @@ def save(
         InputError: something is missing or does not fit the net, or the folder holds other files.
     """
     path = Path(folder)
-    check_weights(net, "net")
+    check_bare(net)
+    check_weights(net)
     if shape is not None and not _describes(net, transform, classes):
         params = sum(parameter.numel() for parameter in net.parameters())
         facts = _facts(provenance)

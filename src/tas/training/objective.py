@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError, one_of
 from ..forward import Forward, call_batch, evaluating, leaves, mapped
+from ..typed import checked
+from ..usable import check_values
 
 __all__ = [
     "Distance",
@@ -175,6 +177,7 @@ def _divergences(own: Tensor, whole: Tensor, temperature: float) -> Tensor:
     return F.kl_div(own, whole, reduction="none", log_target=True)
 
 
+@checked
 def distil(
     student: nn.Module,
     teacher: nn.Module,
@@ -204,7 +207,11 @@ def distil(
             [N, C, ...] classes (``"kl"``).
         weight: the loss is multiplied by it.
         temperature: of class scores; see ``divergence``.
+
+    Raises:
+        InputError: the teacher cannot be run.
     """
+    check_values(teacher, "teacher")
 
     def loss(batch: Any, answer: Any = None) -> Tensor:
         own = forward(student, batch) if answer is None else answer

@@ -15,7 +15,7 @@ from ..forward import Forward, answer, call_batch, evaluating, example_for
 from ..inherit.readings import SAMPLES
 from ..nets import ResNet
 from ..shape import Shape
-from ..weights import check_weights
+from ..usable import check_weights
 from .hardware import Device, Where, pick_precision, where
 from .placing import settled
 

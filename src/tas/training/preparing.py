@@ -43,9 +43,13 @@ def prepare(
 
 def release(accelerator: Accelerator, module: nn.Module) -> None:
     """Take back what ``prepare`` put on a module, so that it is the plain net it was."""
+    kept = vars(module)  # attributes of this object alone
+    own = kept.get("_original_forward", kept.get("forward"))
     accelerator.unwrap_model(module, keep_fp32_wrapper=False)
-    for name in ("forward", "_is_accelerate_prepared"):  # attributes of this object alone
-        module.__dict__.pop(name, None)
+    for name in ("forward", "_is_accelerate_prepared"):
+        kept.pop(name, None)
+    if own is not None and own != module.forward:  # it had one before: a patched or compiled net
+        module.forward = own
     let_strides_go(module)
     module.zero_grad(set_to_none=True)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tas.forward import call
+from tas.forward import call, floats
 from tas.methods.trials.running import Runner
 
 CPU = torch.device("cpu")
@@ -89,3 +89,24 @@ def test_a_net_that_bears_no_halves_keeps_its_weights(how: str) -> None:
     small = runner.ready(Particular(how))
     assert {p.dtype for p in small.parameters()} == {torch.float32}
     assert torch.isfinite(runner.answer(small, pictures())).all()
+
+
+class Gradients(nn.Module):
+    """A net that turns gradients on by itself, as those do that answer with forces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    @torch.enable_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.detach().requires_grad_())
+
+
+def test_a_net_that_turns_gradients_on_measures_its_norms_as_others_do() -> None:
+    runner, plain = runner_of(Gradients(), "fp32"), runner_of(net(), "fp32")
+    found = runner.answer(runner.ready(Gradients()), pictures())
+    assert torch.equal(found, plain.answer(plain.ready(net()), pictures()))
+    assert found.requires_grad
+    with torch.no_grad():
+        assert not any(x.requires_grad for x in floats(found))  # what is compared has none

@@ -67,7 +67,7 @@ def _in_one_order(norm: _BatchNorm) -> None:
             return tuple(x.contiguous() for x in given)  # which it measures channel by channel
         # On one thread, and then it is used on all; to copy the pictures takes longer by far.
         with on_threads(1):
-            found = torch.batch_norm_update_stats(x, None, None, 0.0)
+            found = torch.batch_norm_update_stats(x.detach(), None, None, 0.0)
         for kept, value in zip(own, found, strict=True):
             if kept is not None:
                 kept.copy_(value)
