@@ -17,8 +17,8 @@ FLOORS = (
     ("errors", "hints", "lazy", "version", "whole"),
     ("sums",),
     ("reading", "typed"),
-    ("checks", "forward", "options", "processes", "seeds", "sides", "usable"),
-    ("shape",),
+    ("checks", "forward", "options", "processes", "seeds", "sides"),
+    ("shape", "usable"),
     ("model_options", "records", "space", "weights"),
     ("costs",),
     ("graph", "report", "runs"),  # rooms of one floor do not import one another

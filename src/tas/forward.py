@@ -4,10 +4,10 @@ A batch is whatever a net takes: a tensor, a tuple of positional arguments, a ma
 What the net returns may hold tensors in tuples, lists, mappings and dataclasses, at any depth.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from .errors import InputError, TasError, first_line
 
 __all__ = [
+    "Batches",
     "Example",
     "Forward",
     "answer",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 Forward = Callable[[nn.Module, Any], Any]  # calls a net on a batch; what it returns counts
+Batches = Annotated[
+    Iterable[Any], "batches, such as torch.utils.data.DataLoader(dataset, batch_size=64)"
+]
 
 
 def call(net: nn.Module, inputs: Any) -> Any:

@@ -1,15 +1,21 @@
-"""Nets as users hand them over: which cannot be used as they are, and what to give instead."""
+"""Nets as users hand them over: which cannot be used as they are, and what to give instead.
+
+Their answers as well.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import InputError
+from .forward import leaves
 
 __all__ = [
     "check_bare",
+    "check_floats",
     "check_gradients",
     "check_modes",
     "check_unwrapped",
@@ -30,6 +36,19 @@ def check_gradients() -> None:
     """Raise ``InputError`` where PyTorch has been told that there are none, whatever is done."""
     if torch.is_inference_mode_enabled():
         raise InputError("inside torch.inference_mode nothing can be learnt: call it outside")
+
+
+def check_floats(answer: Any) -> None:
+    """Raise ``InputError`` for an answer without a tensor of floats."""
+    if any(x.is_floating_point() for _, x in leaves(answer)):
+        return
+    what = f"a {type(answer).__name__} without a tensor of floats"
+    if isinstance(answer, Tensor):
+        what = f"a tensor of {str(answer.dtype).removeprefix('torch.')}, not of floats"
+    raise InputError(
+        f"the net returns {what}: say by forward= what counts, such as "
+        "forward=lambda net, batch: net(batch).logits"
+    )
 
 
 def check_modes(net: nn.Module, name: str = "net") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 import tas
 from any_nets import ANY, Detector, UNet, conv
@@ -127,7 +128,8 @@ def test_score_and_train_decide() -> None:
     assert tas.costs.count(found.derive(), {"image": PICTURES[0]}).params == min(scored)
     scored.clear()
     search(unet(), batches, score=score, train=train)
-    assert len(scored) == len(trained) == 2  # the best trial and equal widths
+    assert len(trained) == 2  # the best trial and equal widths
+    assert len(scored) == 1 + len(trained)  # the whole net, before the search
     best = search(unet(), batches, train=train)  # judged by their answers
     assert len(trained) == 4
     assert {line["phase"] for line in best.history.epochs} > {"final-01-of-02", "final-02-of-02"}
@@ -143,6 +145,36 @@ def test_a_distance_of_ones_own_decides() -> None:
     search(unet(), [{"image": x} for x in PICTURES], distance=apart)
     assert len(seen) >= 8
     assert all(own == whole == (32, 16) for own, whole in seen)
+
+
+def test_a_distance_counts_from_that_of_an_answer_and_itself() -> None:
+    """So a cross-entropy, or a cosine, says as much as a distance that begins at 0."""
+
+    def error(own: Any, whole: Any) -> Tensor:
+        return (own["mask"] - whole["mask"]).square().mean()
+
+    batches = [{"image": x} for x in PICTURES]
+    from_0 = search(unet(), batches, distance=error)
+    for start in (-8.0, 8.0):
+        found = search(
+            unet(), batches, distance=lambda own, whole, at=start: at + error(own, whole)
+        )
+        assert found.shape == from_0.shape
+        lost, from_itself = (each.history.epochs[0]["loss"] for each in (found, from_0))
+        assert lost == pytest.approx(from_itself, abs=1e-5)
+
+
+def test_what_cannot_be_scored_is_known_before_the_search() -> None:
+    """A mistake in it is not met after hours."""
+
+    def score(net: nn.Module) -> float:
+        return float(net.accuracy)  # it has none
+
+    def apart(own: Any, whole: Any) -> Tensor:
+        raise AssertionError
+
+    with pytest.raises(AttributeError, match="accuracy"):
+        search(unet(), PICTURES, score=score, distance=apart)
 
 
 def test_values_are_not_compared_as_class_scores(capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,21 +289,32 @@ def nan(net: nn.Module, batch: Any) -> Any:
             r"to one batch is .*\[32, 1024\], and to the first.*\[32, 4, 16, 16\]",
         ),
         ({"batches": ["a.png"]}, "batch 1 is a str without a tensor"),
-        ({"batches": 3}, "batches=3: give several values"),
+        ({"batches": 3}, "batches=3: give batches, such as torch.utils.data.DataLoader"),
+        ({"batches": TensorDataset(PICTURES[0])}, "TensorDataset: give batches, such as .*Loader"),
         ({"batches": [(*PICTURES, PICTURES[0])]}, "a tuple of 3.*forward=lambda"),
         ({"forward": nan}, "not finite"),
-        ({"forward": lambda net, x: net(x)["mask"].argmax(1)}, "without a tensor of floats"),
+        ({"forward": lambda net, x: net(x)["mask"].argmax(1)}, "a tensor of int64, not of floats"),
         ({"net": Detector(), "batches": BOXES}, "hold other tensors.*one size"),
         ({"forward": "logits"}, "forward='logits': give a function"),
         (
             {"distance": lambda a, b: a["low"]},
             r"distance= returns a tensor \[32, 16\]: .*one number",
         ),
+        ({"distance": lambda a, b: torch.nan}, "distance= returns nan for an answer and the same"),
+        (
+            {"distance": lambda a, b: -(a["mask"] - b["mask"]).square().mean()},
+            "distance= is smaller for every net that was cut",
+        ),
+        (
+            {"distance": lambda a, b: 0.0 if a is b else torch.inf},
+            "the answers of all .* nets .* are NaN or infinite, or their distances",
+        ),
         ({"distance": "l2"}, "distance='l2': give .*'kl'.*'mse'"),
         (
             {"distance": "kl", "forward": lambda net, x: net(x)["mask"][:, :1]},
             r"'kl' is for class scores .* returns a tensor \[32, 1, 16, 16\]: give 'mse'",
         ),
+        ({"score": lambda net: torch.nan}, "score= returns nan for the whole net"),
         ({"score": lambda net: "good"}, "score= returns a str: .*one number"),
         ({"budget": 0.001}, "cannot be met"),
         ({"fraction": 0.5}, "fraction= and batches= cannot be combined"),

@@ -1,6 +1,5 @@
 """A search on batches of the user's own: what its arguments mean, checked before it begins."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from ..costs import budget_text
 from ..errors import InputError
 from ..forward import (
+    Batches,
     Forward,
     answer,
     call,
@@ -47,7 +47,7 @@ NOTES = {  # where targets say what answers are
 
 def find_on_batches(
     net: Any,
-    batches: Iterable[Any],
+    batches: Batches,
     objective: dict[str, Any],
     how: dict[str, Any],
     limited: dict[str, Any],
@@ -102,9 +102,10 @@ def find_on_batches(
             seed=seed,
             device=str(device_of(source.net)) if device == "auto" else device,
             progress=progress,
-        ).ordered()
+        )
+        problem.check_score()
         outs = outs_of(whole, limited["given"])
-        return find_each(problem, options.method(), budgets, bench, outs)
+        return find_each(problem.ordered(), options.method(), budgets, bench, outs)
 
 
 def _objective(net: nn.Module, batch: Any, given: dict[str, Any]) -> Objective:

@@ -1,6 +1,6 @@
 """Search widths and depths of a net within a budget."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, overload
 
@@ -11,7 +11,7 @@ from .. import data as data_room
 from ..costs import Budget, budget_text, given_budgets
 from ..data import Augment, Data
 from ..errors import InputError
-from ..forward import Forward
+from ..forward import Batches, Forward
 from ..inherit import Source
 from ..methods import Found, MethodOptions, Problem, TrialOptions
 from ..recipes import quick
@@ -37,7 +37,7 @@ __all__ = ["find", "search"]
 class _How(TypedDict, total=False):
     """What ``search`` is told by name, for what reads types."""
 
-    batches: Iterable[Any] | None
+    batches: Batches | None
     forward: Forward | None
     distance: Distance | None
     score: Callable[[nn.Module], float] | None
@@ -89,7 +89,7 @@ def search(
     data: str | Path | Data | None = None,
     budget: Given = 0.5,
     *,
-    batches: Iterable[Any] | None = None,
+    batches: Batches | None = None,
     forward: Forward | None = None,
     distance: Distance | None = None,
     score: Callable[[nn.Module], float] | None = None,
@@ -166,14 +166,14 @@ def search(
             of a pair (inputs and targets), a mapping as named arguments, else the batch itself.
             On the CPU the trials call it and ``distance`` from several threads at once, each with a
             net of its own.
-        distance: of a net's answer from the whole net's, one number; or ``"kl"``, the divergence of
-            class scores [N, classes, ...], where all classes of pixels count alike, or ``"mse"``,
-            the squared error of each tensor in units of its variance. Default: ``"kl"`` for one
-            tensor [N, C], unless targets [N, C] of floats say that it holds values, and where
-            targets [N, ...] of whole numbers say that [N, C, ...] holds scores; else ``"mse"``
-            (``tas.training.distance``).
+        distance: of a net's answer from the whole net's, one number, the smaller the more alike
+            they are; or ``"kl"``, the divergence of class scores [N, classes, ...], where all
+            classes of pixels count alike, or ``"mse"``, the squared error of each tensor in units
+            of its variance. Default: ``"kl"`` for one tensor [N, C], unless targets [N, C] of
+            floats say that it holds values, and where targets [N, ...] of whole numbers say that
+            [N, C, ...] holds scores; else ``"mse"`` (``tas.training.distance``).
         score: of a net in evaluation mode, higher is better: it decides among the best trials and
-            equal widths.
+            equal widths. It is tried on the whole net before the search.
         train: trains a net in place, for a short time: the best trial, one that has more
             parameters and equal widths, before they are judged. Without ``score`` and ``train`` the
             best trial is returned.

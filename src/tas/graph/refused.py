@@ -67,9 +67,10 @@ def refuse_bound(net: nn.Module, copy: nn.Module, example: Example) -> None:
         example.answer(copy)
     if reads.found:
         raise InputError(
-            f"a copy of the net still reads '{reads.found}' of the net itself: a function that was "
-            "put on it (net.forward = ..., a hook) keeps the module it was made for; make it a "
-            "method of a class, or set it by types.MethodType"
+            f"a copy of the net still reads '{reads.found}' of the net itself: forward= has to "
+            "call the net that it is given; and a function that was put on a net (net.forward = "
+            "..., a hook) keeps the module it was made for: make it a method of a class, or set it "
+            "by types.MethodType"
         )
 
 

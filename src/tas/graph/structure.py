@@ -16,9 +16,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from ..errors import InputError, ShapeError
+from ..errors import ShapeError
 from ..forward import Example, Forward, evaluating
 from ..shape import Side, Sum
+from ..usable import check_floats
 from .labels import Notes, Place, Plane, Tracer
 from .parts import Layer, Locked, Structure, Width
 from .passes import OUTPUT, follow_training, followed, lock_output, unseen
@@ -74,12 +75,8 @@ def analyse(
     tracer = Tracer(net, apply_rule, Splits(splits or {}))
     with evaluating(net), visiting(net, tracer) as visits:
         out = followed(net, given.first(), tracer)
+    check_floats(out)
     found = lock_output(out, tracer)
-    if not found:
-        raise InputError(
-            f"the net returns a {type(out).__name__} without a tensor of floats: say by forward= "
-            "what counts, such as forward=lambda net, batch: net(batch).logits"
-        )
     if unseen(net, tracer):
         follow_training(net, given, tracer)
     if strange := sorted(tracer.splits.along.keys() - tracer.splits.labels.keys()):

@@ -5,14 +5,13 @@ expansion: gradient times weight, summed over each of its slices; Molchanov et a
 Estimation for Neural Network Pruning*, 2019), or without data the squared L2 norm of its slices.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ..forward import Forward, call_batch, evaluating, floats
+from ..forward import Batches, Forward, call_batch, evaluating, floats
 from ..graph import Structure
 
 __all__ = ["channel_ranking"]
@@ -21,7 +20,7 @@ __all__ = ["channel_ranking"]
 def channel_ranking(
     net: nn.Module,
     structure: Structure,
-    batches: Iterable[Any] | None = None,
+    batches: Batches | None = None,
     forward: Forward = call_batch,
 ) -> dict[str, Tensor]:
     """By the name of every width of a traced net, its atomic channels, those to keep first.

@@ -1,7 +1,7 @@
 """What the layers of a net are given of its widths, over some pictures."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
@@ -11,7 +11,7 @@ from weakref import ref
 import torch
 from torch import Generator, Tensor, nn
 
-from ..forward import Forward, call_batch, evaluating
+from ..forward import Batches, Forward, call_batch, evaluating
 from ..graph import Structure, Width
 
 __all__ = [
@@ -74,7 +74,7 @@ Readings = Mapping[Reader, Reading]
 def readings(
     net: nn.Module,
     structure: Structure,
-    batches: Iterable[Any],
+    batches: Batches,
     forward: Forward = call_batch,
     samples: int = SAMPLES,
 ) -> dict[Reader, Reading]:

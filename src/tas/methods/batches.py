@@ -10,7 +10,7 @@ from torch import nn
 
 from .. import processes, training
 from ..errors import InputError, TasError, first_line
-from ..forward import examples_in, leaves
+from ..forward import Batches, examples_in, leaves
 from ..runs import say
 from ..shape import Shape
 from ..training import History, TrainOptions
@@ -25,7 +25,7 @@ BYTES = 2**30  # of their tensors
 FEW = 64  # examples, below which little can be told
 
 
-def kept(batches: Iterable[Any]) -> tuple[Any, ...]:
+def kept(batches: Batches) -> tuple[Any, ...]:
     """The first batches: 2,048 examples, 64 batches or 1 GiB, whatever comes first.
 
     >>> import torch
@@ -63,7 +63,7 @@ def kept(batches: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _read(batches: Iterable[Any]) -> Iterator[Any]:
+def _read(batches: Batches) -> Iterator[Any]:
     """The batches, or an ``InputError`` with what ended them before their time."""
     count = 0
     try:
@@ -100,6 +100,22 @@ class BatchProblem(Question):
 
     def asked(self) -> Iterable[Any]:
         return self.batches
+
+    def check_score(self) -> None:
+        """Score the whole net, so that a score that cannot be used is an error before the search.
+
+        Raises:
+            InputError: it is not one finite number.
+        """
+        if self.objective.score is None:
+            return
+        here = training.where(self.device).device
+        net = self.source.derive(self.space.unpruned).to(here).eval()
+        value = processes.by_first(lambda: self.objective.scored(net))
+        if not math.isfinite(value):
+            raise InputError(
+                f"score= returns {value} for the whole net: it must be a finite number"
+            )
 
     def ordered(self) -> "BatchProblem":
         """With the channels of the source in the order in which they are kept."""

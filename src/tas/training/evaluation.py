@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..forward import Forward, call_batch, evaluating, example_for, measuring, modes_kept
+from ..forward import Batches, Forward, call_batch, evaluating, example_for, measuring, modes_kept
 from ..typed import checked
 from .hardware import Device, computing
 from .modes import moving_buffers
@@ -104,7 +104,7 @@ def _as_taken(net: nn.Module, placing: Placing) -> Placing:
 @checked
 def recompute_norm_statistics(
     model: nn.Module,
-    batches: Iterable[Any],
+    batches: Batches,
     *,
     device: Device = "auto",
     precision: str = "auto",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError, one_of
 from ..forward import Forward, call_batch, evaluating, leaves, mapped
 from ..typed import checked
-from ..usable import check_values
+from ..usable import check_floats, check_values
 
 __all__ = [
     "Distance",
@@ -308,14 +308,9 @@ def check_answer(answer: Any, first: Any) -> None:
             f"the answer to one batch is {_told(answer)}, and to the first one {_told(first)}: "
             "return by forward= the same tensors for every batch"
         )
-    found = [(name, x) for name, x in leaves(answer) if x.is_floating_point()]
-    if not found:
-        raise InputError(
-            f"the net returns {_what(answer)} without a tensor of floats: say by forward= what "
-            "counts, such as forward=lambda net, batch: net(batch).logits"
-        )
-    for name, x in found:
-        if not x.isfinite().all():
+    check_floats(answer)
+    for name, x in leaves(answer):
+        if x.is_floating_point() and not x.isfinite().all():
             raise InputError(
                 f"the net's answer{name} is not finite: give a net that was trained and batches as "
                 "it was trained on"

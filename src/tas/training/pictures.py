@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import data as data_room
 from ..data import Augment, Data
 from ..errors import InputError
-from ..forward import Forward, answer, call_batch, evaluating, example_for
+from ..forward import Batches, Forward, answer, call_batch, evaluating, example_for
 from ..inherit.readings import SAMPLES
 from ..nets import ResNet
 from ..shape import Shape
@@ -131,7 +131,7 @@ class Few(NamedTuple):
 
 def few(
     net: nn.Module,
-    batches: Iterable[Any],
+    batches: Batches,
     device: torch.device,
     forward: Forward = call_batch,
     most: int = RANKED_BY,

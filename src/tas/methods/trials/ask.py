@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ... import processes, training
 from ...costs import Budget
+from ...errors import InputError
 from ...forward import examples_in, leaves
 from ...runs import PhaseProgress
 from ...shape import Shape
@@ -38,6 +39,7 @@ PART = 64  # of them, on which all are
 ON_AVERAGE = 90  # are asked of a shape
 ABREAST = 4  # shapes that are asked at once, which takes memory for each
 BYTES = 2**30  # of the answers to them, above which there are no more
+ENOUGH = 8  # nets that tell how a distance is meant; that of one may be off by rounding
 PHASE = "search"
 
 
@@ -75,6 +77,7 @@ class Examiner:
             check_answer(self.answers[-1], self.answers[0])
             if _bytes(self.answers) > BYTES:
                 break
+        self.at_least = [self._from_itself(answer) for answer in self.answers]
         self.parts = _parts(self.batches[: len(self.answers)])
         self.race = Race(len(self.parts))
         self.count = generations
@@ -138,6 +141,7 @@ class Examiner:
         with training.repeatable():  # for all threads; each by itself would undo the others'
             parts, losses = (given.tolist() for given in run(ask))
         told = self._told("losses") | dict(zip(map(tuple, states.tolist()), losses, strict=True))
+        self._check(losses)
         figures = {"seconds": time.perf_counter() - started, "loss": min(told.values())}
         line = {"phase": PHASE, "epoch": number, "epochs": self.count, **figures}
         line |= {"states": states.tolist(), "losses": losses}
@@ -170,7 +174,7 @@ class Examiner:
         return whole
 
     def lost(self, shape: Shape) -> float:
-        """How far a shape's answers are from those of the whole net, in nats."""
+        """How far a shape's answers are from those of the whole net; 0 for the same ones."""
         lost = self._lost(shape, range(len(self.parts)))
         return sum(lost) / len(lost)
 
@@ -182,10 +186,36 @@ class Examiner:
     def _lost_on(self, net: nn.Module, batches: Sequence[int]) -> float:
         apart = [
             self.objective.apart(self.runner.answer(net, self.batches[i]), self.answers[i])
+            - self.at_least[i]
             for i in batches
         ]
         lost = sum(apart) / len(apart)
         return lost if math.isfinite(lost) else math.inf
+
+    def _from_itself(self, answer: Any) -> float:
+        """The distance of an answer from itself: what a loss is counted from."""
+        least = self.objective.apart(answer, answer)
+        if not math.isfinite(least):
+            raise InputError(
+                f"distance= returns {least} for an answer and the same answer: it must return one "
+                "finite number, the smaller the more alike they are"
+            )
+        return least
+
+    def _check(self, losses: Sequence[float]) -> None:
+        """Raise ``InputError`` where the first generation tells that nothing can be told."""
+        if self.lines:
+            return
+        if all(math.isinf(lost) for lost in losses):
+            raise InputError(
+                f"the answers of all {len(losses)} nets that were cut first are NaN or infinite, "
+                "or their distances are: give a net, batches and a distance= of finite numbers"
+            )
+        if len(losses) >= ENOUGH and max(losses) < 0:
+            raise InputError(
+                "distance= is smaller for every net that was cut than for the whole net and "
+                "itself: it must return the smaller a number the more alike two answers are"
+            )
 
     @property
     def tried(self) -> Tried:
