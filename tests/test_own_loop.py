@@ -72,6 +72,11 @@ def test_the_page() -> None:
     assert names["again"].shape.macs < names["found"].shape.macs
 
 
+def test_the_page_on_milliseconds(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(blocks("docs/latency.md")[0], "latency.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0
+
+
 def of_pixels() -> dict[str, Any]:
     target = torch.randint(4, (16, 16, 16))
     loader = [{"image": torch.randn(16, 3, 16, 16), "target": target} for _ in range(2)]

@@ -23,6 +23,7 @@ __all__ = [
     "answer",
     "call",
     "call_batch",
+    "cycled",
     "described",
     "device_of",
     "evaluating",
@@ -235,22 +236,32 @@ def first_of(batch: Any, count: int = 1) -> Any:
     >>> batch["ids"].shape, batch["scale"]
     (torch.Size([1, 16]), 0.5)
     """
+    return _taken(batch, lambda part: part[:count])
+
+
+def cycled(batch: Any, count: int) -> Any:
+    """So many examples, those of a batch over and over; the batch where they cannot be told."""
+    which = [i % n for i in range(count)] if (n := examples_in(batch)) else []
+    take = lambda part: part[which] if isinstance(part, Tensor) else [part[i] for i in which]  # noqa: E731
+    return _taken(batch, take)
+
+
+def _taken(batch: Any, take: Callable[[Any], Any]) -> Any:
+    """A batch of some of its examples, which are taken from each of its tensors and lists."""
+
+    def of(part: Any) -> Any:
+        if isinstance(part, list) or (isinstance(part, Tensor) and part.dim()):
+            return take(part)
+        if isinstance(part, Mapping):
+            return {key: of(each) for key, each in part.items()}
+        if isinstance(part, tuple):
+            parts = [of(each) for each in part]
+            return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
+        return part
+
     if examples_in(batch) is None:
         return batch
-    if _is_collated(batch):
-        return [_first_of_part(part, count) for part in batch]
-    return _first_of_part(batch, count)
-
-
-def _first_of_part(part: Any, count: int) -> Any:
-    if isinstance(part, list) or (isinstance(part, Tensor) and part.dim()):
-        return part[:count]
-    if isinstance(part, Mapping):
-        return {key: _first_of_part(each, count) for key, each in part.items()}
-    if isinstance(part, tuple):
-        parts = [_first_of_part(each, count) for each in part]
-        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
-    return part
+    return [of(part) for part in batch] if _is_collated(batch) else of(batch)
 
 
 def device_of(net: nn.Module) -> torch.device:

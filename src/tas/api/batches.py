@@ -10,6 +10,7 @@ from ..costs import budget_text
 from ..errors import InputError
 from ..forward import (
     Batches,
+    Example,
     Forward,
     answer,
     call,
@@ -91,7 +92,8 @@ def find_on_batches(
     text = budget_text(limited["given"])
     asked = {"budget": text, "limits": limited["also"], "options": options}
     with given_out(out, "tas.search", space, "batches", seed, asked) as whole:
-        budgets, bench = within(space, out=whole, **limited)
+        example = _timed_on(space, given[0], objective["forward"])
+        budgets, bench = within(space, out=whole, example=example, **limited)
         problem = BatchProblem(
             space=space,
             source=source,
@@ -106,6 +108,14 @@ def find_on_batches(
         problem.check_score()
         outs = outs_of(whole, limited["given"])
         return find_each(problem.ordered(), options.method(), budgets, bench, outs)
+
+
+def _timed_on(space: Space, batch: Any, forward: Forward | None) -> Example | None:
+    """What a net is given while it is timed; None: a picture of its size."""
+    if space.unpruned.input is not None:
+        return None
+    example = Example(batch, forward) if forward else Example(inputs_of(batch))
+    return example.first()
 
 
 def _objective(net: nn.Module, batch: Any, given: dict[str, Any]) -> Objective:

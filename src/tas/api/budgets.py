@@ -6,6 +6,7 @@ from typing import Any
 
 from ..costs import Budget, given_budgets
 from ..errors import InputError
+from ..forward import Example
 from ..methods import Found
 from ..methods.method import Method
 from ..methods.question import Question
@@ -66,11 +67,16 @@ def within(
     also: Mapping[str, str | float],
     how: How,
     out: RunDir | None,
+    example: Example | None = None,
 ) -> Within:
-    """The budgets of a call; of times with what measures the shapes that are found."""
+    """The budgets of a call; of times with what measures the shapes that are found.
+
+    Args:
+        example: what the nets take, unless it is pictures.
+    """
     if not all_timed(given, unit):
         return budgets_in(space, given, unit, also), None
-    bench = bench_of(space, how, out.path / TABLE if out else None)
+    bench = bench_of(space, how, out.path / TABLE if out else None, example)
     return budgets_in(space, given, time_unit(bench, whole=is_table(how)), also), bench
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .. import nets
 from ..checks import above_zero
 from ..errors import InputError
-from ..forward import example_for
+from ..forward import Example, Forward, example_for, examples_in
 from ..model_options import LatencyOptions, _Runtime
 from ..options import asked_input, with_changes
 from ..shape import Shape
@@ -67,8 +67,9 @@ def default_runtime() -> str:
 @checked
 def latency(
     net: nn.Module,
-    example: Tensor,
+    example: Any,
     *,
+    forward: Forward | None = None,
     beside: nn.Module | None = None,
     runtime: AnyRuntime = "torch",
     threads: int = 1,
@@ -89,13 +90,19 @@ def latency(
     What runs is a copy with the BatchNorms folded, as it would be deployed. Threads are set for the
     measurement, and then as they were.
 
+    >>> words = torch.nn.Sequential(torch.nn.Embedding(50, 8), torch.nn.Linear(8, 50))
+    >>> tas.latency(words, torch.tensor([[3, 14, 15]]), seconds=0.1).ms > 0
+    True
+
     Args:
-        example: a batch [N, C, H, W] such as the net takes.
+        example: a batch such as the net takes: a tensor, a tuple of arguments, a mapping of named
+            ones, or what ``forward`` takes. Pictures are replaced by noise.
+        forward: calls the net on the batch, where that is done in another way.
         beside: another net, run in turns: ``ratio`` is the part of its time.
         runtime: ``"torch"``, ``"torch-compile"``, ``"onnxruntime"``, ``"openvino"``; or a function
             of your own that measures a module on a device of yours, and returns seconds.
         threads: of one call.
-        batch_size: pictures of one call; default: those of the example.
+        batch_size: examples of one call; default: those of the batch.
         device, precision: ``"cpu"`` and ``"fp32"``; of PyTorch others as well.
         seconds: to measure for, at most.
 
@@ -108,7 +115,7 @@ def latency(
         chosen = runtime_named(
             runtime,
             threads=threads,
-            batch_size=len(example) if batch_size is None else batch_size,
+            batch_size=(examples_in(example) or 1) if batch_size is None else batch_size,
             device=device,
             precision=precision,
         )
@@ -117,7 +124,9 @@ def latency(
     else:
         chosen = runtime
     pair = [net] if beside is None else [beside, net]
-    return net_times(pair, example, chosen, seconds)[-1]
+    pictures = isinstance(example, Tensor) and forward is None
+    given = example if pictures else Example.of(example, forward)
+    return net_times(pair, given, chosen, seconds)[-1]
 
 
 def chosen_runtime(options: _Runtime) -> Runtime:

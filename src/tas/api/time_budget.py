@@ -10,6 +10,7 @@ from torch import nn
 from ..costs import Budget
 from ..costs.latency import Latency, LatencyTable, Measurement
 from ..errors import InputError
+from ..forward import Example, described
 from ..inherit import Source
 from ..methods import Found
 from ..methods.timed import aimed, fill, met
@@ -38,16 +39,20 @@ def is_table(how: How) -> bool:
     return isinstance(how, Path) or (isinstance(how, str) and how not in RUNTIMES)
 
 
-def bench_of(space: Space, how: How, path: str | Path | None = None) -> Bench:
+def bench_of(
+    space: Space, how: How, path: str | Path | None = None, example: Example | None = None
+) -> Bench:
     """What measures shapes of a space.
 
     Args:
         how: the file of a table, which says what runs nets; or the name of a runtime, a runtime, or
             a function ``module -> seconds``.
         path: of a table that is measured now; None: it is kept in memory.
+        example: what the nets take, unless it is pictures.
     """
     source = Source.of(space, trained=False)
-    example = torch.zeros(1, *space.unpruned.image)
+    given: Any = example or torch.zeros(1, *space.unpruned.image)
+    taken = {} if example is None else {"example": described(example.batch)}
     if is_table(how):
         assert isinstance(how, str | Path)
         if not Path(how).is_file():
@@ -57,14 +62,19 @@ def bench_of(space: Space, how: How, path: str | Path | None = None) -> Bench:
             )
         table = LatencyTable.read(how)
         table.check(space)
-        return Bench(space, source, example, _runtime_of(table), table)
+        if taken.get("example") != (told := table.facts.get("example")):
+            raise InputError(
+                f"the latency table '{how}' holds times on {told or 'pictures'}, and here the net "
+                f"takes {taken.get('example', 'pictures')}: choose another file"
+            )
+        return Bench(space, source, given, _runtime_of(table), table)
     if how is None or isinstance(how, str):
         runtime: Runtime = runtime_named(str(how or default_runtime()))
     else:
         assert not isinstance(how, Path)
         runtime = OwnDevice(how) if callable(how) else how
-    facts = {**runtime.facts(), "hardware": hardware()}
-    return Bench(space, source, example, runtime, LatencyTable.of(space, facts, path))
+    facts = {**runtime.facts(), **taken, "hardware": hardware()}
+    return Bench(space, source, given, runtime, LatencyTable.of(space, facts, path))
 
 
 def _runtime_of(table: LatencyTable) -> Runtime:

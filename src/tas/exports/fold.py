@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from ..forward import evaluating
+from ..forward import Example, evaluating, floats, leaves
 
 __all__ = ["Folded", "folded"]
 
@@ -42,11 +42,11 @@ class Folded:
     norms: int
 
 
-def folded(net: nn.Module, input: tuple[int, ...]) -> Folded:
+def folded(net: nn.Module, input: tuple[int, ...] | Example) -> Folded:
     """A copy of a net with as many BatchNorms folded as is exact.
 
     Args:
-        input: of one picture, [C, H, W].
+        input: of one picture, [C, H, W]; or what a net takes that takes something else.
     """
     plain = copy.deepcopy(net).to("cpu").eval()
     norms = sum(isinstance(module, _BatchNorm) for module in plain.modules())
@@ -55,21 +55,23 @@ def folded(net: nn.Module, input: tuple[int, ...]) -> Folded:
     if not norms or kinds != {torch.float32}:
         return Folded(plain, 0, norms)
     exact = copy.deepcopy(plain).double()
-    pictures = torch.randn(
-        2, *input, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
+    example = input.first() if isinstance(input, Example) else Example(torch.zeros(2, *input))
+    example = example.noise().to(torch.float64)
     try:
         with torch.no_grad(), evaluating(exact):
-            wanted = exact(pictures)
-            pairs = _pairs(exact, pictures)
+            wanted = floats(example(exact))
+            pairs = _pairs(exact, example)
             for conv, norm in pairs:
                 _fold(exact, conv, norm)
-            found = exact(pictures)
+            found = floats(example(exact))
+        same = all(_equal(a, b) for a, b in zip(found, wanted, strict=True))
     except Exception:  # whatever the user's code may raise, in double precision alone
         return Folded(plain, 0, norms)
-    if not (found - wanted).abs().max() <= TOLERANCE * wanted.abs().max():
-        return Folded(plain, 0, norms)
-    return Folded(exact.float().eval(), len(pairs), norms)
+    return Folded(exact.float().eval(), len(pairs), norms) if same else Folded(plain, 0, norms)
+
+
+def _equal(found: Tensor, wanted: Tensor) -> bool:
+    return bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max())
 
 
 def _fold(net: nn.Module, conv: str, norm: str) -> None:
@@ -80,18 +82,19 @@ def _fold(net: nn.Module, conv: str, norm: str) -> None:
     net.set_submodule(norm, nn.Identity())
 
 
-def _pairs(net: nn.Module, pictures: Tensor) -> list[tuple[str, str]]:
+def _pairs(net: nn.Module, example: Example) -> list[tuple[str, str]]:
     """Convolutions and the BatchNorms that alone read them, by their paths."""
     paths: dict[nn.Module, list[str]] = {}
     for path, module in net.named_modules(remove_duplicate=False):
         paths.setdefault(module, []).append(path)
     watch = _Watch()
     with watch, watch.hooks(net):
-        watch.keep.append(net(pictures))
+        out = example(net)
+    answered = {id(x) for _, x in leaves(out)}
     pairs = []
     for norm, tensor in watch.read_by.items():
         conv = watch.made_by.get(id(tensor))
-        if conv is None or watch.uses[id(tensor)] or tensor is watch.keep[-1]:
+        if conv is None or watch.uses[id(tensor)] or id(tensor) in answered:
             continue
         once = all(
             watch.calls[id(m)] == 1 and len(paths[m]) == 1 and not _has_extras(m)

@@ -1,6 +1,8 @@
 """Shapes of a net, each measured beside the unpruned net, and kept in a table."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import nn
 
 from .. import processes
 from ..costs.latency import LatencyTable, Measurement
@@ -21,12 +23,12 @@ class Bench:
 
     Args:
         source: whose nets are measured; what they have learnt does not matter.
-        example: a batch [1, C, H, W] such as the net takes.
+        example: pictures [1, C, H, W] such as the net takes, or an ``Example`` of what else.
         table: where times are kept.
     """
 
     def __init__(
-        self, space: Space, source: Source, example: Tensor, runtime: Runtime, table: LatencyTable
+        self, space: Space, source: Source, example: Any, runtime: Runtime, table: LatencyTable
     ) -> None:
         self.space, self.source, self.example = space, source, example
         self.runtime, self.table = runtime, table

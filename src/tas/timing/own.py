@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checks import above_zero, whole
 from ..errors import InputError, TasError, first_line
 from ..exports.plain import onnx_bytes
 from ..whole import scratch
+from .given import as_many
 from .rounds import Ready, Timer
 
 __all__ = ["Command", "OwnDevice"]
@@ -40,7 +40,7 @@ class Command:
 
     Attributes:
         command: ``{onnx}`` stands for the path of the file.
-        batch_size: pictures of one call.
+        batch_size: examples of one call.
         limit: seconds that it may take.
 
     Raises:
@@ -69,8 +69,8 @@ class Command:
     def running(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
-        model = onnx_bytes(net, torch.zeros(self.batch_size, *example.shape[1:]))
+    def timer(self, net: nn.Module, example: Any) -> Timer:
+        model = onnx_bytes(net, as_many(example, self.batch_size))
 
         def measure() -> float:
             with scratch() as home:
@@ -80,7 +80,7 @@ class Command:
 
         return measure
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+    def ready(self, net: nn.Module, example: Any) -> Ready:
         timer = self.timer(net, example)
         return lambda: timer
 
@@ -152,7 +152,7 @@ class OwnDevice:
     def running(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+    def timer(self, net: nn.Module, example: Any) -> Timer:
         def measure() -> float:
             try:
                 seconds = float(self.measure(net))
@@ -170,7 +170,7 @@ class OwnDevice:
 
         return measure
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+    def ready(self, net: nn.Module, example: Any) -> Ready:
         timer = self.timer(net, example)
         return lambda: timer
 

@@ -11,7 +11,7 @@ of the clock on the wall.
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,16 +21,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checks import known, whole
 from ..errors import InputError, first_line, one_of
 from ..exports.fold import folded
-from ..exports.plain import onnx_bytes
-from ..forward import on_threads
+from ..exports.plain import onnx_bytes, onnx_inputs
+from ..forward import Example, answer, mapped, on_threads
+from .given import as_many
 from .rounds import FEWEST, MOST, Ready, Time, Timer, stopwatch, timed
 
 __all__ = ["RUNTIMES", "OnnxRuntime", "OpenVino", "Runtime", "Torch", "runtime_named"]
+
+
+KINDS = {"float": "float32", "double": "float64"}  # of ONNX Runtime, where NumPy says otherwise
 
 
 class Runtime(Protocol):
@@ -49,11 +53,15 @@ class Runtime(Protocol):
         """What a time depends on: name, threads, batch size, device, precision, versions."""
         ...
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
-        """Runs a net once on a batch like ``example`` [1, C, H, W], and says how long it took."""
+    def timer(self, net: nn.Module, example: Any) -> Timer:
+        """Runs a net once on a batch like ``example``, and says how long it took.
+
+        Args:
+            example: pictures [1, C, H, W], or an ``Example`` of what else the net takes.
+        """
         ...
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+    def ready(self, net: nn.Module, example: Any) -> Ready:
         """Makes timers of a net, one for each session."""
         ...
 
@@ -68,7 +76,7 @@ class _Here:
 
     Attributes:
         threads: of one call.
-        batch_size: pictures of one call.
+        batch_size: examples of one call.
         device: ``cpu``, ``cuda`` and so on.
         precision: ``fp32``, or ``bf16`` where the runtime has it.
     """
@@ -119,16 +127,11 @@ class _Here:
         fine = time.get_clock_info("thread_time").resolution <= 1e-6
         return time.thread_time if alone and fine else time.perf_counter
 
-    def timer(self, net: nn.Module, example: Tensor) -> Timer:
+    def timer(self, net: nn.Module, example: Any) -> Timer:
         return self.ready(net, example)()
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+    def ready(self, net: nn.Module, example: Any) -> Ready:
         raise NotImplementedError
-
-    def batch(self, example: Tensor) -> Tensor:
-        """Noise [batch size, C, H, W]: zeros may be computed faster than pictures are."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(self.batch_size, *example.shape[1:], generator=generator)
 
 
 @dataclass(frozen=True)
@@ -160,15 +163,16 @@ class Torch(_Here):
         with on_threads(self.threads), torch.inference_mode():
             yield
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
-        small = folded(net, tuple(example.shape[1:])).net
-        return lambda: self._opened(copy.deepcopy(small), example)
+    def ready(self, net: nn.Module, example: Any) -> Ready:
+        given = as_many(example, self.batch_size)
+        small = folded(net, given).net
+        return lambda: self._opened(copy.deepcopy(small), given)
 
-    def _opened(self, net: nn.Module, example: Tensor) -> Timer:
+    def _opened(self, net: nn.Module, given: Example) -> Timer:
         kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
         try:
-            small: Callable[[Tensor], Any] = net.to(self.device, kind)
-            batch = self.batch(example).to(self.device, kind)
+            small: Any = net.to(self.device, kind)
+            batch = mapped(given.to(kind).batch, lambda x: x.to(self.device))
         except (AssertionError, RuntimeError) as error:
             raise InputError(f"--device {self.device}: {first_line(error)}") from None
         if self.compiled:
@@ -176,14 +180,14 @@ class Torch(_Here):
         kind_of_device = self.device.partition(":")[0]
 
         def call() -> None:
-            small(batch)
+            given.forward(small, batch)
             if kind_of_device == "cuda":
                 torch.cuda.synchronize()
             elif kind_of_device == "mps":
                 torch.mps.synchronize()
 
         with self.running():
-            call()  # compiles, and finds out whether it runs at all
+            answer(small, batch, given.forward)  # compiles, and finds out whether it runs at all
         return stopwatch(call, self.clock())
 
 
@@ -201,15 +205,19 @@ class OnnxRuntime(_Here):
     name: ClassVar[str] = "onnxruntime"
     packages: ClassVar[dict[str, str]] = {"onnxruntime": "onnxruntime"}
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+    def ready(self, net: nn.Module, example: Any) -> Ready:
         known({"onnx": "onnx", **self.packages}, "onnx")
-        model = onnx_bytes(net, self.batch(example))
-        return lambda: self.timer_of(model)
+        given = as_many(example, self.batch_size)
+        model, arrays = onnx_bytes(net, given), _arrays(given)
+        return lambda: self.timer_of(model, arrays)
 
-    def timer_of(self, model: bytes | str | Path) -> Timer:
-        """A timer of an ONNX file, or of what one holds."""
+    def timer_of(self, model: bytes | str | Path, arrays: Mapping[str, Any] | None = None) -> Timer:
+        """A timer of an ONNX file, or of what one holds.
+
+        Args:
+            arrays: what it is given, by name; made up where that is missing.
+        """
         known(self.packages, "onnx")
-        import numpy as np
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -223,19 +231,12 @@ class OnnxRuntime(_Here):
             )
         except Exception as error:  # of its own classes, one for each kind of fault
             raise InputError(f"ONNX Runtime cannot read the net: {first_line(error)}") from None
-        given = {}
-        for end in session.get_inputs():
-            sizes = [
-                d if isinstance(d, int) else self.batch_size if not i else 1
-                for i, d in enumerate(end.shape)
-            ]
-            noise = np.random.default_rng(0).standard_normal(sizes)
-            given[end.name] = (
-                noise.astype(np.float32)
-                if "float" in end.type
-                else (128 + 30 * noise).clip(0, 255).astype(np.uint8)
-            )
+        ends = {end.name: end for end in session.get_inputs()}
         try:
+            given = {
+                name: arrays[name] if arrays else _made_up(end, self.batch_size)
+                for name, end in ends.items()
+            }
             session.run(None, given)
         except Exception as error:
             raise InputError(f"ONNX Runtime cannot run the net: {first_line(error)}") from None
@@ -255,13 +256,13 @@ class OpenVino(_Here):
     packages: ClassVar[dict[str, str]] = {"openvino": "openvino"}
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
 
-    def ready(self, net: nn.Module, example: Tensor) -> Ready:
+    def ready(self, net: nn.Module, example: Any) -> Ready:
         known({"onnx": "onnx", **self.packages}, "openvino")
-        batch = self.batch(example)
-        model = onnx_bytes(net, batch)
-        return lambda: self._opened(model, batch)
+        given = as_many(example, self.batch_size)
+        model, arrays = onnx_bytes(net, given), _arrays(given)
+        return lambda: self._opened(model, arrays)
 
-    def _opened(self, model: bytes, batch: Tensor) -> Timer:
+    def _opened(self, model: bytes, arrays: Mapping[str, Any]) -> Timer:
         import openvino
 
         core = openvino.Core()
@@ -277,8 +278,30 @@ class OpenVino(_Here):
             raise InputError(f"OpenVINO cannot read the net: {first_line(error)}") from None
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != wanted:
             raise InputError(f"--precision {self.precision}: OpenVINO does not compute in it here")
-        request, given = compiled.create_infer_request(), [copy.copy(batch.numpy())]
+        request = compiled.create_infer_request()
+        given = [copy.copy(arrays[end.any_name]) for end in compiled.inputs]
         return stopwatch(lambda: request.infer(given))
+
+
+def _made_up(end: Any, batch_size: int) -> Any:
+    """What an input of an ONNX file may be given: noise, pictures of it in bytes, or ones."""
+    import numpy as np
+
+    sizes = [
+        d if isinstance(d, int) else 1 if i else batch_size  # others than those are free
+        for i, d in enumerate(end.shape)
+    ]
+    name = end.type.removeprefix("tensor(").removesuffix(")")
+    dtype = np.dtype(KINDS.get(name, name))
+    noise = np.random.default_rng(0).standard_normal(sizes)
+    if dtype == np.uint8:
+        noise = (128 + 30 * noise).clip(0, 255)
+    return (noise if dtype.kind == "f" or dtype == np.uint8 else np.ones(sizes)).astype(dtype)
+
+
+def _arrays(given: Example) -> dict[str, Any]:
+    """What an ONNX file of a net is given, by name."""
+    return {name: x.numpy() for name, x in onnx_inputs(given).items()}
 
 
 def in_turns(

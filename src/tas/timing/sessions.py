@@ -9,8 +9,9 @@ them, because the net is compiled, there is one.
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from .rounds import Time, Timer, joined
 from .runtimes import Runtime, in_turns
@@ -45,11 +46,11 @@ def in_sessions(
 
 def net_times(
     nets: Sequence[nn.Module],
-    example: Tensor,
+    example: Any,
     runtime: Runtime,
     seconds: float,
     sessions: int = SESSIONS,
 ) -> list[Time]:
-    """How long each of some nets takes on a batch like ``example`` [1, C, H, W]."""
+    """How long each of some nets takes on a batch like ``example``, or an ``Example``."""
     ready = [runtime.ready(net, example) for net in nets]
     return in_sessions(runtime, lambda _: [begin() for begin in ready], seconds, sessions)
