@@ -25,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return SimpleNamespace(
             get_property=lambda name: SimpleNamespace(to_string=lambda: "f32"),
             create_infer_request=lambda: SimpleNamespace(infer=lambda given: None),
-            inputs=[SimpleNamespace(any_name="input0")],
+            inputs=[SimpleNamespace(any_name="input")],
         )
 
     core = SimpleNamespace(read_model=lambda model: model, compile_model=compiled)

@@ -2,7 +2,8 @@
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ..data import Data, Transform
 from ..errors import InputError, one_of
 from ..exports import (
+    AnyNet,
     Difference,
     Form,
     OnnxNet,
@@ -22,11 +24,12 @@ from ..exports import (
     write_onnx,
     write_program,
 )
+from ..forward import Example, Forward
 from ..model_options import ExportOptions
 from ..models import ModelFolder
 from ..options import with_changes
 from ..typed import checked
-from ..usable import check_weights
+from ..usable import check_bare, check_values, check_weights
 from ..whole import flush, scratch
 from .export_pictures import ExportPictures
 from .int8 import Int8, in_int8
@@ -73,10 +76,13 @@ def export(
     classes: Sequence[str] | None = None,
     int8: bool = False,
     calibrate: str | Path | None = None,
+    example: Any = None,
+    other: Any = None,
+    forward: Forward | None = None,
 ) -> Exported:
     """Write a net as one file for other programs, and check it against PyTorch.
 
-    >>> import tas
+    >>> import tas, torch
     >>> data = tas.data.load("digits")
     >>> net = tas.nets.build("resnet20", classes=data.classes, input=data.input)
     >>> _ = tas.save(net, "mine", transform=data.transform, classes=data.class_names)
@@ -86,6 +92,15 @@ def export(
 
     The number of pictures of a batch is free. Class names, transform and provenance are in the
     file: in ONNX its metadata property ``tas``, else its extra file ``tas.json``, both JSON.
+
+    Any other net is written with an example of what it takes. Inputs and outputs are called as in
+    the batch and in the answer, and it is checked on the example and on other numbers of examples:
+
+    >>> words = torch.nn.Sequential(torch.nn.Embedding(50, 8), torch.nn.Linear(8, 50))
+    >>> longer = torch.zeros(2, 9, dtype=torch.long)
+    >>> written = tas.export(words, "words.pt2", example=torch.tensor([[3, 1, 4]]), other=longer)
+    >>> written.checked_on
+    'the example and other, and 1 and 3 examples'
 
     Args:
         model: a run or model folder, or a net that ``tas.load`` gave; it is left as it is.
@@ -102,6 +117,11 @@ def export(
             and gives; default ``out``: ``model.int8.onnx`` in the folder.
         calibrate: a folder of pictures by which ranges of INT8 are measured; default: training
             pictures of ``data``, or of the model's own data.
+        example: of a net that is no classifier of pictures, a batch such as it takes: a tensor, or
+            a mapping, tuple or list of tensors. The number of examples is free in the file.
+        other: another such batch of other sizes: in what they differ from those of ``example`` the
+            file takes any size, such as the number of tokens.
+        forward: calls the net on such a batch; what it returns is what the file gives.
 
     Raises:
         InputError: an argument cannot be used, the exporter has no way for the net, or the file
@@ -111,6 +131,17 @@ def export(
     if not isinstance(model, nn.Module):
         opened = OpenedFolder.of(model)
         folder, model = opened.folder, opened.net
+    if example is not None:
+        own: dict[str, Any] = {"data": data, "preprocess": preprocess, "softmax": softmax}
+        own |= {"transform": transform, "classes": classes, "int8": int8, "calibrate": calibrate}
+        if named := [name for name, value in own.items() if value not in (None, False)]:
+            raise InputError(f"{named[0]}= is of classifiers of pictures: leave it or example= out")
+        more = None if other is None else Example.of(other, forward)
+        file = AnyNet(Example.of(example, forward), more)
+        return _any_net(model, file, *_target(to, out, folder, False))
+    if forward is not None or other is not None:
+        name = "forward" if forward is not None else "other"
+        raise InputError(f"{name}= is for nets that are given by an example: give example= as well")
     transform, classes = described(model, folder, transform, classes)
     form = Form(transform, classes, preprocess, softmax, folder.provenance if folder else {})
     to, path = _target(to, out, folder, int8)
@@ -201,9 +232,7 @@ class _Export:
     def __post_init__(self) -> None:
         if self.calibrate is not None and not self.int8:
             raise InputError(f"--calibrate {self.calibrate} is for --int8: give both")
-        tensors = (*self.net.parameters(), *self.net.buffers())
-        if any(each.is_floating_point() and each.dtype != torch.float32 for each in tensors):
-            raise InputError("the net is not in float32 alone: give net.float()")
+        _check_kind(self.net)
 
     def write(self) -> Exported:
         """Write it under another name, check it, and rename it."""
@@ -213,22 +242,13 @@ class _Export:
         whole = copy.deepcopy(self.net).cpu()
         small = folded(whole, self.form.transform.input)
         int8 = None
-        try:
-            # Beside its place, under its own name, which a program keeps.
-            with scratch(self.path.parent) as home:
-                made = home / self.path.name
-                run = self._written(small.net, made)
-                difference = compare(run, whole, self.form, pixels)
-                if calibration is not None:
-                    whole_file, made = made, made.with_suffix(".int8.onnx")
-                    how = calibration, self.pictures, self._unpruned
-                    int8 = in_int8(self.form, whole_file, made, *how)
-                flush(made)
-                os.replace(made, self.path)
-            flush(self.path.parent)
-        except OSError as error:
-            why = error.strerror or error
-            raise InputError(f"--out {self.path} cannot be written: {why}") from None
+        with _renamed(self.path) as made:
+            run = self._written(small.net, made)
+            difference = compare(run, whole, self.form, pixels)
+            if calibration is not None:
+                whole_file = made.rename(made.with_suffix(".fp32.onnx"))
+                how = calibration, self.pictures, self._unpruned
+                int8 = in_int8(self.form, whole_file, made, *how)
         return Exported(self.path, small.folded, small.norms, difference, checked_on, int8)
 
     def _written(self, net: nn.Module, path: Path) -> Callable[[Tensor], Tensor]:
@@ -241,3 +261,38 @@ class _Export:
 
     def _unpruned(self) -> nn.Module | None:
         return None if self.folder is None else unpruned(self.folder)
+
+
+def _any_net(net: nn.Module, form: AnyNet, to: str, path: Path) -> Exported:
+    """Write the file of a net that is given by an example."""
+    check_bare(net)
+    check_values(net)
+    check_weights(net)
+    _check_kind(net)
+    whole = copy.deepcopy(net).cpu().eval()
+    form.example.answer(whole)  # or a line that says why it does not run
+    small = folded(whole, form.example)
+    with _renamed(path) as made:
+        difference = form.compare(form.write(small.net, to, made), whole)
+    return Exported(path, small.folded, small.norms, difference, form.checked_on)
+
+
+def _check_kind(net: nn.Module) -> None:
+    tensors = (*net.parameters(), *net.buffers())
+    if any(each.is_floating_point() and each.dtype != torch.float32 for each in tensors):
+        raise InputError("the net is not in float32 alone: give net.float()")
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Where to write a file, beside its place and under its own name, which a program keeps; it is
+    put in its place afterwards."""
+    try:
+        with scratch(path.parent) as home:
+            yield (made := home / path.name)
+            flush(made)
+            os.replace(made, path)
+        flush(path.parent)
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"--out {path} cannot be written: {why}") from None

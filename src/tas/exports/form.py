@@ -1,10 +1,11 @@
 """What an exported file takes and gives, and what it says of itself."""
 
+import io
 import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,9 +143,10 @@ def without_traces(program: torch.export.ExportedProgram) -> torch.export.Export
 
 @contextmanager
 def exporting(by: str, does: str = "export") -> Iterator[None]:
-    """Turns whatever an exporter raises into one line, and keeps its warnings to itself."""
+    """Turns whatever an exporter raises into one line, and keeps to itself what else it says."""
     try:
-        with warnings.catch_warnings():
+        unread = io.StringIO()  # graphs of a thousand lines, where it fails
+        with warnings.catch_warnings(), redirect_stdout(unread), redirect_stderr(unread):
             warnings.simplefilter("ignore")
             yield
     except (TasError, KeyboardInterrupt, OSError):
@@ -163,6 +165,11 @@ def _reason(error: BaseException) -> str:
     told = "\n".join(str(each) for each in chain)
     if "batch" in told and re.search(r"specialized|Constraints violated", told):
         return "its code takes the number of pictures of a batch for a constant"
+    if "data-dependent" in told:
+        return (
+            "what it does depends on numbers that it computes: return by forward= what comes "
+            "before that, such as all boxes and their scores"
+        )
     patterns = (
         r"No ONNX function found for <OpOverload\(op='([\w.]+)'",
         r"OpOverload\(op='([\w.]+)'",

@@ -1,5 +1,6 @@
 """ONNX files: written from a net, and run by ONNX Runtime."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..errors import InputError, first_line
 from ..version import __version__
 from .form import NAME, Form, exporting, program
 
-__all__ = ["OnnxNet", "check_packages", "write_onnx"]
+__all__ = ["OnnxNet", "check_packages", "run_onnx", "write_graph", "write_onnx"]
 
 EXTRA = "onnx"
 PRODUCER = "torch-tas"
@@ -29,36 +30,58 @@ def write_onnx(net: nn.Module, form: Form, path: Path) -> None:
         InputError: a package is missing, or the exporter has no way for an operator.
     """
     check_packages()
-    followed = program(net, form)
+    output = "probabilities" if form.softmax else "scores"
+    write_graph(program(net, form), ["pictures"], [output], path, form)
+
+
+def write_graph(
+    followed: torch.export.ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    path: Path,
+    form: Form | None = None,
+) -> None:
+    """Write what ``torch.export`` followed, with names for what it takes and gives.
+
+    Raises:
+        InputError: the exporter has no way for an operator.
+    """
+    names = {"input_names": [*inputs], "output_names": [*outputs]}
     with exporting("torch.onnx"), torch.no_grad():
         try:
-            model = _translated(followed, form)
+            model = _translated(followed, names)
         except Exception:  # of its own classes: what it has no way for whole, it may have in parts
-            model = _translated(followed.run_decompositions(), form)
+            model = _translated(followed.run_decompositions(), names)
     _strip(model)
-    _name_batch(model)
+    _name_sizes(model)
     sign(model, form)
     path.write_bytes(model.SerializeToString())
 
 
-def _translated(followed: torch.export.ExportedProgram, form: Form) -> Any:
-    made = torch.onnx.export(
-        followed,
-        dynamo=True,
-        verbose=False,
-        input_names=["pictures"],
-        output_names=["probabilities" if form.softmax else "scores"],
-    )
+def _translated(followed: torch.export.ExportedProgram, names: dict[str, Any]) -> Any:
+    made = torch.onnx.export(followed, dynamo=True, verbose=False, **names)
     assert made is not None
     return made.model_proto
 
 
-def sign(model: Any, form: Form) -> None:
+def sign(model: Any, form: Form | None) -> None:
     """Have a model say what it is, and nothing else."""
     del model.metadata_props[:]
     model.producer_name, model.producer_version = PRODUCER, __version__
-    entry = model.metadata_props.add()
-    entry.key, entry.value = NAME, form.text()
+    if form is not None:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = NAME, form.text()
+
+
+def run_onnx(path: Path, given: Mapping[str, Tensor]) -> list[Tensor]:
+    """What a file that was just written gives."""
+    import onnxruntime
+
+    how = onnxruntime.SessionOptions()
+    how.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), how, providers=["CPUExecutionProvider"])
+    taken = {end.name: given[end.name].numpy() for end in session.get_inputs()}
+    return [torch.from_numpy(x) for x in session.run(None, taken)]
 
 
 def _strip(model: Any) -> None:
@@ -72,15 +95,20 @@ def _strip(model: Any) -> None:
                     part.ClearField("doc_string")
 
 
-def _name_batch(model: Any) -> None:
-    """Call the number of pictures "batch"; the exporter numbers its symbols."""
+def _name_sizes(model: Any) -> None:
+    """Call the number of examples "batch", and other free sizes "size_1" and so on; the exporter
+    numbers its symbols."""
     del model.graph.value_info[:]  # shapes within, in these symbols: whoever runs it infers them
-    ends = [end.type.tensor_type.shape.dim for end in (*model.graph.input, *model.graph.output)]
-    symbol = ends[0][0].dim_param
-    for dims in ends:
+    inputs, outputs = (
+        [end.type.tensor_type.shape.dim for end in ends]
+        for ends in (model.graph.input, model.graph.output)
+    )
+    names = {dims[0].dim_param: "batch" for dims in inputs if dims}
+    for dims in (*inputs, *outputs):
         for dim in dims:
-            if symbol and dim.dim_param == symbol:
-                dim.dim_param = "batch"
+            if symbol := dim.dim_param:
+                others = len({*names.values()} - {"batch"})
+                dim.dim_param = names.setdefault(symbol, f"size_{others + 1}")
 
 
 class OnnxNet:

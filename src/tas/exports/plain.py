@@ -6,18 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..forward import Example, call, evaluating, leaves, mapped
+from ..forward import Example, call, evaluating
 from .fold import folded
 from .form import exporting
+from .tensors import OfTensors, tensors_in
 
-__all__ = ["onnx_bytes", "onnx_inputs"]
-
-
-def onnx_inputs(example: Example) -> dict[str, Tensor]:
-    """The tensors that a net is given, by the names that ``onnx_bytes`` gives them."""
-    found: list[Tensor] = []
-    mapped(example.batch, lambda x: found.append(x) or x)  # type: ignore[func-returns-value]
-    return {f"input{number}": x for number, x in enumerate(found)}
+__all__ = ["onnx_bytes"]
 
 
 def onnx_bytes(net: nn.Module, example: Example) -> bytes:
@@ -34,9 +28,9 @@ def onnx_bytes(net: nn.Module, example: Example) -> bytes:
         InputError: a package is missing, or no exporter has a way for the net.
     """
     small = folded(net, example).net.float()
-    given = onnx_inputs(example)
+    given = tensors_in(example)
     plain = example.forward is call and isinstance(example.batch, Tensor)
-    made = small if plain else _OfTensors(small, example)
+    made = small if plain else OfTensors(small, example)
     with exporting("torch.onnx"), evaluating(small), torch.no_grad():
         example.answer(small)
         how: dict[str, Any] = {"input_names": [*given]}
@@ -49,17 +43,3 @@ def onnx_bytes(net: nn.Module, example: Example) -> bytes:
             written = torch.onnx.export(program, dynamo=True, verbose=False, **how)
             assert written is not None
             return bytes(written.model_proto.SerializeToString())
-
-
-class _OfTensors(nn.Module):
-    """A net as exporters know it: it takes the tensors of its batch one by one, and gives those of
-    its answer."""
-
-    def __init__(self, net: nn.Module, example: Example) -> None:
-        super().__init__()
-        self.net, self.example = net, example
-
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        rest = iter(given)
-        batch = mapped(self.example.batch, lambda _: next(rest))
-        return tuple(x for _, x in leaves(self.example.forward(self.net, batch)))

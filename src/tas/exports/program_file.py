@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .form import NAME, Form, exporting, program, without_traces
 
@@ -22,7 +23,7 @@ def write_program(net: nn.Module, form: Form, path: Path) -> None:
         torch.export.save(followed, path, extra_files={f"{NAME}.json": form.text()})
 
 
-def read_program(path: Path) -> Callable[[Tensor], Tensor]:
+def read_program(path: Path) -> Callable[..., Any]:
     """The function in a file that was just written here; never one of a stranger's.
 
     It is not told apart here whether its content is data alone.

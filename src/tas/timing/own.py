@@ -17,8 +17,8 @@ from torch import nn
 from ..checks import above_zero, whole
 from ..errors import InputError, TasError, first_line
 from ..exports.plain import onnx_bytes
+from ..exports.tensors import as_many
 from ..whole import scratch
-from .given import as_many
 from .rounds import Ready, Timer
 
 __all__ = ["Command", "OwnDevice"]

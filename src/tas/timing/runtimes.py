@@ -26,9 +26,9 @@ from torch import nn
 from ..checks import known, whole
 from ..errors import InputError, first_line, one_of
 from ..exports.fold import folded
-from ..exports.plain import onnx_bytes, onnx_inputs
+from ..exports.plain import onnx_bytes
+from ..exports.tensors import as_many, tensors_in
 from ..forward import Example, answer, mapped, on_threads
-from .given import as_many
 from .rounds import FEWEST, MOST, Ready, Time, Timer, stopwatch, timed
 
 __all__ = ["RUNTIMES", "OnnxRuntime", "OpenVino", "Runtime", "Torch", "runtime_named"]
@@ -301,7 +301,7 @@ def _made_up(end: Any, batch_size: int) -> Any:
 
 def _arrays(given: Example) -> dict[str, Any]:
     """What an ONNX file of a net is given, by name."""
-    return {name: x.numpy() for name, x in onnx_inputs(given).items()}
+    return {name: x.numpy() for name, x in tensors_in(given).items()}
 
 
 def in_turns(

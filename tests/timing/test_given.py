@@ -15,11 +15,11 @@ from any_nets import ANY, Mixer, Sound, ids
 from tas.costs.latency import LatencyTable
 from tas.errors import InputError
 from tas.exports.fold import folded
-from tas.exports.plain import onnx_bytes, onnx_inputs
+from tas.exports.plain import onnx_bytes
+from tas.exports.tensors import as_many, tensors_in
 from tas.forward import Example, floats
 from tas.recipes import quick
 from tas.timing import Command, OpenVino, timed
-from tas.timing.given import as_many
 from tas.training import seeded
 
 
@@ -47,7 +47,7 @@ def test_a_file_that_is_timed_answers_like_the_net(name: str) -> None:
     net, example = made(name)
     given = as_many(example, 2)
     session = onnxruntime.InferenceSession(onnx_bytes(net, given))
-    arrays = {key: x.numpy() for key, x in onnx_inputs(given).items()}
+    arrays = {key: x.numpy() for key, x in tensors_in(given).items()}
     found = session.run(None, {end.name: arrays[end.name] for end in session.get_inputs()})
     with torch.no_grad():
         wanted = floats(given(net))
