@@ -77,6 +77,14 @@ def test_the_page_on_milliseconds(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(capsys.readouterr().out) > 0
 
 
+def test_the_page_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = next(b for b in blocks("docs/ship.md") if "tokens.pt2" in b)
+    exec(compile(block, "ship.md", "exec"), {"tas": tas})
+    program = torch.export.load("tokens.pt2").module()
+    assert program(torch.zeros(5, 7, dtype=torch.long)).shape == (5, 7, 1000)
+
+
 def of_pixels() -> dict[str, Any]:
     target = torch.randint(4, (16, 16, 16))
     loader = [{"image": torch.randn(16, 3, 16, 16), "target": target} for _ in range(2)]

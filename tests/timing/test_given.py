@@ -65,6 +65,25 @@ def test_a_file_of_tokens_is_timed(tmp_path: Path) -> None:
     assert took.times[0].ms > 0
 
 
+class Apart(nn.Module):
+    """The exporter by traces has no way for it, and the other one has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.diff(x, prepend=x[:, :1] - 1)
+
+
+def test_an_exporter_that_fails_keeps_its_graphs_to_itself(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It prints them past Python."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    took = tas.latency(Apart(), torch.rand(2, 4), runtime="onnxruntime", seconds=0.01)
+    assert took.ms > 0
+    found = capfd.readouterr()
+    assert (found.out, found.err) == ("", "")
+
+
 def test_boxes_that_are_chosen_from_a_list_of_pictures() -> None:
     net, example = made("boxes")
     assert tas.latency(net, example.batch, seconds=0.01).ms > 0

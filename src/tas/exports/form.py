@@ -1,11 +1,11 @@
 """What an exported file takes and gives, and what it says of itself."""
 
-import io
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,14 +145,31 @@ def without_traces(program: torch.export.ExportedProgram) -> torch.export.Export
 def exporting(by: str, does: str = "export") -> Iterator[None]:
     """Turns whatever an exporter raises into one line, and keeps to itself what else it says."""
     try:
-        unread = io.StringIO()  # graphs of a thousand lines, where it fails
-        with warnings.catch_warnings(), redirect_stdout(unread), redirect_stderr(unread):
+        with warnings.catch_warnings(), _unread():
             warnings.simplefilter("ignore")
             yield
     except (TasError, KeyboardInterrupt, OSError):
         raise
     except Exception as error:
         raise InputError(f"{by} cannot {does} the net: {_reason(error)}") from error
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """Throws away what is said on standard output and error, by Python and by what it calls: graphs
+    of a thousand lines, where an exporter fails."""
+    kept: dict[int, int] = {}
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        try:
+            for stream in (1, 2):
+                with suppress(OSError):  # it is closed
+                    kept[stream] = os.dup(stream)
+                    os.dup2(nowhere.fileno(), stream)
+            yield
+        finally:
+            for stream, before in kept.items():
+                os.dup2(before, stream)
+                os.close(before)
 
 
 def _reason(error: BaseException) -> str:
