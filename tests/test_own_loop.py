@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import tas
 from any_nets import UNet, conv
 from helpers import randomise_norms
 from tas.recipes import Recipe, quick
