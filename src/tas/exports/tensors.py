@@ -82,13 +82,15 @@ def names_in(value: Any, kind: str) -> list[str]:
 
 
 class OfTensors(nn.Module):
-    """A net that takes the tensors of its batch one by one, and gives those of its answer."""
+    """A net that takes the tensors of its batch one by one, and gives its answer if it is a tensor,
+    else a tuple of the tensors in it."""
 
     def __init__(self, net: nn.Module, example: Example) -> None:
         super().__init__()
         self.net, self.example = net, example
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
         rest = iter(given)
         batch = mapped(self.example.batch, lambda _: next(rest))
-        return tuple(x for _, x in leaves(self.example.forward(self.net, batch)))
+        answer = self.example.forward(self.net, batch)
+        return answer if isinstance(answer, Tensor) else tuple(x for _, x in leaves(answer))
