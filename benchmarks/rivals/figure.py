@@ -20,8 +20,9 @@ def drawn(of: Sequence[Cell], path: Path) -> None:
     }
     with c.canvas(path, 1.1 + 0.34 * len(of)) as figure:
         axes = figure.subplots()
-        several = len({cell.on for cell in of}) > 1
-        data = [f", {cell.data}" if several else "" for cell in of]
+        many = len({cell.pictures for cell in of}) > 1
+        told = [cell.on if many else cell.data for cell in of]
+        data = [f", {each}" if len({*told}) > 1 else "" for each in told]
         names = [f"{cell.net}{on}, {cell.budget:g}" for cell, on in zip(of, data, strict=True)]
         for at, cell in enumerate(of):
             values = [cell.accuracy(m) for m in cell.rows]

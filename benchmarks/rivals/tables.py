@@ -9,6 +9,7 @@ from contenders import METHODS
 from hours import seconds_of
 from plan import BUDGETS, NET_NAMES, TRIALS, TUNED, Item
 from rows import Row
+from training_runs import epochs_for
 from zoo import NETS
 
 __all__ = [
@@ -223,7 +224,8 @@ def nets(rows: list[Row]) -> str:
         by = "AdamW" if net.adam else "SGD"
         lines.append(
             f"| {name} | {net.changed or '-'} | {data}, {pictures:,} | "
-            f"{net.epochs}, {net.lr:g}, {by} | {accuracy} | {minutes} | {net.tune_epochs}, {rate} |"
+            f"{epochs_for(net.epochs, pictures)}, {net.lr:g}, {by} | {accuracy} | {minutes} | "
+            f"{epochs_for(net.tune_epochs, pictures)}, {rate} |"
         )
     return "\n".join(lines)
 
