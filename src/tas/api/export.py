@@ -24,7 +24,7 @@ from ..exports import (
     write_onnx,
     write_program,
 )
-from ..forward import Example, Forward
+from ..forward import Forward
 from ..model_options import ExportOptions
 from ..models import ModelFolder
 from ..options import with_changes
@@ -136,8 +136,7 @@ def export(
         own |= {"transform": transform, "classes": classes, "int8": int8, "calibrate": calibrate}
         if named := [name for name, value in own.items() if value not in (None, False)]:
             raise InputError(f"{named[0]}= is of classifiers of pictures: leave it or example= out")
-        more = None if other is None else Example.of(other, forward)
-        file = AnyNet(Example.of(example, forward), more)
+        file = AnyNet.of(example, other, forward)
         return _any_net(model, file, *_target(to, out, folder, False))
     if forward is not None or other is not None:
         name = "forward" if forward is not None else "other"

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, first_line
-from ..forward import Example, evaluating, examples_in, leaves
+from ..forward import Example, Forward, evaluating, examples_in, leaves, mapped
 from .check import TOLERANCE, Difference
 from .form import exporting, without_traces
 from .onnx_file import check_packages, run_onnx, write_graph
@@ -32,6 +33,16 @@ class AnyNet:
 
     example: Example
     other: Example | None = None
+
+    @classmethod
+    def of(cls, example: Any, other: Any = None, forward: Forward | None = None) -> "AnyNet":
+        """What a caller gave, on the CPU."""
+        first, *more = (
+            Example.of(mapped(batch, lambda x: x.detach().cpu()), forward)
+            for batch in (example, other)
+            if batch is not None
+        )
+        return cls(first, *more)
 
     def write(self, net: nn.Module, to: str, path: Path) -> Run:
         """Write a net that is in evaluation mode, on the CPU; what runs the file.
