@@ -70,6 +70,25 @@ def test_what_forward_returns_is_what_the_file_gives(tmp_path: Path) -> None:
         assert len(run_program(path, batch)) == count
 
 
+class FourTogether(nn.Module):
+    """Its code takes the number of examples for a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x.reshape(12))
+        return out
+
+
+def test_a_number_of_examples_that_cannot_be_free_is_that_of_the_example(tmp_path: Path) -> None:
+    net, x = FourTogether().eval(), torch.rand(4, 3)
+    written = tas.export(net, tmp_path / "net.pt2", example=x)
+    assert written.checked_on == "the example"
+    assert torch.allclose(run_program(written.path, x)[0], net(x), atol=1e-6)
+
+
 class Fixed(nn.Module):
     """Its code takes the number of tokens for a constant."""
 

@@ -1,7 +1,8 @@
 """A net of any task as one file, checked against PyTorch on several sizes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,34 @@ class AnyNet:
     Attributes:
         example: a batch, and how the net is called on it.
         other: another batch, of other sizes: where they differ, the file takes any size.
+        counted: the file takes any number of examples, where it can be told what is one.
     """
 
     example: Example
     other: Example | None = None
+    counted: bool = True
 
     @classmethod
     def of(cls, example: Any, other: Any = None, forward: Forward | None = None) -> "AnyNet":
         """What a caller gave, on the CPU."""
-        first, *more = (
+        first, second = (
             Example.of(mapped(batch, lambda x: x.detach().cpu()), forward)
             for batch in (example, other)
-            if batch is not None
         )
-        return cls(first, *more)
+        return cls(first, None if other is None else second)
+
+    def tried(self, net: nn.Module) -> "AnyNet":
+        """It with its own number of examples alone, if the net does not run on others.
+
+        Raises:
+            InputError: the net does not run on the example.
+        """
+        self._given(self._count).answer(net)
+        with suppress(InputError):
+            for count in SIZES:
+                self._given(count).answer(net)
+            return self
+        return replace(self, counted=False)
 
     def write(self, net: nn.Module, to: str, path: Path) -> Run:
         """Write a net that is in evaluation mode, on the CPU; what runs the file.
@@ -55,8 +70,8 @@ class AnyNet:
         """
         if to == "onnx":
             check_packages()
-        counted = any(_free_by_count(self.example))
-        given = self._given(max(2, self._count) if counted else self._count)  # 1 is a constant
+        least = 2 if any(self._by_count()) else 1  # of one example, sizes are taken for constants
+        given = self._given(max(least, self._count))
         names, tensors = [*tensors_in(given)], [*tensors_in(given).values()]
         made = OfTensors(net, given).eval()
         with exporting("torch.export"), evaluating(made), torch.no_grad():
@@ -102,11 +117,11 @@ class AnyNet:
     def checked_on(self) -> str:
         """On what it is compared, in words."""
         given = "the example" if self.other is None else "the example and other"
-        return f"{given}, and 1 and 3 examples" if any(_free_by_count(self.example)) else given
+        return f"{given}, and 1 and 3 examples" if any(self._by_count()) else given
 
     def _batches(self) -> list[Example]:
         counts = {self._count}
-        if any(_free_by_count(self.example)):
+        if any(self._by_count()):
             counts |= {*SIZES}
         given = [self._given(count) for count in sorted(counts)]
         if self.other is not None:
@@ -123,7 +138,7 @@ class AnyNet:
 
     def _free(self) -> list[set[int]]:
         """The dimensions of every tensor that may have any size."""
-        free = _free_by_count(self.example)
+        free = self._by_count()
         if self.other is None:
             return free
         pairs = _beside(self.example, self.other)
@@ -131,13 +146,13 @@ class AnyNet:
             raise InputError("other= holds other tensors than example=: give a batch of its kind")
         return [own | _differ(a, b) for own, (a, b) in zip(free, pairs, strict=True)]
 
-
-def _free_by_count(example: Example) -> list[set[int]]:
-    """The dimensions of every tensor that say how many examples there are."""
-    if not examples_in(example.batch):
-        return [set() for _ in tensors_in(example)]
-    pairs = _beside(as_many(example, 2), as_many(example, 3))  # a list of pictures has more tensors
-    return [_differ(a, b) for a, b in pairs] or [set() for _ in tensors_in(example)]
+    def _by_count(self) -> list[set[int]]:
+        """The dimensions of every tensor that say how many examples there are."""
+        if self.counted and examples_in(self.example.batch):
+            pairs = _beside(as_many(self.example, 2), as_many(self.example, 3))
+            if pairs:  # a list of pictures has more tensors
+                return [_differ(a, b) for a, b in pairs]
+        return [set() for _ in tensors_in(self.example)]
 
 
 def _beside(one: Example, two: Example) -> list[tuple[Tensor, Tensor]]:
