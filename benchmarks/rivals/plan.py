@@ -8,7 +8,7 @@ from typing import NamedTuple
 __all__ = ["BUDGETS", "NET_NAMES", "STAGES", "TRIALS", "TUNED", "Item", "added", "planned"]
 
 NET_NAMES = (
-    *("resnet20", "mobilenet_v2", "vgg11_bn", "regnetx_002", "convnext_atto"),
+    *("resnet20", "resnet20_long", "mobilenet_v2", "vgg11_bn", "regnetx_002", "convnext_atto"),
     *("shufflenet_v2", "densenet40", "resnet56", "vit_tiny"),
 )
 STAGES = ("steps", "teachers", "untrained", "rate", "tuned")

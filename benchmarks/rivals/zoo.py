@@ -118,6 +118,7 @@ def _shufflenet(classes: int, input: Input) -> nn.Module:
 
 NETS: dict[str, Net] = {
     "resnet20": Net(_ours("resnet20")),
+    "resnet20_long": Net(_ours("resnet20"), "none, but a teacher that has learnt to the end", 80),
     "mobilenet_v2": Net(_mobilenet, "stem of stride 1", epochs=12, precision="fp32"),
     "vgg11_bn": Net(_vgg, "one linear layer behind a mean, as is usual for CIFAR", 12, 0.05),
     "regnetx_002": Net(_regnet, "stem of stride 1"),
